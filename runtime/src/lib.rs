@@ -1,0 +1,2 @@
+//! The agent runtime and the control plane.
+pub mod control;

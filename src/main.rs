@@ -1,0 +1,2 @@
+//! flyball
+fn main() {}

@@ -1,0 +1,188 @@
+//! What can stand in a column, and how it goes to Arrow and back.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array,
+    RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Field, Float64Type, Int64Type, TimeUnit,
+    TimestampMicrosecondType,
+};
+use arrow::error::ArrowError;
+use rust_decimal::Decimal;
+
+/// Digits after the point in every money column: a token can cost less than three billionths of a dollar.
+pub const MONEY_SCALE: i8 = 12;
+/// Digits in all in a money column.
+pub const MONEY_PRECISION: u8 = 18;
+
+/// A type that can be a column of a [`Row`](super::Row).
+pub trait Column: Sized + Default {
+    /// The Arrow field of that name: type and nullability.
+    fn field(name: &str) -> Field;
+    /// The values as one array.
+    ///
+    /// # Errors
+    /// When a value does not fit the column's type.
+    fn array<'a>(values: impl Iterator<Item = &'a Self>) -> Result<ArrayRef, ArrowError>
+    where
+        Self: 'a;
+    /// The column of that name, one value a row; empty when the batch has no such column.
+    ///
+    /// # Errors
+    /// When the column is of another type.
+    fn values(batch: &RecordBatch, name: &str) -> Result<Vec<Self>, ArrowError>;
+}
+
+/// A UTC instant in microseconds since 1970: what every Delta reader understands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Micros(pub i64);
+
+impl Micros {
+    /// The instant, from nanoseconds since 1970 (rounded down).
+    #[must_use]
+    pub fn of_nanos(unix_nano: i64) -> Self {
+        Self(unix_nano.div_euclid(1_000))
+    }
+}
+
+/// A UTC day, in days since 1970.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Date(pub i32);
+
+impl Date {
+    /// The day of an instant in microseconds since 1970.
+    #[must_use]
+    pub fn of_micros(micros: i64) -> Self {
+        // 106 million days fit an i64 of microseconds, so this cannot overflow an i32.
+        Self(micros.div_euclid(86_400_000_000) as i32)
+    }
+
+    /// The day of an instant in nanoseconds since 1970.
+    #[must_use]
+    pub fn of_nanos(unix_nano: i64) -> Self {
+        Self::of_micros(unix_nano.div_euclid(1_000))
+    }
+}
+
+fn typed(batch: &RecordBatch, name: &str, want: &DataType) -> Result<Option<ArrayRef>, ArrowError> {
+    let Some(column) = batch.column_by_name(name) else {
+        return Ok(None);
+    };
+    if column.data_type() == want {
+        return Ok(Some(Arc::clone(column)));
+    }
+    // Readers may hand out view or dictionary encodings of the same values.
+    arrow::compute::cast(column, want).map(Some).map_err(|e| {
+        ArrowError::SchemaError(format!("column {name}: {} is not {want}: {e}", column.data_type()))
+    })
+}
+
+macro_rules! column {
+    ($value:ty, $data_type:expr, $array:ident, $as:expr, $to:expr, $from:expr) => {
+        impl Column for $value {
+            fn field(name: &str) -> Field {
+                Field::new(name, $data_type, false)
+            }
+            fn array<'a>(values: impl Iterator<Item = &'a Self>) -> Result<ArrayRef, ArrowError> {
+                let to = $to;
+                let values: Vec<_> = values.map(|v| to(v)).collect::<Result<_, ArrowError>>()?;
+                Ok(Arc::new($array::from(values).with_data_type_of($data_type)))
+            }
+            fn values(batch: &RecordBatch, name: &str) -> Result<Vec<Self>, ArrowError> {
+                Ok(<Option<$value> as Column>::values(batch, name)?
+                    .into_iter()
+                    .map(Option::unwrap_or_default)
+                    .collect())
+            }
+        }
+
+        impl Column for Option<$value> {
+            fn field(name: &str) -> Field {
+                Field::new(name, $data_type, true)
+            }
+            fn array<'a>(values: impl Iterator<Item = &'a Self>) -> Result<ArrayRef, ArrowError> {
+                let to = $to;
+                let values: Vec<_> = values
+                    .map(|v| v.as_ref().map(|v| to(v)).transpose())
+                    .collect::<Result<_, ArrowError>>()?;
+                Ok(Arc::new($array::from(values).with_data_type_of($data_type)))
+            }
+            fn values(batch: &RecordBatch, name: &str) -> Result<Vec<Self>, ArrowError> {
+                let Some(column) = typed(batch, name, &$data_type)? else {
+                    return Ok(Vec::new());
+                };
+                let (array, from) = ($as(&column), $from);
+                Ok((0..array.len())
+                    .map(|i| array.is_valid(i).then(|| from(array.value(i))))
+                    .collect())
+            }
+        }
+    };
+}
+
+/// Lets one macro build every kind of array, with its unit, zone or scale.
+trait WithDataType {
+    fn with_data_type_of(self, data_type: DataType) -> Self;
+}
+
+macro_rules! plain {
+    ($($array:ty),*) => { $( impl WithDataType for $array {
+        fn with_data_type_of(self, _: DataType) -> Self { self }
+    } )* };
+}
+plain!(StringArray, BooleanArray, Int64Array, Float64Array, Date32Array);
+
+impl WithDataType for TimestampMicrosecondArray {
+    fn with_data_type_of(self, data_type: DataType) -> Self {
+        self.with_data_type(data_type)
+    }
+}
+
+impl WithDataType for Decimal128Array {
+    fn with_data_type_of(self, data_type: DataType) -> Self {
+        self.with_data_type(data_type)
+    }
+}
+
+/// The type of a time column: microseconds, UTC.
+#[must_use]
+pub fn time_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// The type of a money column.
+#[must_use]
+pub fn money_type() -> DataType {
+    DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE)
+}
+
+fn scaled(money: &Decimal) -> Result<i128, ArrowError> {
+    let mut exact = *money;
+    exact.rescale(MONEY_SCALE as u32);
+    if exact != *money || exact.mantissa().unsigned_abs() >= 10u128.pow(u32::from(MONEY_PRECISION)) {
+        return Err(ArrowError::InvalidArgumentError(format!(
+            "{money} US dollars does not fit DECIMAL({MONEY_PRECISION},{MONEY_SCALE})"
+        )));
+    }
+    Ok(exact.mantissa())
+}
+
+column!(String, DataType::Utf8, StringArray, |c: &ArrayRef| c.as_string::<i32>().clone(),
+    |v: &String| Ok(v.clone()), |v: &str| v.to_owned());
+column!(bool, DataType::Boolean, BooleanArray, |c: &ArrayRef| c.as_boolean().clone(),
+    |v: &bool| Ok(*v), |v: bool| v);
+column!(i64, DataType::Int64, Int64Array, |c: &ArrayRef| c.as_primitive::<Int64Type>().clone(),
+    |v: &i64| Ok(*v), |v: i64| v);
+column!(f64, DataType::Float64, Float64Array, |c: &ArrayRef| c.as_primitive::<Float64Type>().clone(),
+    |v: &f64| Ok(*v), |v: f64| v);
+column!(Micros, time_type(), TimestampMicrosecondArray,
+    |c: &ArrayRef| c.as_primitive::<TimestampMicrosecondType>().clone(),
+    |v: &Micros| Ok(v.0), |v: i64| Micros(v));
+column!(Date, DataType::Date32, Date32Array, |c: &ArrayRef| c.as_primitive::<Date32Type>().clone(),
+    |v: &Date| Ok(v.0), |v: i32| Date(v));
+column!(Decimal, money_type(), Decimal128Array, |c: &ArrayRef| c.as_primitive::<Decimal128Type>().clone(),
+    |v: &Decimal| scaled(v),
+    |v: i128| Decimal::from_i128_with_scale(v, MONEY_SCALE as u32).normalize());
