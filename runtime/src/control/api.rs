@@ -1,0 +1,119 @@
+//! Control over HTTP, for other processes, scripts and the console.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /api/v1/control` | the [`View`] |
+//! | `GET /api/v1/control/watch?epoch=N[&wait_ms=M]` | the view, at once when its epoch is not N, else when it changes or after M ms (25 s) |
+//! | `POST /api/v1/control/orders` | an [`Order`](super::Order), or the short form `{"action":"freeze","agent":"triage","reason":"..."}`; answers the [`Decision`](super::Decision) |
+//! | `POST /api/v1/control/obeyed` | an [`Obeyed`]; 204 |
+//!
+//! What the caller can mend is 400 (404 for an action unknown here), with
+//! `{"error":{"field":..., "message":...}}`; what is ours is 500.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use super::{Control, Decision, Error, Obeyed, View, request};
+
+/// The longest that a watch is held open.
+pub const LONGEST_WATCH: Duration = Duration::from_secs(25);
+
+/// The routes, ready to be merged into a server's router.
+pub fn router(control: Arc<Control>) -> axum::Router {
+    axum::Router::new()
+        .route("/api/v1/control", get(view))
+        .route("/api/v1/control/watch", get(watch))
+        .route("/api/v1/control/orders", post(order))
+        .route("/api/v1/control/obeyed", post(obeyed))
+        .with_state(control)
+}
+
+async fn view(State(control): State<Arc<Control>>) -> Json<View> {
+    Json(View::clone(&control.view()))
+}
+
+async fn watch(
+    State(control): State<Arc<Control>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<View>, Refusal> {
+    let query = query.unwrap_or_default();
+    let known = parameter(
+        &query,
+        "epoch",
+        "the epoch of the view you hold, a whole number",
+    )?;
+    let wait = parameter(&query, "wait_ms", "a whole number of milliseconds")?
+        .map_or(LONGEST_WATCH, |ms| {
+            Duration::from_millis(ms).min(LONGEST_WATCH)
+        });
+    let mut changes = control.watch();
+    if let Some(known) = known {
+        // Ends by itself with the control plane; then the last view is the answer.
+        let _ = tokio::time::timeout(wait, changes.wait_for(|view| view.epoch != known)).await;
+    }
+    let view = View::clone(&changes.borrow());
+    Ok(Json(view))
+}
+
+fn parameter(query: &str, name: &'static str, accepted: &str) -> Result<Option<u64>, Refusal> {
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+        .map(|value| {
+            value
+                .parse()
+                .map_err(|_| Refusal(Error::invalid(name, value, accepted)))
+        })
+        .transpose()
+}
+
+async fn order(
+    State(control): State<Arc<Control>>,
+    body: Bytes,
+) -> Result<Json<Decision>, Refusal> {
+    let order = request::read_order(&body)?;
+    Ok(Json(control.order(order).await?))
+}
+
+async fn obeyed(State(control): State<Arc<Control>>, body: Bytes) -> Result<StatusCode, Refusal> {
+    let obeyed: Obeyed = serde_json::from_slice(&body).map_err(|error| {
+        let accepted =
+            format!("action_id, by (texts) and obeyed_at_unix_nano (a whole number) ({error})");
+        Error::invalid("body", &String::from_utf8_lossy(&body), accepted)
+    })?;
+    control.obeyed(obeyed).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+struct Refusal(Error);
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, field) = match &self.0 {
+            Error::Invalid { field, .. } | Error::Missing { field, .. } => {
+                (StatusCode::BAD_REQUEST, Some(field.clone()))
+            }
+            Error::UnknownAction { .. } => (StatusCode::NOT_FOUND, Some("action_id".to_owned())),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, None),
+        };
+        let message = self.0.to_string();
+        (
+            status,
+            Json(serde_json::json!({ "error": { "field": field, "message": message } })),
+        )
+            .into_response()
+    }
+}

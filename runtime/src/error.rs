@@ -1,0 +1,102 @@
+//! What can go wrong in this crate, each named for what went wrong.
+
+use std::path::PathBuf;
+
+/// Everything that can go wrong in this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A field of an order, a request or a specification is not acceptable.
+    #[error("{field}: {value} is not accepted; give {accepted}")]
+    Invalid {
+        /// Path of the field, such as `scope.target`.
+        field: String,
+        /// What was given, quoted.
+        value: String,
+        /// The accepted form, in words.
+        accepted: String,
+    },
+    /// A field that must be there is not.
+    #[error("{field} is missing; give {accepted}")]
+    Missing {
+        /// Path of the field.
+        field: String,
+        /// The accepted form, in words.
+        accepted: String,
+    },
+    /// Somebody obeyed an action that was never decided here.
+    #[error("action_id: no action {action_id:?} was decided here")]
+    UnknownAction {
+        /// The id that was given.
+        action_id: String,
+    },
+    /// The SQLite file can't be opened.
+    #[error("cannot open {}: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's reason.
+        source: rusqlite::Error,
+    },
+    /// SQLite refused a statement.
+    #[error("SQLite: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A group of changes could not be committed: none of them holds.
+    #[error("SQLite could not commit: {0}")]
+    Commit(String),
+    /// The database's thread has ended.
+    #[error("the database is closed")]
+    Closed,
+    /// What was kept can't be read back.
+    #[error("{what} can't be read back: {source}")]
+    Corrupt {
+        /// Table and column.
+        what: &'static str,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The control plane could not be reached, or answered with an error.
+    #[error("control plane {url}: {reason}")]
+    Unreachable {
+        /// Base URL.
+        url: String,
+        /// In words.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// A field whose value is not accepted. The value is quoted and cut at 80 characters.
+    pub(crate) fn invalid(
+        field: impl Into<String>,
+        value: &str,
+        accepted: impl Into<String>,
+    ) -> Self {
+        let mut quoted: String = value.chars().take(80).collect();
+        if quoted.len() < value.len() {
+            quoted.push_str("...");
+        }
+        Self::Invalid {
+            field: field.into(),
+            value: format!("{quoted:?}"),
+            accepted: accepted.into(),
+        }
+    }
+
+    /// A field that is missing.
+    pub(crate) fn missing(field: impl Into<String>, accepted: impl Into<String>) -> Self {
+        Self::Missing {
+            field: field.into(),
+            accepted: accepted.into(),
+        }
+    }
+
+    /// Whether the caller can mend it by asking differently.
+    #[must_use]
+    pub fn is_callers(&self) -> bool {
+        matches!(
+            self,
+            Self::Invalid { .. } | Self::Missing { .. } | Self::UnknownAction { .. }
+        )
+    }
+}

@@ -1,0 +1,4 @@
+//! The crate's public face.
+#![allow(clippy::unwrap_used)]
+
+mod control;
