@@ -1,0 +1,141 @@
+//! Tokens times price.
+
+use rust_decimal::{Decimal, RoundingStrategy};
+
+use crate::Price;
+
+/// Digits after the point to which every component is rounded.
+const SCALE: u32 = 12;
+/// What a money column cannot hold any more: a million dollars for one call.
+const TOO_MUCH: Decimal = Decimal::from_parts(1_000_000, 0, 0, false, 0);
+
+/// What one call used. `None` is unknown, not zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// All input tokens, cached ones included.
+    pub input: Option<i64>,
+    /// Of input: read from a cache.
+    pub cache_read: Option<i64>,
+    /// Of input: written to a cache.
+    pub cache_write: Option<i64>,
+    /// All output tokens, reasoning included.
+    pub output: Option<i64>,
+    /// Of output: reasoning.
+    pub reasoning: Option<i64>,
+}
+
+/// What one call costs, in US dollars: components rounded half to even to 12 digits, and their sum.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Uncached input.
+    pub input: Decimal,
+    /// Input read from a cache.
+    pub cache_read: Decimal,
+    /// Input written to a cache.
+    pub cache_write: Decimal,
+    /// Output, reasoning included.
+    pub output: Decimal,
+    /// The fee for the request.
+    pub request: Decimal,
+    /// The sum of the above.
+    pub total: Decimal,
+}
+
+/// What a call with these tokens costs at this price.
+///
+/// When one side (input or output) is unknown, the other is charged: a lower bound. Tokens whose cache
+/// share is unknown are charged as uncached input.
+///
+/// `None` when neither side is known, when the price lacks a component that was used, when the tokens
+/// contradict each other (cached more than input, reasoning more than output, anything negative), or
+/// when the sum would not fit a money column (a million dollars).
+///
+/// ```
+/// use flyball_pricing::{Price, Tokens, cost};
+/// use rust_decimal::Decimal;
+///
+/// // 2 US dollars a million tokens of input, 0.10 read from cache, 2.50 written, 10 of output.
+/// let per_million = |cents: i64| Some(Decimal::new(cents, 2 + 6));
+/// let price = Price {
+///     input: per_million(200),
+///     cache_read: per_million(10),
+///     cache_write: per_million(250),
+///     output: per_million(1000),
+///     ..Price::default()
+/// };
+/// let tokens = Tokens {
+///     input: Some(10_000),
+///     cache_read: Some(8_000),
+///     cache_write: Some(1_000),
+///     output: Some(500),
+///     reasoning: None,
+/// };
+/// // 1,000 x 2 + 8,000 x 0.10 + 1,000 x 2.50 + 500 x 10, a millionth of it.
+/// let cost = cost(&price, &tokens).ok_or("unpriced")?;
+/// assert_eq!(cost.total, Decimal::new(103, 4));
+/// # Ok::<(), &'static str>(())
+/// ```
+#[must_use]
+pub fn cost(price: &Price, tokens: &Tokens) -> Option<Cost> {
+    if tokens.input.is_none() && tokens.output.is_none() {
+        return None;
+    }
+    let input = tokens.input.unwrap_or(0);
+    let (read, write) = match tokens.input {
+        Some(_) => (
+            tokens.cache_read.unwrap_or(0),
+            tokens.cache_write.unwrap_or(0),
+        ),
+        None => (0, 0),
+    };
+    let output = tokens.output.unwrap_or(0);
+    let reasoning = match (price.reasoning, tokens.output) {
+        (Some(_), Some(_)) => tokens.reasoning.unwrap_or(0),
+        _ => 0,
+    };
+    let uncached = input.checked_sub(read)?.checked_sub(write)?;
+    let spoken = output.checked_sub(reasoning)?;
+    if [read, write, uncached, reasoning, spoken]
+        .iter()
+        .any(|count| *count < 0)
+    {
+        return None;
+    }
+
+    let read = exact(read, price.cache_read.or(price.input))?;
+    let write = exact(write, price.cache_write.or(price.input))?;
+    let reasoning = exact(reasoning, price.reasoning)?;
+    let cost = Cost {
+        input: rounded(exact(uncached, price.input)?),
+        cache_read: rounded(read),
+        cache_write: rounded(write),
+        output: rounded(exact(spoken, price.output)?.checked_add(reasoning)?),
+        request: rounded(price.request.unwrap_or_default()),
+        total: Decimal::ZERO,
+    };
+    let total = cost
+        .input
+        .checked_add(cost.cache_read)?
+        .checked_add(cost.cache_write)?
+        .checked_add(cost.output)?
+        .checked_add(cost.request)?;
+    (total < TOO_MUCH).then_some(Cost { total, ..cost })
+}
+
+/// No tokens cost nothing, priced or not; tokens without a price cost we do not know what.
+fn exact(count: i64, price: Option<Decimal>) -> Option<Decimal> {
+    if count == 0 {
+        return Some(Decimal::ZERO);
+    }
+    Decimal::from(count).checked_mul(price?)
+}
+
+fn rounded(amount: Decimal) -> Decimal {
+    amount
+        .round_dp_with_strategy(SCALE, RoundingStrategy::MidpointNearestEven)
+        .normalize()
+}
+
+#[cfg(test)]
+#[path = "cost/tests.rs"]
+mod tests;

@@ -1,0 +1,78 @@
+//! A JSON number as an exact decimal.
+
+use rust_decimal::Decimal;
+
+/// Reads `12`, `0.5` or `1.5E-7` exactly: `None` when the text is no number, or has more digits than a
+/// decimal keeps (28).
+pub(crate) fn exact(text: &str) -> Option<Decimal> {
+    let (base, exponent) = match text.split_once(['e', 'E']) {
+        Some((base, exponent)) => (base, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let base = Decimal::from_str_exact(base).ok()?.normalize();
+    if base.is_zero() {
+        return Some(Decimal::ZERO);
+    }
+    let scale = i64::from(base.scale()) - i64::from(exponent);
+    let value = if scale >= 0 {
+        let scale = u32::try_from(scale)
+            .ok()
+            .filter(|s| *s <= Decimal::MAX_SCALE)?;
+        Decimal::try_from_i128_with_scale(base.mantissa(), scale).ok()?
+    } else {
+        let factor = 10i128.checked_pow(u32::try_from(-scale).ok()?)?;
+        Decimal::try_from_i128_with_scale(base.mantissa().checked_mul(factor)?, 0).ok()?
+    };
+    Some(value.normalize())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn scientific_and_plain_notation_are_the_same_number() {
+        let plain = Decimal::from_str_exact("0.00000015").unwrap();
+        for text in [
+            "1.5E-7",
+            "1.5e-7",
+            "15e-8",
+            "0.00000015",
+            "1.50e-07",
+            "0.15e-6",
+        ] {
+            assert_eq!(exact(text), Some(plain), "{text}");
+        }
+        assert_eq!(exact("2.5e+1"), Some(Decimal::from(25)));
+        assert_eq!(exact("1E3"), Some(Decimal::from(1000)));
+        assert_eq!(exact("0e-40"), Some(Decimal::ZERO));
+    }
+
+    #[test]
+    fn what_a_float_would_have_blurred_stays() {
+        // The shortest text of a double that is one ulp off 2.5e-7.
+        assert_eq!(
+            exact("2.4999999999999998e-07").unwrap().to_string(),
+            "0.00000024999999999999998"
+        );
+    }
+
+    #[test]
+    fn what_is_no_number_or_does_not_fit_is_refused() {
+        for text in [
+            "",
+            "e",
+            "1e",
+            "abc",
+            "NaN",
+            "1e-29",
+            "1e40",
+            "1.2.3",
+            "--1",
+            "1e99999999999",
+        ] {
+            assert_eq!(exact(text), None, "{text}");
+        }
+    }
+}
