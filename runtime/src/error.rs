@@ -55,6 +55,50 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
+    /// A file can't be read, or is not what it should be.
+    #[error("cannot read {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Where, and why.
+        reason: String,
+    },
+    /// The state machine has no such edge.
+    #[error("there is no transition {event} from {state}")]
+    NoSuchTransition {
+        /// Where the execution stands.
+        state: &'static str,
+        /// What happened.
+        event: String,
+    },
+    /// Somebody else runs this execution, or it has ended, or there is one of that id.
+    #[error("execution {execution_id} was written by somebody else")]
+    Conflict {
+        /// Its id.
+        execution_id: String,
+    },
+    /// There is no such execution.
+    #[error("there is no execution {execution_id:?}")]
+    UnknownExecution {
+        /// The id that was given.
+        execution_id: String,
+    },
+    /// A policy bundle is not one.
+    #[error("policy {name}: {reason}")]
+    Policy {
+        /// File or bundle.
+        name: String,
+        /// Where, and why.
+        reason: String,
+    },
+    /// Telemetry can't be sent there.
+    #[error("OTLP endpoint {endpoint:?}: {reason}")]
+    Telemetry {
+        /// As configured.
+        endpoint: String,
+        /// In words.
+        reason: String,
+    },
     /// The control plane could not be reached, or answered with an error.
     #[error("control plane {url}: {reason}")]
     Unreachable {
