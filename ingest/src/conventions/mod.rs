@@ -1,0 +1,174 @@
+//! What the frameworks of the world send, and which column it fills: one table, readable by a person.
+//!
+//! [`RULES`] says, for each column, under which attribute keys it may stand, best first, and how the
+//! value is read. [`OPERATIONS`] says what kind of work a span tells of, [`CONTENT`] which keys hold
+//! prompts, answers, arguments and results, [`sources`] what else has to be known about a sender. A new
+//! framework is a few rows here, not a branch elsewhere.
+
+mod content;
+mod operations;
+pub mod sources;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+pub use content::{CONTENT, Side, content_side};
+pub use operations::{OPERATIONS, Operation, is_model_call, operation};
+pub use table::RULES;
+pub(crate) use table::rules_of;
+
+/// A set of attribute names that instrumentations share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Convention {
+    /// OpenTelemetry's GenAI semantic conventions, old names and new, and MCP's.
+    Otel,
+    /// OpenInference (Arize, Phoenix).
+    OpenInference,
+    /// OpenLLMetry (Traceloop).
+    OpenLlmetry,
+    /// Our own `flyball.*` keys, for what none of the others covers.
+    Flyball,
+    /// No convention of agents: names of OpenTelemetry at large, and what people commonly send.
+    General,
+}
+
+impl Convention {
+    /// The word in the `convention` column.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Otel => "otel",
+            Self::OpenInference => "openinference",
+            Self::OpenLlmetry => "openllmetry",
+            Self::Flyball => "flyball",
+            Self::General => "general",
+        }
+    }
+
+    /// Which convention a span is read by: the first whose mark is among its keys; `None` for a plain
+    /// span. A span may mix several; columns are then filled one by one, in the order of [`RULES`].
+    #[must_use]
+    pub fn of<'a>(keys: impl Iterator<Item = &'a str> + Clone) -> Option<Self> {
+        let any = |mark: fn(&str) -> bool| keys.clone().any(mark);
+        if any(|key| key == "openinference.span.kind") {
+            Some(Self::OpenInference)
+        } else if any(|key| key.starts_with("traceloop.") || key == "llm.request.type") {
+            Some(Self::OpenLlmetry)
+        } else if any(|key| key.starts_with("gen_ai.") || key.starts_with("mcp.")) {
+            Some(Self::Otel)
+        } else if any(|key| key.starts_with("flyball.")) {
+            Some(Self::Flyball)
+        } else {
+            None
+        }
+    }
+}
+
+/// A column that attributes fill. Named as in the `spans` table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // each is the column of that name, documented there
+pub enum Column {
+    AgentName,
+    AgentId,
+    AgentVersion,
+    AgentRole,
+    SessionId,
+    UserId,
+    Tenant,
+    Team,
+    Environment,
+    ExecutionId,
+    TaskId,
+    TaskType,
+    Workflow,
+    Provider,
+    RequestModel,
+    ResponseModel,
+    ServiceTier,
+    InputTokens,
+    CacheReadTokens,
+    CacheWriteTokens,
+    OutputTokens,
+    ReasoningTokens,
+    ClientCostUsd,
+    ResponseId,
+    FinishReason,
+    ToolName,
+    ToolType,
+    ToolCallId,
+    ToolEffect,
+    ToolInputHash,
+    ErrorType,
+    State,
+    Step,
+    Decision,
+    Confidence,
+    Progress,
+    Termination,
+    TerminationReason,
+    Escalated,
+    Intervention,
+    PolicyVerdict,
+    PolicyRule,
+    QueueWaitMs,
+    VersionSet,
+    Outcome,
+    ValueUsd,
+}
+
+impl Column {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::ValueUsd as usize + 1;
+}
+
+/// Where a key is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// On the span.
+    Span,
+    /// On the span, else on its resource.
+    Both,
+}
+
+/// How a value is read. Blank text and what redaction left behind are absent, whatever the reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Read {
+    /// Text; a number or a boolean is written out.
+    Text,
+    /// Text in lower case.
+    Word,
+    /// The first of an array, of a JSON array in a string, or bare text; in lower case.
+    FirstWord,
+    /// A provider's name, by [`sources::provider`].
+    Provider,
+    /// A count: an integer, or a string or double that is one. Negative is absent.
+    Count,
+    /// A finite number; of text, what it spells.
+    Number,
+    /// A number from 0 to 1.
+    Share,
+    /// US dollars: a string or number, rounded half to even to 12 digits. Zero stays.
+    Money,
+    /// US dollars, of which zero means "not known": what price-less instrumentations send.
+    Estimate,
+    /// True or false, as a boolean or a word.
+    Flag,
+}
+
+/// One row of the table: under this key stands that column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// The column it fills.
+    pub column: Column,
+    /// The attribute key.
+    pub key: &'static str,
+    /// Who writes that key.
+    pub convention: Convention,
+    /// Where it stands.
+    pub place: Place,
+    /// How its value is read.
+    pub read: Read,
+    /// Only on spans of this [operation](OPERATIONS).
+    pub only: Option<&'static str>,
+}

@@ -1,0 +1,72 @@
+//! What kind of work a span tells of.
+
+use std::borrow::Cow;
+
+/// One row: when this key has this value (in any case), the span tells of that operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operation {
+    /// The attribute key.
+    pub key: &'static str,
+    /// Its value, in lower case.
+    pub value: &'static str,
+    /// The canonical operation.
+    pub operation: &'static str,
+}
+
+const fn row(key: &'static str, value: &'static str, operation: &'static str) -> Operation {
+    Operation { key, value, operation }
+}
+
+/// In order of precedence. A `gen_ai.operation.name` that is not listed here is taken as it is.
+#[rustfmt::skip]
+pub const OPERATIONS: &[Operation] = &[
+    row("gen_ai.operation.name", "completion", "text_completion"),
+    row("gen_ai.operation.name", "embedding", "embeddings"),
+    row("gen_ai.operation.name", "responses", "chat"),
+    row("gen_ai.operation.name", "tool", "execute_tool"),
+    row("openinference.span.kind", "llm", "chat"),
+    row("openinference.span.kind", "embedding", "embeddings"),
+    row("openinference.span.kind", "reranker", "rerank"),
+    row("openinference.span.kind", "retriever", "retrieval"),
+    row("openinference.span.kind", "tool", "execute_tool"),
+    row("openinference.span.kind", "agent", "invoke_agent"),
+    row("openinference.span.kind", "chain", "invoke_workflow"),
+    row("openinference.span.kind", "guardrail", "guardrail"),
+    row("openinference.span.kind", "evaluator", "evaluate"),
+    row("openinference.span.kind", "prompt", "prompt"),
+    row("openinference.span.kind", "decision", "decide"),
+    row("llm.request.type", "chat", "chat"),
+    row("llm.request.type", "completion", "text_completion"),
+    row("llm.request.type", "embedding", "embeddings"),
+    row("llm.request.type", "rerank", "rerank"),
+    row("traceloop.span.kind", "agent", "invoke_agent"),
+    row("traceloop.span.kind", "tool", "execute_tool"),
+    row("traceloop.span.kind", "workflow", "invoke_workflow"),
+    row("traceloop.span.kind", "task", "execute_task"),
+    row("mcp.method.name", "tools/call", "execute_tool"),
+];
+
+/// The keys of [`OPERATIONS`], best first.
+const KEYS: [&str; 5] =
+    [OWN_KEY, "openinference.span.kind", "llm.request.type", "traceloop.span.kind", "mcp.method.name"];
+
+/// The operation's own key: any value of it is an operation.
+const OWN_KEY: &str = "gen_ai.operation.name";
+
+/// The operation a span tells of, from the text of its attributes; `None` when no key says.
+pub fn operation<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<Cow<'static, str>> {
+    KEYS.iter().find_map(|key| {
+        let value = text(key)?.trim().to_lowercase();
+        let row = OPERATIONS.iter().find(|row| row.key == *key && row.value == value);
+        match row {
+            Some(row) => Some(Cow::Borrowed(row.operation)),
+            None => (*key == OWN_KEY && !value.is_empty()).then_some(Cow::Owned(value)),
+        }
+    })
+}
+
+/// Whether one span of this operation is one request to a model: what can be billed.
+#[must_use]
+pub fn is_model_call(operation: &str) -> bool {
+    matches!(operation, "chat" | "generate_content" | "text_completion" | "embeddings" | "rerank")
+}

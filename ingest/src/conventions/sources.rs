@@ -1,0 +1,91 @@
+//! What has to be known about a sender beyond its keys: what it calls the providers, and what it counts
+//! as input.
+
+/// Spellings of providers, and the canonical name. Compared in lower case.
+#[rustfmt::skip]
+const PROVIDERS: &[(&str, &str)] = &[
+    ("vertex_ai", "gcp.vertex_ai"),
+    ("vertexai", "gcp.vertex_ai"),
+    ("gemini", "gcp.gemini"),
+    ("google", "gcp.gemini"),
+    ("google_genai", "gcp.gemini"),
+    ("google-gla", "gcp.gemini"),
+    ("google-vertex", "gcp.vertex_ai"),
+    ("az.ai.inference", "azure.ai.inference"),
+    ("az.ai.openai", "azure.ai.openai"),
+    ("azure", "azure.ai.openai"),
+    ("azure_openai", "azure.ai.openai"),
+    ("aws", "aws.bedrock"),
+    ("bedrock", "aws.bedrock"),
+    ("xai", "x_ai"),
+    ("mistralai", "mistral_ai"),
+    ("mistral", "mistral_ai"),
+    ("moonshot", "moonshot_ai"),
+    ("watsonx", "ibm.watsonx.ai"),
+];
+
+/// Names of frameworks that stand where a provider's name should: they tell nothing of the provider.
+const FRAMEWORKS: &[&str] = &[
+    "langchain", "langgraph", "llamaindex", "llama_index", "crewai", "autogen", "agno", "smolagents",
+    "pydantic-ai", "gcp.vertex.agent", "strands", "strands-agents", "openai_agents", "litellm", "mcp",
+];
+
+/// Starts of model names that are one maker's own, for spans that name no provider.
+const MAKERS: &[(&str, &str)] = &[
+    ("gpt-", "openai"),
+    ("o1", "openai"),
+    ("o3", "openai"),
+    ("o4", "openai"),
+    ("text-embedding-3", "openai"),
+    ("claude-", "anthropic"),
+    ("gemini-", "gcp.gemini"),
+];
+
+/// Scopes that count input without what came from, or went to, a cache.
+const EXCLUSIVE_INPUT: &[&str] = &["openlit.instrumentation.anthropic"];
+
+/// The canonical name of a provider; `None` when the word names a framework.
+#[must_use]
+pub fn provider(word: &str) -> Option<String> {
+    let word = word.trim().to_lowercase();
+    if word.is_empty() || FRAMEWORKS.contains(&word.as_str()) {
+        return None;
+    }
+    let canonical = PROVIDERS.iter().find(|(spelling, _)| *spelling == word);
+    Some(canonical.map_or(word, |(_, name)| (*name).to_owned()))
+}
+
+/// The maker of a model, by the start of its plain name; `None` when several sell under it, or nobody known.
+#[must_use]
+pub fn maker(model: &str) -> Option<&'static str> {
+    let plain = flyball_pricing::name::plain(model);
+    MAKERS.iter().find(|(start, _)| plain.starts_with(start)).map(|(_, maker)| *maker)
+}
+
+/// Whether a scope's input tokens leave out those read from and written to a cache.
+#[must_use]
+pub fn excludes_cached_input(scope: &str) -> bool {
+    EXCLUSIVE_INPUT.contains(&scope)
+}
+
+/// How close a scope stands to the provider: 2 for the provider's own SDK, 1 for an instrumentation of
+/// its client, 0 for anything else. Of two tellings of one call, the closer is believed.
+#[must_use]
+pub fn closeness(scope: &str, provider: Option<&str>) -> u8 {
+    let scope = scope.to_lowercase();
+    // `gcp.gemini` is instrumented as `google_genai`; the other names come back in the scope.
+    let names: &[&str] = match provider {
+        Some("gcp.gemini" | "gcp.vertex_ai" | "gcp.gen_ai") => &["google", "gemini", "vertexai"],
+        Some("aws.bedrock") => &["bedrock", "botocore"],
+        Some("azure.ai.openai") => &["openai"],
+        Some("mistral_ai") => &["mistral"],
+        Some(name) => &[name],
+        None => &["openai", "anthropic", "google", "bedrock", "mistral", "cohere", "groq"],
+    };
+    let words: Vec<&str> = scope.split(['.', '/', '-']).map(|word| word.trim_end_matches("_v2")).collect();
+    let names_it = |word: &&str| names.iter().any(|name| word == name || word.strip_prefix(name) == Some("_genai"));
+    if !words.iter().any(|word| names_it(&word)) || scope.contains("agents") {
+        return 0;
+    }
+    if scope.contains("instrument") { 1 } else { 2 }
+}

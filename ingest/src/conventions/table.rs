@@ -1,0 +1,182 @@
+//! The table itself. Within a column, the first rule that finds a value wins.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::Column::{
+    AgentId, AgentName, AgentRole, AgentVersion, CacheReadTokens, CacheWriteTokens, ClientCostUsd, Confidence,
+    Decision, Environment, ErrorType, Escalated, ExecutionId, FinishReason, InputTokens, Intervention, Outcome,
+    OutputTokens, PolicyRule, PolicyVerdict, Progress, Provider, QueueWaitMs, ReasoningTokens, RequestModel,
+    ResponseId, ResponseModel, ServiceTier, SessionId, State, Step, TaskId, TaskType, Team, Tenant, Termination,
+    TerminationReason, ToolCallId, ToolEffect, ToolInputHash, ToolName, ToolType, UserId, ValueUsd, VersionSet,
+    Workflow,
+};
+use super::Convention::{Flyball, General, OpenInference, OpenLlmetry, Otel};
+use super::Place::{Both, Span};
+use super::Read::{Count, Estimate, FirstWord, Flag, Money, Number, Share, Text, Word};
+use super::{Column, Convention, Place, Read, Rule};
+
+const fn row(column: Column, convention: Convention, place: Place, key: &'static str, read: Read) -> Rule {
+    Rule { column, key, convention, place, read, only: None }
+}
+
+const fn only(operation: &'static str, rule: Rule) -> Rule {
+    Rule { only: Some(operation), ..rule }
+}
+
+/// Column, convention, place, key, reading. Order within a column is precedence.
+#[rustfmt::skip]
+pub const RULES: &[Rule] = &[
+    // Who. Names as sent; what an ancestor adds is the resolver's to say.
+    row(AgentName, Otel, Span, "gen_ai.agent.name", Text),
+    row(AgentName, OpenInference, Span, "agent.name", Text),
+    row(AgentName, General, Span, "agent_name", Text),
+    only("invoke_agent", row(AgentName, OpenLlmetry, Span, "traceloop.entity.name", Text)),
+    row(AgentId, Otel, Span, "gen_ai.agent.id", Text),
+    only("invoke_agent", row(AgentId, OpenInference, Span, "graph.node.id", Text)),
+    row(AgentVersion, Otel, Span, "gen_ai.agent.version", Text),
+    only("invoke_agent", row(AgentVersion, OpenLlmetry, Span, "traceloop.entity.version", Text)),
+    row(AgentRole, Flyball, Span, "flyball.agent.role", Word),
+    row(SessionId, Otel, Span, "gen_ai.conversation.id", Text),
+    row(SessionId, General, Both, "session.id", Text),
+    row(SessionId, OpenLlmetry, Span, "traceloop.association.properties.session_id", Text),
+    row(SessionId, OpenLlmetry, Span, "traceloop.association.properties.conversation_id", Text),
+    row(SessionId, OpenLlmetry, Span, "traceloop.association.properties.thread_id", Text),
+    row(UserId, General, Both, "user.id", Text),
+    row(UserId, General, Both, "enduser.id", Text),
+    row(UserId, Otel, Span, "gen_ai.user", Text),
+    row(UserId, Otel, Span, "gen_ai.request.user", Text),
+    row(UserId, OpenLlmetry, Span, "llm.user", Text),
+    row(UserId, OpenLlmetry, Span, "traceloop.association.properties.user_id", Text),
+    row(Tenant, General, Both, "tenant.id", Text),
+    row(Tenant, General, Both, "organization.id", Text),
+    row(Tenant, General, Both, "account.id", Text),
+    row(Tenant, General, Both, "customer.id", Text),
+    row(Tenant, OpenLlmetry, Span, "traceloop.association.properties.tenant_id", Text),
+    row(Tenant, OpenLlmetry, Span, "traceloop.association.properties.org_id", Text),
+    row(Tenant, OpenLlmetry, Span, "traceloop.association.properties.customer_id", Text),
+    row(Team, General, Both, "team", Text),
+    row(Team, General, Both, "team.id", Text),
+    row(Team, General, Both, "team.name", Text),
+    row(Team, General, Both, "department", Text),
+    row(Team, General, Both, "cost_center", Text),
+    row(Team, OpenLlmetry, Span, "traceloop.association.properties.team", Text),
+    row(Team, General, Both, "service.namespace", Text),
+    row(Environment, General, Both, "deployment.environment.name", Text),
+    row(Environment, General, Both, "deployment.environment", Text),
+    row(Environment, Otel, Both, "gen_ai.environment", Text),
+    row(ExecutionId, Flyball, Span, "flyball.execution.id", Text),
+    row(ExecutionId, Otel, Span, "gen_ai.agent.execution.id", Text),
+    row(TaskId, Flyball, Span, "flyball.task.id", Text),
+    row(TaskType, Flyball, Span, "flyball.task.type", Text),
+    row(Workflow, Otel, Span, "gen_ai.workflow.name", Text),
+    row(Workflow, OpenLlmetry, Span, "traceloop.workflow.name", Text),
+
+    // The model call.
+    row(Provider, Otel, Span, "gen_ai.provider.name", Read::Provider),
+    row(Provider, OpenInference, Span, "llm.provider", Read::Provider),
+    row(Provider, OpenInference, Span, "llm.system", Read::Provider),
+    row(Provider, Otel, Span, "gen_ai.system", Read::Provider),
+    row(RequestModel, Otel, Span, "gen_ai.request.model", Text),
+    row(RequestModel, OpenInference, Span, "llm.request.model_name", Text),
+    row(RequestModel, OpenInference, Span, "llm.model_name", Text),
+    row(RequestModel, OpenInference, Span, "embedding.model_name", Text),
+    row(RequestModel, OpenInference, Span, "reranker.model_name", Text),
+    row(RequestModel, OpenLlmetry, Span, "llm.request.model", Text),
+    row(ResponseModel, Otel, Span, "gen_ai.response.model", Text),
+    row(ResponseModel, OpenInference, Span, "llm.response.model_name", Text),
+    row(ResponseModel, OpenLlmetry, Span, "llm.response.model", Text),
+    row(ServiceTier, Otel, Span, "openai.response.service_tier", Word),
+    row(ServiceTier, Otel, Span, "openai.request.service_tier", Word),
+    row(ServiceTier, Otel, Span, "gen_ai.openai.response.service_tier", Word),
+    row(ServiceTier, Otel, Span, "gen_ai.openai.request.service_tier", Word),
+    row(ServiceTier, Otel, Span, "gen_ai.response.service_tier", Word),
+    row(ServiceTier, Otel, Span, "anthropic.response.service_tier", Word),
+    row(ResponseId, Otel, Span, "gen_ai.response.id", Text),
+    row(FinishReason, Otel, Span, "gen_ai.response.finish_reasons", FirstWord),
+    row(FinishReason, Otel, Span, "gen_ai.response.finish_reason", FirstWord),
+    row(FinishReason, OpenInference, Span, "llm.finish_reason", FirstWord),
+    row(FinishReason, OpenLlmetry, Span, "llm.response.finish_reason", FirstWord),
+    row(FinishReason, OpenLlmetry, Span, "gen_ai.completion.0.finish_reason", FirstWord),
+
+    // Its tokens. Whether input holds the cached ones is settled afterwards (see `sources`).
+    row(InputTokens, Otel, Span, "gen_ai.usage.input_tokens", Count),
+    row(InputTokens, Otel, Span, "gen_ai.usage.prompt_tokens", Count),
+    row(InputTokens, OpenInference, Span, "llm.token_count.prompt", Count),
+    row(InputTokens, OpenLlmetry, Span, "llm.usage.prompt_tokens", Count),
+    row(InputTokens, Otel, Span, "gen_ai.aggregated_usage.input_tokens", Count),
+    row(CacheReadTokens, Otel, Span, "gen_ai.usage.cache_read.input_tokens", Count),
+    row(CacheReadTokens, Otel, Span, "gen_ai.usage.cache_read_input_tokens", Count),
+    row(CacheReadTokens, Otel, Span, "gen_ai.usage.cached_input_tokens", Count),
+    row(CacheReadTokens, Otel, Span, "gen_ai.usage.input_tokens.cached", Count),
+    row(CacheReadTokens, Otel, Span, "gen_ai.usage.details.cache_read_tokens", Count),
+    row(CacheReadTokens, OpenInference, Span, "llm.token_count.prompt_details.cache_read", Count),
+    row(CacheReadTokens, OpenInference, Span, "llm.token_count.prompt_details.cache_input", Count),
+    row(CacheReadTokens, Otel, Span, "gen_ai.aggregated_usage.cache_read.input_tokens", Count),
+    row(CacheWriteTokens, Otel, Span, "gen_ai.usage.cache_write.input_tokens", Count),
+    row(CacheWriteTokens, Otel, Span, "gen_ai.usage.cache_creation.input_tokens", Count),
+    row(CacheWriteTokens, Otel, Span, "gen_ai.usage.cache_creation_input_tokens", Count),
+    row(CacheWriteTokens, Otel, Span, "gen_ai.usage.cache_write_input_tokens", Count),
+    row(CacheWriteTokens, OpenInference, Span, "llm.token_count.prompt_details.cache_write", Count),
+    row(CacheWriteTokens, Otel, Span, "gen_ai.aggregated_usage.cache_write.input_tokens", Count),
+    row(CacheWriteTokens, Otel, Span, "gen_ai.aggregated_usage.cache_creation.input_tokens", Count),
+    row(OutputTokens, Otel, Span, "gen_ai.usage.output_tokens", Count),
+    row(OutputTokens, Otel, Span, "gen_ai.usage.completion_tokens", Count),
+    row(OutputTokens, OpenInference, Span, "llm.token_count.completion", Count),
+    row(OutputTokens, OpenLlmetry, Span, "llm.usage.completion_tokens", Count),
+    row(OutputTokens, Otel, Span, "gen_ai.aggregated_usage.output_tokens", Count),
+    row(ReasoningTokens, Otel, Span, "gen_ai.usage.reasoning.output_tokens", Count),
+    row(ReasoningTokens, Otel, Span, "gen_ai.usage.reasoning_tokens", Count),
+    row(ReasoningTokens, OpenLlmetry, Span, "llm.usage.reasoning_tokens", Count),
+    row(ReasoningTokens, Otel, Span, "gen_ai.usage.output_tokens.reasoning", Count),
+    row(ReasoningTokens, Otel, Span, "gen_ai.usage.details.reasoning_tokens", Count),
+    row(ReasoningTokens, OpenInference, Span, "llm.token_count.completion_details.reasoning", Count),
+    row(ReasoningTokens, Otel, Span, "gen_ai.aggregated_usage.details.reasoning_tokens", Count),
+    row(ClientCostUsd, OpenInference, Span, "llm.cost.total", Estimate),
+    row(ClientCostUsd, General, Span, "operation.cost", Estimate),
+    row(ClientCostUsd, Otel, Span, "gen_ai.usage.cost", Estimate),
+    row(ClientCostUsd, Otel, Span, "gen_ai.usage.total_cost", Estimate),
+
+    // The tool call.
+    row(ToolName, Otel, Span, "gen_ai.tool.name", Text),
+    row(ToolName, OpenInference, Span, "tool.name", Text),
+    only("execute_tool", row(ToolName, OpenLlmetry, Span, "traceloop.entity.name", Text)),
+    row(ToolName, Otel, Span, "mcp.tool.name", Text),
+    row(ToolType, Otel, Span, "gen_ai.tool.type", Word),
+    row(ToolCallId, Otel, Span, "gen_ai.tool.call.id", Text),
+    only("execute_tool", row(ToolCallId, OpenInference, Span, "tool.id", Text)),
+    only("execute_tool", row(ToolCallId, OpenInference, Span, "tool_call.id", Text)),
+    row(ToolEffect, Flyball, Span, "flyball.tool.effect", Word),
+    row(ToolInputHash, Flyball, Span, "flyball.tool.input_hash", Text),
+    row(ErrorType, General, Span, "error.type", Text),
+
+    // The agent's own account of itself.
+    row(State, Flyball, Span, "flyball.state", Text),
+    row(Step, Flyball, Span, "flyball.step", Count),
+    row(Decision, Flyball, Span, "flyball.decision", Flag),
+    row(Confidence, Flyball, Span, "flyball.confidence", Share),
+    row(Progress, Flyball, Span, "flyball.progress", Number),
+    row(Termination, Flyball, Span, "flyball.termination", Word),
+    row(TerminationReason, Flyball, Span, "flyball.termination.reason", Text),
+    row(TerminationReason, Flyball, Span, "flyball.escalation.reason", Text),
+    row(Escalated, Flyball, Span, "flyball.escalated", Flag),
+    row(Intervention, Flyball, Span, "flyball.intervention", Word),
+    row(PolicyVerdict, Flyball, Span, "flyball.policy.verdict", Word),
+    row(PolicyRule, Flyball, Span, "flyball.policy.rule", Text),
+    row(QueueWaitMs, Flyball, Span, "flyball.queue.wait_ms", Count),
+    row(VersionSet, Flyball, Span, "flyball.version_set", Text),
+    row(Outcome, Flyball, Span, "flyball.outcome", Word),
+    row(ValueUsd, Flyball, Span, "flyball.value_usd", Money),
+];
+
+/// The rules of one key, each with its place in the table (the lower, the better).
+pub(crate) fn rules_of(key: &str) -> &'static [(usize, Rule)] {
+    static BY_KEY: LazyLock<HashMap<&'static str, Vec<(usize, Rule)>>> = LazyLock::new(|| {
+        let mut by_key: HashMap<_, Vec<_>> = HashMap::new();
+        for (place, rule) in RULES.iter().enumerate() {
+            by_key.entry(rule.key).or_default().push((place, *rule));
+        }
+        by_key
+    });
+    BY_KEY.get(key).map_or(&[], Vec::as_slice)
+}

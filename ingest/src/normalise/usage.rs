@@ -1,0 +1,111 @@
+//! Token counts: brought to one meaning, and how much of the truth they tell.
+
+use flyball_store::rows::Usage;
+
+use crate::conventions::{is_model_call, sources};
+
+/// Tokens as a span tells them. `None` is unknown, not zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) input: Option<i64>,
+    pub(super) cache_read: Option<i64>,
+    pub(super) cache_write: Option<i64>,
+    pub(super) output: Option<i64>,
+    pub(super) reasoning: Option<i64>,
+}
+
+impl Counts {
+    /// The same tokens as OpenTelemetry counts them: input is all input, output is all output.
+    ///
+    /// A scope known to leave cached tokens out of input gets them added. So does one whose cached tokens
+    /// exceed its input, and one whose reasoning exceeds its output: they cannot have been part of it.
+    /// No tokens either way is what instrumentations send when they know nothing.
+    pub(super) fn as_otel_counts(mut self, scope: &str) -> Self {
+        if self.input.unwrap_or(0) == 0 && self.output.unwrap_or(0) == 0 && self.cached() == 0 {
+            return Self::default();
+        }
+        if let Some(input) = self.input
+            && (sources::excludes_cached_input(scope) || self.cached() > input)
+        {
+            self.input = Some(input.saturating_add(self.cached()));
+        }
+        if let (Some(output), Some(reasoning)) = (self.output, self.reasoning)
+            && reasoning > output
+        {
+            self.output = Some(output.saturating_add(reasoning));
+        }
+        self
+    }
+
+    fn cached(&self) -> i64 {
+        self.cache_read.unwrap_or(0).saturating_add(self.cache_write.unwrap_or(0))
+    }
+
+    /// How much of the truth they tell. A finished call that knows both sides is exact (an embedding or a
+    /// reranking has but one); one side, or any usage of a call that broke off, is a lower bound. `None`
+    /// for a span that is no model call and carries no usage.
+    pub(super) fn usage(&self, operation: Option<&str>, broke_off: bool) -> Option<Usage> {
+        let one_sided = matches!(operation, Some("embeddings" | "rerank"));
+        match (self.input, self.output) {
+            (None, None) => operation.is_some_and(is_model_call).then_some(Usage::Unknown),
+            _ if broke_off => Some(Usage::Partial),
+            (Some(_), Some(_)) => Some(Usage::Exact),
+            (Some(_), None) if one_sided => Some(Usage::Exact),
+            _ => Some(Usage::Partial),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(input: i64, read: i64, write: i64, output: i64, reasoning: i64) -> Counts {
+        Counts {
+            input: Some(input),
+            cache_read: Some(read),
+            cache_write: Some(write),
+            output: Some(output),
+            reasoning: Some(reasoning),
+        }
+    }
+
+    #[test]
+    fn input_that_left_the_cached_tokens_out_gets_them_back() {
+        let raw = counts(21, 1_000, 300, 50, 0);
+        assert_eq!(raw.as_otel_counts("any").input, Some(1_321));
+        let total = counts(1_321, 1_000, 300, 50, 0);
+        assert_eq!(total.as_otel_counts("any"), total);
+        let seems_total = counts(2_000, 1_000, 300, 50, 0);
+        assert_eq!(seems_total.as_otel_counts("any"), seems_total);
+        assert_eq!(seems_total.as_otel_counts("openlit.instrumentation.anthropic").input, Some(3_300));
+    }
+
+    #[test]
+    fn output_that_left_reasoning_out_gets_it_back() {
+        assert_eq!(counts(9, 0, 0, 10, 300).as_otel_counts("any").output, Some(310));
+        assert_eq!(counts(9, 0, 0, 310, 300).as_otel_counts("any").output, Some(310));
+    }
+
+    #[test]
+    fn no_tokens_at_all_is_unknown() {
+        let nothing = counts(0, 0, 0, 0, 0).as_otel_counts("any");
+        assert_eq!(nothing, Counts::default());
+        assert_eq!(nothing.usage(Some("chat"), false), Some(Usage::Unknown));
+        assert_eq!(nothing.usage(Some("invoke_agent"), false), None);
+        assert_eq!(nothing.usage(None, true), None);
+    }
+
+    #[test]
+    fn what_broke_off_or_tells_one_side_is_partial() {
+        let both = counts(5, 0, 0, 1, 0);
+        let input = Counts { input: Some(5), ..Counts::default() };
+        let output = Counts { output: Some(5), ..Counts::default() };
+        assert_eq!(both.usage(Some("chat"), false), Some(Usage::Exact));
+        assert_eq!(both.usage(Some("chat"), true), Some(Usage::Partial));
+        assert_eq!(input.usage(Some("chat"), false), Some(Usage::Partial));
+        assert_eq!(input.usage(Some("embeddings"), false), Some(Usage::Exact));
+        assert_eq!(output.usage(Some("embeddings"), false), Some(Usage::Partial));
+        assert_eq!(both.usage(Some("invoke_agent"), false), Some(Usage::Exact));
+    }
+}
