@@ -1,1 +1,17 @@
-//! flyball-ingest
+//! The OTLP collector, and the resolver that turns traces into charges.
+//!
+//! A request is decoded (`otlp`), normalised by the table of [`conventions`] into rows ([`normalise`]),
+//! appended to the store, and read back by the [`resolver`], which posts what each call cost.
+
+pub mod conventions;
+pub mod error;
+pub mod import;
+pub mod normalise;
+pub mod otlp;
+pub mod pipeline;
+pub mod resolver;
+pub mod server;
+
+pub use error::{Error, Result};
+pub use otlp::Limits;
+pub use pipeline::{Ingest, Replay, Sink};

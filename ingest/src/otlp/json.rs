@@ -1,0 +1,332 @@
+//! OTLP/JSON: which message each object is, and which field each key.
+//!
+//! The encoding is protobuf's JSON mapping with OTLP's own rules (ids in hex, enums as numbers, unknown
+//! keys ignored). Exporters take liberties, and none of these costs anybody their spans: 64-bit integers
+//! as strings or as numbers, enums by name, `null` for an absent field, `{}` for an empty list message,
+//! `snake_case` keys, half a surrogate pair where a text was cut, a byte order mark.
+//! How single values are read is in [`value`].
+
+mod value;
+
+use std::fmt;
+use std::mem::size_of;
+
+use flyball_store::Signal;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, EntityRef, InstrumentationScope, KeyValue, KeyValueList, any_value,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use crate::error::{Error, Result};
+use value::{
+    Base64, Budget, Double, Enum, Field, HexId, Key, List, Number, Read, Text, Truth, in_field,
+};
+
+/// Decodes a trace request; its tree of messages may take `limit` bytes.
+pub(super) fn traces(body: &[u8], limit: usize) -> Result<ExportTraceServiceRequest> {
+    const MESSAGE: &str = "ExportTraceServiceRequest";
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let bad = |reason: String, line, column| Error::BadJson {
+        message: MESSAGE,
+        reason,
+        line,
+        column,
+    };
+    // Once for the whole body: then texts need no check of their own.
+    let text = std::str::from_utf8(body).map_err(|e| {
+        let (line, column) = position(&body[..e.valid_up_to()]);
+        bad(
+            format!("invalid UTF-8 at byte {}", e.valid_up_to()),
+            line,
+            column,
+        )
+    })?;
+    let budget = Budget::of(limit);
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    ExportTraceServiceRequest::read(&mut deserializer, &budget)
+        .and_then(|request| deserializer.end().map(|()| request))
+        .map_err(|e| {
+            if budget.is_spent() {
+                return Error::TooLarge {
+                    what: "the decoded request",
+                    limit,
+                };
+            }
+            let (line, column) = (e.line(), e.column());
+            let reason = e.to_string();
+            let reason = reason
+                .rsplit_once(" at line ")
+                .map_or(reason.as_str(), |(reason, _)| reason);
+            bad(reason.to_owned(), line, column)
+        })
+}
+
+/// Line and column, from 1, of the byte after `before`.
+fn position(before: &[u8]) -> (usize, usize) {
+    let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let column = before
+        .iter()
+        .rev()
+        .take_while(|&&byte| byte != b'\n')
+        .count()
+        + 1;
+    (line, column)
+}
+
+/// Declares how a message is read: `"key" | "snake_case_key" => field: how`.
+macro_rules! message {
+    ($message:ty { $( $key:literal $(| $alias:literal)? => $field:ident : $how:ty ),* $(,)? }) => {
+        impl Read for $message {
+            type Value = Self;
+
+            fn read<'de, D: Deserializer<'de>>(deserializer: D, budget: &Budget) -> std::result::Result<Self, D::Error> {
+                struct Object<'b>(&'b Budget);
+
+                impl<'de> Visitor<'de> for Object<'_> {
+                    type Value = $message;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str(concat!("an object (", stringify!($message), ")"))
+                    }
+
+                    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+                        self.0.spend(size_of::<$message>())?;
+                        let mut message = <$message>::default();
+                        const KEYS: &[(&str, &str)] = &[$( ($key, $key), $( ($alias, $key), )? )*];
+                        while let Some(key) = map.next_key_seed(Key(KEYS))? {
+                            match key {
+                                $( Some($key) => {
+                                    let value = map
+                                        .next_value_seed(Field::<$how>::new(self.0))
+                                        .map_err(|e| in_field($key, &e))?;
+                                    if let Some(value) = value {
+                                        message.$field = value.into();
+                                    }
+                                } )*
+                                _ => { map.next_value::<IgnoredAny>()?; }
+                            }
+                        }
+                        Ok(message)
+                    }
+                }
+
+                deserializer.deserialize_map(Object(budget))
+            }
+        }
+    };
+}
+
+message!(ExportTraceServiceRequest {
+    "resourceSpans" | "resource_spans" => resource_spans: List<ResourceSpans>,
+});
+message!(ResourceSpans {
+    "resource" => resource: Resource,
+    "scopeSpans" | "scope_spans" => scope_spans: List<ScopeSpans>,
+    "schemaUrl" | "schema_url" => schema_url: Text,
+});
+message!(Resource {
+    "attributes" => attributes: List<KeyValue>,
+    "droppedAttributesCount" | "dropped_attributes_count" => dropped_attributes_count: Number<u32>,
+    "entityRefs" | "entity_refs" => entity_refs: List<EntityRef>,
+});
+message!(EntityRef {
+    "schemaUrl" | "schema_url" => schema_url: Text,
+    "type" => r#type: Text,
+    "idKeys" | "id_keys" => id_keys: List<Text>,
+    "descriptionKeys" | "description_keys" => description_keys: List<Text>,
+});
+message!(ScopeSpans {
+    "scope" => scope: InstrumentationScope,
+    "spans" => spans: List<Span>,
+    "schemaUrl" | "schema_url" => schema_url: Text,
+});
+message!(InstrumentationScope {
+    "name" => name: Text,
+    "version" => version: Text,
+    "attributes" => attributes: List<KeyValue>,
+    "droppedAttributesCount" | "dropped_attributes_count" => dropped_attributes_count: Number<u32>,
+});
+message!(Span {
+    "traceId" | "trace_id" => trace_id: HexId<16>,
+    "spanId" | "span_id" => span_id: HexId<8>,
+    "traceState" | "trace_state" => trace_state: Text,
+    "parentSpanId" | "parent_span_id" => parent_span_id: HexId<8>,
+    "flags" => flags: Number<u32>,
+    "name" => name: Text,
+    "kind" => kind: Enum<SpanKind>,
+    "startTimeUnixNano" | "start_time_unix_nano" => start_time_unix_nano: Number<u64>,
+    "endTimeUnixNano" | "end_time_unix_nano" => end_time_unix_nano: Number<u64>,
+    "attributes" => attributes: List<KeyValue>,
+    "droppedAttributesCount" | "dropped_attributes_count" => dropped_attributes_count: Number<u32>,
+    "events" => events: List<Event>,
+    "droppedEventsCount" | "dropped_events_count" => dropped_events_count: Number<u32>,
+    "links" => links: List<Link>,
+    "droppedLinksCount" | "dropped_links_count" => dropped_links_count: Number<u32>,
+    "status" => status: Status,
+});
+message!(Event {
+    "timeUnixNano" | "time_unix_nano" => time_unix_nano: Number<u64>,
+    "name" => name: Text,
+    "attributes" => attributes: List<KeyValue>,
+    "droppedAttributesCount" | "dropped_attributes_count" => dropped_attributes_count: Number<u32>,
+});
+message!(Link {
+    "traceId" | "trace_id" => trace_id: HexId<16>,
+    "spanId" | "span_id" => span_id: HexId<8>,
+    "traceState" | "trace_state" => trace_state: Text,
+    "attributes" => attributes: List<KeyValue>,
+    "droppedAttributesCount" | "dropped_attributes_count" => dropped_attributes_count: Number<u32>,
+    "flags" => flags: Number<u32>,
+});
+message!(Status {
+    "message" => message: Text,
+    "code" => code: Enum<StatusCode>,
+});
+message!(KeyValue {
+    "key" => key: Text,
+    "value" => value: AnyValue,
+});
+message!(ArrayValue {
+    "values" => values: List<AnyValue>,
+});
+message!(KeyValueList {
+    "values" => values: List<KeyValue>,
+});
+
+/// Of the alternatives, the last one sent counts; none is an empty value.
+impl Read for AnyValue {
+    type Value = Self;
+
+    fn read<'de, D: Deserializer<'de>>(
+        deserializer: D,
+        budget: &Budget,
+    ) -> std::result::Result<Self, D::Error> {
+        struct Object<'b>(&'b Budget);
+
+        impl<'de> Visitor<'de> for Object<'_> {
+            type Value = AnyValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object (AnyValue, such as {\"stringValue\": \"x\"})")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> std::result::Result<Self::Value, A::Error> {
+                use any_value::Value::{
+                    ArrayValue as Array, BoolValue, BytesValue, DoubleValue, IntValue, KvlistValue,
+                    StringValue,
+                };
+                self.0.spend(size_of::<AnyValue>())?;
+                let mut value = None;
+                while let Some(key) = map.next_key_seed(Key(ALTERNATIVES))? {
+                    let Some(key) = key else {
+                        map.next_value::<IgnoredAny>()?;
+                        continue;
+                    };
+                    let one = match key {
+                        "stringValue" => map
+                            .next_value_seed(Field::<Text>::new(self.0))
+                            .map(|v| v.map(StringValue)),
+                        "boolValue" => map
+                            .next_value_seed(Field::<Truth>::new(self.0))
+                            .map(|v| v.map(BoolValue)),
+                        "intValue" => map
+                            .next_value_seed(Field::<Number<i64>>::new(self.0))
+                            .map(|v| v.map(IntValue)),
+                        "doubleValue" => map
+                            .next_value_seed(Field::<Double>::new(self.0))
+                            .map(|v| v.map(DoubleValue)),
+                        "arrayValue" => map
+                            .next_value_seed(Field::<ArrayValue>::new(self.0))
+                            .map(|v| v.map(Array)),
+                        "kvlistValue" => map
+                            .next_value_seed(Field::<KeyValueList>::new(self.0))
+                            .map(|v| v.map(KvlistValue)),
+                        _ => map
+                            .next_value_seed(Field::<Base64>::new(self.0))
+                            .map(|v| v.map(BytesValue)),
+                    };
+                    if let Some(one) = one.map_err(|e: A::Error| in_field(key, &e))? {
+                        value = Some(one);
+                    }
+                }
+                Ok(AnyValue { value })
+            }
+        }
+
+        const ALTERNATIVES: &[(&str, &str)] = &[
+            ("stringValue", "stringValue"),
+            ("intValue", "intValue"),
+            ("boolValue", "boolValue"),
+            ("doubleValue", "doubleValue"),
+            ("arrayValue", "arrayValue"),
+            ("kvlistValue", "kvlistValue"),
+            ("bytesValue", "bytesValue"),
+            ("string_value", "stringValue"),
+            ("int_value", "intValue"),
+            ("bool_value", "boolValue"),
+            ("double_value", "doubleValue"),
+            ("array_value", "arrayValue"),
+            ("kvlist_value", "kvlistValue"),
+            ("bytes_value", "bytesValue"),
+        ];
+        deserializer.deserialize_map(Object(budget))
+    }
+}
+
+/// The OTLP signal whose key stands at the top of a JSON document: `resourceSpans`, `resourceLogs` or
+/// `resourceMetrics`.
+///
+/// # Errors
+/// The reason, when it is no JSON object or holds none of them.
+pub(crate) fn signal_of(body: &[u8]) -> std::result::Result<Signal, String> {
+    struct Top;
+
+    impl<'de> Visitor<'de> for Top {
+        type Value = Option<Signal>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(
+            self,
+            mut map: A,
+        ) -> std::result::Result<Self::Value, A::Error> {
+            let mut signal = None;
+            while let Some(key) = map.next_key_seed(Key(TOP_KEYS))? {
+                signal = signal.or(match key {
+                    Some("resourceSpans") => Some(Signal::Traces),
+                    Some("resourceLogs") => Some(Signal::Logs),
+                    Some(_) => Some(Signal::Metrics),
+                    None => None,
+                });
+                map.next_value::<IgnoredAny>()?;
+            }
+            Ok(signal)
+        }
+    }
+
+    const TOP_KEYS: &[(&str, &str)] = &[
+        ("resourceSpans", "resourceSpans"),
+        ("resource_spans", "resourceSpans"),
+        ("resourceLogs", "resourceLogs"),
+        ("resource_logs", "resourceLogs"),
+        ("resourceMetrics", "resourceMetrics"),
+        ("resource_metrics", "resourceMetrics"),
+    ];
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    (&mut deserializer)
+        .deserialize_map(Top)
+        .and_then(|signal| deserializer.end().map(|()| signal))
+        .map_err(|e| format!("not JSON: {e}"))?
+        .ok_or_else(|| "JSON without resourceSpans, resourceLogs or resourceMetrics".to_owned())
+}

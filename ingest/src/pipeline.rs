@@ -1,0 +1,264 @@
+//! What happens to a decoded request: normalised, appended, answered.
+//!
+//! [`Ingest::traces`] is the one way in for live requests and imports alike. The log keeps the body as it
+//! came; [`Replay`] makes the same rows of it again after a crash.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use flyball_store::{
+    Append, Appended, Decoder, Encoding, FrameKind, Header, Origin, Signal, Store, Table,
+};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::normalise::{self, Normalised, Rejected};
+use crate::otlp::{self, Limits};
+
+/// The workspace of requests that name none.
+pub const DEFAULT_WORKSPACE: &str = "default";
+
+/// Where accepted requests go. The store; tests put a list in its place.
+#[tonic::async_trait]
+pub trait Sink: fmt::Debug + Send + Sync {
+    /// Keeps the request; when this returns, it is durable.
+    ///
+    /// # Errors
+    /// [`flyball_store::Error::Full`] when there is no room for now, anything else when the store is broken.
+    async fn append(&self, append: Append) -> flyball_store::Result<Appended>;
+
+    /// Whether a body with this digest is in already.
+    fn seen(&self, workspace: &str, digest: &[u8; 32]) -> bool;
+}
+
+#[tonic::async_trait]
+impl Sink for Store {
+    async fn append(&self, append: Append) -> flyball_store::Result<Appended> {
+        Self::append(self, append).await
+    }
+
+    fn seen(&self, workspace: &str, digest: &[u8; 32]) -> bool {
+        Self::seen(self, workspace, digest)
+    }
+}
+
+/// The way in: limits, clock, and the sink behind.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    sink: Arc<dyn Sink>,
+    limits: Limits,
+    clock: fn() -> i64,
+}
+
+/// A request that was answered with success, wholly or in part.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Accepted {
+    /// Spans that are kept.
+    pub spans: u64,
+    /// Spans that are not.
+    pub rejected: u64,
+    /// Which and why, for the first few; empty when none.
+    pub message: String,
+    /// The same body was in before: nothing was added.
+    pub duplicate: bool,
+}
+
+/// Bodies up to this size are decoded where they arrive; larger ones would hold up the other connections
+/// of that thread for milliseconds.
+const INLINE_BYTES: usize = 256 << 10;
+
+/// Rejected spans that a partial success describes one by one.
+const REASONS_MAX: usize = 3;
+
+impl Ingest {
+    /// Spans go to `sink`; the clock is the system's.
+    #[must_use]
+    pub fn new(sink: Arc<dyn Sink>, limits: Limits) -> Self {
+        Self {
+            sink,
+            limits,
+            clock: system_clock,
+        }
+    }
+
+    /// The same with another clock (nanoseconds since 1970).
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> i64) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// What a request may weigh.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Whether this (decompressed) body is in already.
+    #[must_use]
+    pub fn seen(&self, workspace: &str, body: &Bytes) -> bool {
+        self.sink.seen(workspace, &digest(body))
+    }
+
+    /// Takes in a decompressed body of `/v1/traces`. When this returns, its good spans are durable; bad
+    /// ones are counted and described.
+    ///
+    /// # Errors
+    /// See [`otlp::traces`]; [`Error::Store`] when the store is full or broken. Nothing of the request was
+    /// kept then, and the same request may be sent again.
+    pub async fn traces(
+        &self,
+        body: Bytes,
+        encoding: Encoding,
+        origin: Origin,
+        workspace: &str,
+    ) -> Result<Accepted> {
+        let received_at_unix_nano = (self.clock)();
+        let limits = self.limits;
+        let bytes = body.len();
+        let work = move || -> Result<(Bytes, [u8; 32], Normalised)> {
+            let normalised = rows(&body, encoding, limits, received_at_unix_nano, &[])?;
+            let digest = digest(&body);
+            Ok((body, digest, normalised))
+        };
+        let (body, digest, normalised) = run(bytes, work).await?;
+        let mut accepted = Accepted {
+            spans: normalised.spans.num_rows() as u64,
+            rejected: normalised.rejected.len() as u64,
+            message: describe(&normalised.rejected),
+            duplicate: false,
+        };
+        if accepted.spans == 0 {
+            // Nothing to keep: an empty request (exporters send them), or nothing but bad spans.
+            return Ok(accepted);
+        }
+        let header = Header {
+            kind: FrameKind::Otlp,
+            origin,
+            received_at_unix_nano,
+            workspace: workspace.to_owned(),
+            key: None,
+            signal: Signal::Traces,
+            encoding,
+            rejected: normalised
+                .rejected
+                .iter()
+                .map(|rejected| rejected.index)
+                .collect(),
+            digest,
+        };
+        let batches = batches(normalised);
+        let appended = self
+            .sink
+            .append(Append {
+                header,
+                body,
+                batches,
+            })
+            .await?;
+        accepted.duplicate = appended.duplicate;
+        Ok(accepted)
+    }
+}
+
+/// Does a body's work here when it is small, on a thread for long work when it is not.
+async fn run<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    if bytes <= INLINE_BYTES {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(e) => Err(Error::Normalise(e.to_string())),
+    }
+}
+
+/// A body's rows; spans whose index is in `skip` are passed over.
+fn rows(
+    body: &Bytes,
+    encoding: Encoding,
+    limits: Limits,
+    received_at_unix_nano: i64,
+    skip: &[u32],
+) -> Result<Normalised> {
+    let request = otlp::traces(body, encoding, limits)?;
+    Ok(normalise::spans(&request, received_at_unix_nano, skip))
+}
+
+fn batches(normalised: Normalised) -> Vec<(Table, RecordBatch)> {
+    let mut batches = vec![(Table::Spans, normalised.spans)];
+    batches.extend(
+        normalised
+            .contents
+            .map(|contents| (Table::Contents, contents)),
+    );
+    batches
+}
+
+/// SHA-256 of a decompressed body: what recognises a retry, however it was compressed this time.
+fn digest(body: &[u8]) -> [u8; 32] {
+    Sha256::digest(body).into()
+}
+
+/// What a partial success says: enough to find the fault in the sender, not a line for every span.
+fn describe(rejected: &[Rejected]) -> String {
+    let mut message: Vec<String> = rejected
+        .iter()
+        .take(REASONS_MAX)
+        .map(|rejected| format!("span {}: {}", rejected.index, rejected.reason))
+        .collect();
+    if rejected.len() > REASONS_MAX {
+        message.push(format!("and {} more", rejected.len() - REASONS_MAX));
+    }
+    message.join("; ")
+}
+
+fn system_clock() -> i64 {
+    // Before 1970 or after 2262 the clock is wrong anyway.
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_nanos()).ok())
+        .unwrap_or_default()
+}
+
+/// Makes a log frame's rows again, at recovery: the same that [`Ingest::traces`] appended.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Replay;
+
+impl Decoder for Replay {
+    fn decode(
+        &self,
+        header: &Header,
+        body: &Bytes,
+    ) -> std::result::Result<Vec<(Table, RecordBatch)>, String> {
+        if header.kind != FrameKind::Otlp || header.signal != Signal::Traces {
+            return Err(format!(
+                "a frame of kind {:?} and signal {:?} holds no traces",
+                header.kind, header.signal
+            ));
+        }
+        // No limits: it was accepted once, and limits may have been lowered since.
+        rows(
+            body,
+            header.encoding,
+            Limits::NONE,
+            header.received_at_unix_nano,
+            &header.rejected,
+        )
+        .map(batches)
+        .map_err(|e| e.to_string())
+    }
+}

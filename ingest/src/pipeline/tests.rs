@@ -1,0 +1,267 @@
+#![allow(clippy::unwrap_used)]
+
+//! One request through the pipeline, into a list instead of the store.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use flyball_store::rows::{Row, SpanRow};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use proptest::prelude::*;
+use prost::Message;
+
+use super::*;
+
+/// Keeps what is appended; knows its digests, as the store does.
+#[derive(Debug, Default)]
+struct List {
+    appended: Mutex<Vec<Append>>,
+    digests: Mutex<HashSet<[u8; 32]>>,
+}
+
+#[tonic::async_trait]
+impl Sink for List {
+    async fn append(&self, append: Append) -> flyball_store::Result<Appended> {
+        let duplicate = !self.digests.lock().unwrap().insert(append.header.digest);
+        let mut appended = self.appended.lock().unwrap();
+        if !duplicate {
+            appended.push(append);
+        }
+        Ok(Appended {
+            position: appended.len() as u64,
+            duplicate,
+        })
+    }
+
+    fn seen(&self, _: &str, digest: &[u8; 32]) -> bool {
+        self.digests.lock().unwrap().contains(digest)
+    }
+}
+
+const RECEIVED: i64 = 1_795_307_540_000_000_000;
+
+fn ingest() -> (Arc<List>, Ingest) {
+    let list = Arc::new(List::default());
+    let sink: Arc<dyn Sink> = Arc::<List>::clone(&list);
+    (
+        list,
+        Ingest::new(sink, Limits::default()).with_clock(|| RECEIVED),
+    )
+}
+
+fn span(n: u8) -> Span {
+    Span {
+        trace_id: vec![n; 16],
+        span_id: vec![n; 8],
+        name: format!("span {n}"),
+        start_time_unix_nano: 1_795_307_539_000_000_000,
+        end_time_unix_nano: 1_795_307_539_500_000_000,
+        ..Span::default()
+    }
+}
+
+fn body(spans: Vec<Span>) -> Bytes {
+    let scope_spans = vec![ScopeSpans {
+        spans,
+        ..ScopeSpans::default()
+    }];
+    let resource_spans = vec![ResourceSpans {
+        scope_spans,
+        ..ResourceSpans::default()
+    }];
+    ExportTraceServiceRequest { resource_spans }
+        .encode_to_vec()
+        .into()
+}
+
+async fn live(ingest: &Ingest, body: Bytes) -> Result<Accepted> {
+    ingest
+        .traces(body, Encoding::Protobuf, Origin::Live, "default")
+        .await
+}
+
+#[tokio::test]
+async fn a_request_is_kept_whole_with_its_header() {
+    let (list, ingest) = ingest();
+    let body = body(vec![span(1), span(2)]);
+    let accepted = live(&ingest, body.clone()).await.unwrap();
+    assert_eq!(
+        accepted,
+        Accepted {
+            spans: 2,
+            ..Accepted::default()
+        }
+    );
+
+    let appended = list.appended.lock().unwrap();
+    let Append {
+        header,
+        body: kept,
+        batches,
+    } = &appended[0];
+    assert_eq!(kept, &body);
+    assert_eq!(header.received_at_unix_nano, RECEIVED);
+    assert_eq!(
+        (header.kind, header.signal, header.encoding),
+        (FrameKind::Otlp, Signal::Traces, Encoding::Protobuf)
+    );
+    assert_eq!(
+        (header.origin, header.workspace.as_str()),
+        (Origin::Live, "default")
+    );
+    assert!(header.rejected.is_empty());
+    assert_eq!(header.digest, digest(&body));
+    let names: Vec<_> = SpanRow::read(&batches[0].1)
+        .unwrap()
+        .into_iter()
+        .map(|row| row.name)
+        .collect();
+    assert_eq!(names, ["span 1", "span 2"]);
+}
+
+#[tokio::test]
+async fn a_bad_span_does_not_cost_its_neighbours() {
+    let (list, ingest) = ingest();
+    let zero = Span {
+        trace_id: vec![0; 16],
+        ..span(9)
+    };
+    let accepted = live(&ingest, body(vec![span(1), zero, span(3)]))
+        .await
+        .unwrap();
+    assert_eq!((accepted.spans, accepted.rejected), (2, 1));
+    assert!(
+        accepted.message.starts_with("span 1: trace_id"),
+        "{}",
+        accepted.message
+    );
+    let appended = list.appended.lock().unwrap();
+    assert_eq!(appended[0].header.rejected, [1]);
+    assert_eq!(appended[0].batches[0].1.num_rows(), 2);
+}
+
+#[tokio::test]
+async fn many_bad_spans_are_described_in_one_line() {
+    let (list, ingest) = ingest();
+    let bad = |_| Span {
+        trace_id: vec![0; 16],
+        ..span(9)
+    };
+    let accepted = live(&ingest, body((0..50).map(bad).collect()))
+        .await
+        .unwrap();
+    assert_eq!((accepted.spans, accepted.rejected), (0, 50));
+    assert!(
+        accepted.message.ends_with("; and 47 more"),
+        "{}",
+        accepted.message
+    );
+    assert!(
+        list.appended.lock().unwrap().is_empty(),
+        "nothing of it is worth a frame"
+    );
+}
+
+#[tokio::test]
+async fn the_same_body_is_kept_once() {
+    let (list, ingest) = ingest();
+    let body = body(vec![span(1)]);
+    assert!(!ingest.seen("default", &body));
+    assert!(!live(&ingest, body.clone()).await.unwrap().duplicate);
+    assert!(ingest.seen("default", &body));
+    let again = live(&ingest, body).await.unwrap();
+    assert_eq!((again.spans, again.duplicate), (1, true));
+    assert_eq!(list.appended.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_empty_request_is_fine_and_leaves_nothing() {
+    let (list, ingest) = ingest();
+    assert_eq!(
+        live(&ingest, Bytes::new()).await.unwrap(),
+        Accepted::default()
+    );
+    assert!(list.appended.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_large_body_takes_the_other_thread_and_the_same_way() {
+    let (list, ingest) = ingest();
+    let long = Span {
+        name: "n".repeat(2 * INLINE_BYTES),
+        ..span(1)
+    };
+    assert_eq!(live(&ingest, body(vec![long])).await.unwrap().spans, 1);
+    assert_eq!(list.appended.lock().unwrap().len(), 1);
+    assert!(
+        live(&ingest, Bytes::from(vec![0xff; 2 * INLINE_BYTES]))
+            .await
+            .is_err()
+    );
+}
+
+#[test]
+fn replay_refuses_what_it_cannot_read() {
+    let header = |signal, kind| Header {
+        kind,
+        origin: Origin::Live,
+        received_at_unix_nano: RECEIVED,
+        workspace: "default".to_owned(),
+        key: None,
+        signal,
+        encoding: Encoding::Protobuf,
+        rejected: Vec::new(),
+        digest: [0; 32],
+    };
+    assert!(
+        Replay
+            .decode(
+                &header(Signal::Traces, FrameKind::Otlp),
+                &Bytes::from_static(b"\xff")
+            )
+            .is_err()
+    );
+    assert!(
+        Replay
+            .decode(&header(Signal::Logs, FrameKind::Otlp), &Bytes::new())
+            .is_err()
+    );
+    assert!(
+        Replay
+            .decode(&header(Signal::Traces, FrameKind::Own), &Bytes::new())
+            .is_err()
+    );
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+}
+
+proptest! {
+    /// Whatever was sent, recovery makes the rows that were appended, to the last bit.
+    #[test]
+    fn replay_makes_the_same_rows(request in crate::otlp::tests::request()) {
+        let (list, ingest) = ingest();
+        runtime().block_on(live(&ingest, request.encode_to_vec().into())).unwrap();
+        for append in list.appended.lock().unwrap().iter() {
+            prop_assert_eq!(&Replay.decode(&append.header, &append.body).unwrap(), &append.batches);
+        }
+    }
+
+    #[test]
+    fn json_and_protobuf_of_one_request_give_the_same_rows(request in crate::otlp::tests::request()) {
+        let (list, ingest) = ingest();
+        let json = serde_json::to_vec(&request).unwrap();
+        let runtime = runtime();
+        let a = runtime.block_on(live(&ingest, request.encode_to_vec().into())).unwrap();
+        let b = runtime.block_on(ingest.traces(json.into(), Encoding::Json, Origin::Live, "default")).unwrap();
+        prop_assert_eq!(&a, &b);
+        if let [one, other] = list.appended.lock().unwrap().as_slice() {
+            prop_assert_eq!(&one.batches, &other.batches);
+            prop_assert_eq!(&one.header.rejected, &other.header.rejected);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! OTLP/gRPC: `TraceService/Export`.
+//!
+//! The service takes the request's bytes and not a decoded message, since the log keeps the bytes. So it
+//! opens the (single) frame itself, which also lets every refusal be OTLP's: a library that decodes on its
+//! own says `OUT_OF_RANGE` for a request that is too large, and OTLP exporters try that again for ever.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use axum::routing::post;
+use bytes::{BufMut, Bytes};
+use flyball_store::{Encoding, Origin};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
+use prost::Message;
+use tokio::net::TcpListener;
+use tonic::Status;
+use tonic::codec::{EncodeBody, EncodeBuf, Encoder, SingleMessageCompressionOverride};
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use super::BODY_TIMEOUT;
+use super::status::Refusal;
+use crate::error::{Error, Result};
+use crate::otlp::{Compression, decompress};
+use crate::pipeline::{Accepted, DEFAULT_WORKSPACE, Ingest};
+
+const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+
+/// Serves OTLP/gRPC until `shutdown`; requests under way are then answered first.
+///
+/// # Errors
+/// [`Error::Serve`] when the port fails.
+pub async fn serve(
+    listener: TcpListener,
+    ingest: Arc<Ingest>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let router = Router::new()
+        .route(TRACES, post(traces))
+        .route(LOGS, post(async || refuse(&super::LOGS_NOT_KEPT)))
+        .route(METRICS, post(async || refuse(&super::METRICS_NOT_KEPT)))
+        .fallback(async |request: Request| {
+            status(Status::unimplemented(format!(
+                "no method {}",
+                request.uri().path()
+            )))
+        })
+        .with_state(ingest);
+    Server::builder()
+        .http2_keepalive_interval(Some(BODY_TIMEOUT))
+        .add_routes(Routes::from(router))
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            shutdown,
+        )
+        .await
+        .map_err(|e| Error::Serve {
+            protocol: "OTLP/gRPC",
+            reason: e.to_string(),
+        })
+}
+
+async fn traces(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
+    if !text(request.headers(), CONTENT_TYPE.as_str())
+        .is_some_and(|kind| kind.starts_with("application/grpc"))
+    {
+        // gRPC's own rule for a client that does not speak it.
+        return Response::builder()
+            .status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            .body(Body::empty())
+            .unwrap_or_default();
+    }
+    match accept(&ingest, request).await {
+        Ok(accepted) => message(export_response(&accepted).encode_to_vec().into()),
+        Err(error) => refuse(&error),
+    }
+}
+
+async fn accept(ingest: &Ingest, request: Request) -> Result<Accepted> {
+    let (parts, body) = request.into_parts();
+    let compression = Compression::of_header(text(&parts.headers, "grpc-encoding"))?;
+    let limit = ingest.limits().body_bytes;
+    let framed = super::read_body(body, FRAME_HEADER, limit).await?;
+    let (compressed, payload) = unframe(framed)?;
+    let compression = match (compressed, compression) {
+        (false, _) => Compression::Identity,
+        (true, Compression::Identity) => {
+            return Err(Error::BadFrame {
+                reason: "the message is marked as compressed, but there is no grpc-encoding header"
+                    .to_owned(),
+            });
+        }
+        (true, compression) => compression,
+    };
+    let body = decompress(payload, compression, limit)?;
+    ingest
+        .traces(body, Encoding::Protobuf, Origin::Live, DEFAULT_WORKSPACE)
+        .await
+}
+
+/// A flag byte and a length of four.
+const FRAME_HEADER: usize = 5;
+
+/// Takes the one message out of its frame: whether it is compressed, and its bytes.
+fn unframe(mut framed: Bytes) -> Result<(bool, Bytes)> {
+    let bad = |reason: String| Error::BadFrame { reason };
+    let Some(&[flag, a, b, c, d]) = framed.first_chunk::<FRAME_HEADER>() else {
+        return Err(bad(format!(
+            "{} bytes, where a frame has at least {FRAME_HEADER}",
+            framed.len()
+        )));
+    };
+    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+    let payload = framed.split_off(FRAME_HEADER);
+    if flag > 1 {
+        return Err(bad(format!(
+            "compression flag {flag}, where 0 or 1 is meant"
+        )));
+    }
+    if payload.len() != length {
+        return Err(bad(format!(
+            "it announces a message of {length} bytes and {} follow; Export takes exactly one",
+            payload.len()
+        )));
+    }
+    Ok((flag == 1, payload))
+}
+
+/// The protocol's answer; `partial_success` stays unset when there is nothing to say.
+pub(super) fn export_response(accepted: &Accepted) -> ExportTraceServiceResponse {
+    ExportTraceServiceResponse {
+        partial_success: (accepted.rejected > 0).then(|| ExportTracePartialSuccess {
+            rejected_spans: i64::try_from(accepted.rejected).unwrap_or(i64::MAX),
+            error_message: accepted.message.clone(),
+        }),
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    // Bytes that are no text name no encoding either: they come out as one that is not supported.
+    headers
+        .get(name)
+        .map(|value| value.to_str().unwrap_or("(not text)"))
+}
+
+fn message(message: Bytes) -> Response {
+    let once = tokio_stream::once(Ok::<_, Status>(message));
+    let body = EncodeBody::new_server(
+        Raw,
+        once,
+        None,
+        SingleMessageCompressionOverride::Disable,
+        None,
+    );
+    let mut response = Response::new(Body::new(body));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}
+
+fn refuse(error: &Error) -> Response {
+    let refusal = Refusal::from(error);
+    let details = match refusal.retry_after {
+        Some(_) => refusal.to_protobuf(),
+        None => Bytes::new(),
+    };
+    let mut response = status(Status::with_details(refusal.code, refusal.message, details));
+    if let Error::UnsupportedContentEncoding { .. } = error {
+        response.headers_mut().insert(
+            "grpc-accept-encoding",
+            HeaderValue::from_static("identity,gzip,zstd"),
+        );
+    }
+    response
+}
+
+fn status(status: Status) -> Response {
+    status.into_http()
+}
+
+/// The answer is encoded already.
+#[derive(Debug)]
+struct Raw;
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(
+        &mut self,
+        item: Bytes,
+        buffer: &mut EncodeBuf<'_>,
+    ) -> std::result::Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}

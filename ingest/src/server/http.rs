@@ -1,0 +1,159 @@
+//! OTLP/HTTP: `POST /v1/traces`, protobuf or JSON.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use axum::routing::post;
+use bytes::Bytes;
+use flyball_store::{Encoding, Origin};
+use prost::Message;
+use tokio::net::TcpListener;
+use tonic::Code;
+
+use super::grpc::export_response;
+use super::status::Refusal;
+use crate::error::{Error, Result};
+use crate::otlp::{self, Compression, decompress};
+use crate::pipeline::{Accepted, DEFAULT_WORKSPACE, Ingest};
+
+/// Serves OTLP/HTTP until `shutdown`; requests under way are then answered first.
+///
+/// # Errors
+/// [`Error::Serve`] when the port fails.
+pub async fn serve(
+    listener: TcpListener,
+    ingest: Arc<Ingest>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let router = Router::new()
+        .route("/v1/traces", post(traces))
+        .route(
+            "/v1/logs",
+            post(async |headers: HeaderMap| refuse(&super::LOGS_NOT_KEPT, answer_in(&headers))),
+        )
+        .route(
+            "/v1/metrics",
+            post(async |headers: HeaderMap| refuse(&super::METRICS_NOT_KEPT, answer_in(&headers))),
+        )
+        .fallback(async |request: Request| {
+            let refusal = Refusal {
+                code: Code::Unimplemented,
+                http: StatusCode::NOT_FOUND,
+                message: format!(
+                    "no such path: {} (traces go to /v1/traces)",
+                    request.uri().path()
+                ),
+                retry_after: None,
+            };
+            refused(&refusal, answer_in(request.headers()))
+        })
+        .method_not_allowed_fallback(async |request: Request| {
+            let refusal = Refusal {
+                code: Code::Unimplemented,
+                http: StatusCode::METHOD_NOT_ALLOWED,
+                message: format!("method {} is not allowed here: send POST", request.method()),
+                retry_after: None,
+            };
+            refused(&refusal, answer_in(request.headers()))
+        })
+        .with_state(ingest);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown)
+        .await
+        .map_err(|e| Error::Serve {
+            protocol: "OTLP/HTTP",
+            reason: e.to_string(),
+        })
+}
+
+async fn traces(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
+    let encoding = answer_in(request.headers());
+    match accept(&ingest, request).await {
+        Ok(accepted) => success(&accepted, encoding),
+        Err(error) => refuse(&error, encoding),
+    }
+}
+
+async fn accept(ingest: &Ingest, request: Request) -> Result<Accepted> {
+    let (parts, body) = request.into_parts();
+    let encoding = otlp::encoding_of(text(&parts.headers, &CONTENT_TYPE))?;
+    let compression = Compression::of_header(text(&parts.headers, &CONTENT_ENCODING))?;
+    let limit = ingest.limits().body_bytes;
+    let announced =
+        text(&parts.headers, &CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(Error::TooLarge {
+            what: "the request body",
+            limit,
+        });
+    }
+    let body = super::read_body(body, 0, limit).await?;
+    let body = decompress(body, compression, limit)?;
+    ingest
+        .traces(body, encoding, Origin::Live, DEFAULT_WORKSPACE)
+        .await
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    // Bytes that are no text name nothing we know either.
+    headers
+        .get(name)
+        .map(|value| value.to_str().unwrap_or("(not text)"))
+}
+
+/// Answers come in the request's encoding; in JSON, which a person can read, when that is none of ours.
+fn answer_in(headers: &HeaderMap) -> Encoding {
+    otlp::encoding_of(text(headers, &CONTENT_TYPE)).unwrap_or(Encoding::Json)
+}
+
+fn success(accepted: &Accepted, encoding: Encoding) -> Response {
+    let body = match encoding {
+        Encoding::Protobuf => export_response(accepted).encode_to_vec().into(),
+        Encoding::Json if accepted.rejected == 0 => Bytes::from_static(b"{}"),
+        // 64-bit integers are strings in protobuf's JSON.
+        Encoding::Json => serde_json::json!({
+            "partialSuccess": {
+                "rejectedSpans": accepted.rejected.to_string(),
+                "errorMessage": accepted.message,
+            }
+        })
+        .to_string()
+        .into(),
+    };
+    answer(StatusCode::OK, body, encoding)
+}
+
+fn refuse(error: &Error, encoding: Encoding) -> Response {
+    refused(&Refusal::from(error), encoding)
+}
+
+fn refused(refusal: &Refusal, encoding: Encoding) -> Response {
+    let body = match encoding {
+        Encoding::Protobuf => refusal.to_protobuf(),
+        Encoding::Json => refusal.to_json(),
+    };
+    let mut response = answer(refusal.http, body, encoding);
+    if let Some(seconds) = refusal.retry_after_seconds() {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+fn answer(status: StatusCode, body: Bytes, encoding: Encoding) -> Response {
+    let content_type = match encoding {
+        Encoding::Protobuf => "application/x-protobuf",
+        Encoding::Json => "application/json",
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

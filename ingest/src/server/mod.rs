@@ -1,0 +1,86 @@
+//! The two ports that exporters send to: OTLP/gRPC ([`grpc`], 4317) and OTLP/HTTP ([`http`], 4318).
+//!
+//! Both answer in OTLP's own terms, so that an exporter knows whether to try again:
+//!
+//! | what happened | gRPC | HTTP | tried again? |
+//! |---|---|---|---|
+//! | all spans kept, or kept before | OK | 200 | |
+//! | some spans bad | OK, `partial_success` | 200, `partial_success` | no |
+//! | body malformed, bad compression | `INVALID_ARGUMENT` | 400 | no |
+//! | content type not OTLP's | HTTP 415 | 415 | no |
+//! | encoding unknown | `UNIMPLEMENTED` | 415 | no |
+//! | body cut short, or slower than 30 s | `UNAVAILABLE`, `RetryInfo` | 408 | yes |
+//! | body over a limit | `RESOURCE_EXHAUSTED` | 413 | no |
+//! | logs, metrics: not kept yet | `UNIMPLEMENTED` | 404 | no |
+//! | buffer or disk full | `RESOURCE_EXHAUSTED`, `RetryInfo` | 429, `Retry-After` | yes |
+//! | store broken | `UNAVAILABLE`, `RetryInfo` | 503, `Retry-After` | yes |
+//!
+//! Logs and metrics are refused, not swallowed: an exporter logs the refusal, and nobody believes that
+//! something is kept which is not. It is 404 over HTTP rather than 501, since some exporters retry every
+//! 5xx. A request costs only itself: whatever is wrong with it, its connection and its neighbours go on.
+
+pub mod grpc;
+pub mod http;
+mod status;
+
+pub use status::{RetryInfo, RpcStatus, StatusDetail, WireDuration};
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use tokio_stream::StreamExt;
+
+use crate::error::{Error, Result};
+
+/// How long a body may take to arrive. An exporter gives up long before (10 s by default).
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+const LOGS_NOT_KEPT: Error = Error::SignalNotKept {
+    signal: "logs",
+    switch: "OTEL_LOGS_EXPORTER=none",
+};
+
+const METRICS_NOT_KEPT: Error = Error::SignalNotKept {
+    signal: "metrics",
+    switch: "OTEL_METRICS_EXPORTER=none",
+};
+
+/// The whole body: at most `limit` bytes, besides a frame of `frame` bytes around it.
+async fn read_body(body: Body, frame: usize, limit: usize) -> Result<Bytes> {
+    let read = async {
+        let mut chunks = body.into_data_stream();
+        let mut first = Bytes::new();
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|e| Error::BodyCut {
+                reason: e.to_string(),
+            })?;
+            if first.len() + whole.len() + chunk.len() > limit.saturating_add(frame) {
+                return Err(Error::TooLarge {
+                    what: "the request body",
+                    limit,
+                });
+            }
+            // Most bodies come in one piece, which then needs no copy.
+            if first.is_empty() && whole.is_empty() {
+                first = chunk;
+            } else {
+                whole.extend_from_slice(&std::mem::take(&mut first));
+                whole.extend_from_slice(&chunk);
+            }
+        }
+        Ok(if whole.is_empty() {
+            first
+        } else {
+            whole.freeze()
+        })
+    };
+    tokio::time::timeout(BODY_TIMEOUT, read)
+        .await
+        .unwrap_or_else(|_| {
+            Err(Error::BodyCut {
+                reason: format!("it took longer than {} s", BODY_TIMEOUT.as_secs()),
+            })
+        })
+}
