@@ -60,7 +60,7 @@ function show(fleet) {
 function totals(totals) {
   exact(at("total-cost"), money(totals.cost_usd, 4), totals.cost_usd);
   exact(at("total-per-decision"), money(totals.cost_per_decision_usd, 6), totals.cost_per_decision_usd);
-  write(at("total-unpriced"), totals.unpriced_calls ? `${count(totals.unpriced_calls)} calls without a price` : "USD");
+  write(at("total-unpriced"), totals.unpriced_calls ? `${count(totals.unpriced_calls)} calls without a price` : "");
   for (const name of ["decisions", "executions", "calls", "agents", "firing"]) {
     write(at(`total-${name}`), count(totals[name]));
   }
@@ -88,6 +88,7 @@ function holds(fleet) {
   }, (parts, entry) => {
     parts.entry = entry;
     parts.state.className = entry.state;
+    parts.item.className = `held-${entry.state}`;
     write(parts.word, `${whom(entry.scope, entry.target)} ${entry.state}`);
     write(parts.why, because(entry, fleet.now));
   });
@@ -104,7 +105,8 @@ function agents(fleet) {
     row.name.title = agent.agent ?? "calls that no agent could be found for";
     row.name.classList.toggle("nobody", agent.agent === null);
     row.state.className = `state ${agent.state}`;
-    write(row.word, agent.state);
+    row.mark.hidden = agent.agent === null;
+    write(row.word, agent.agent === null ? "" : agent.state);
     write(row.why, agent.held_by ? because(agent.held_by, fleet.now, agent.held_by.scope !== "agent") : "");
     exact(row.cost, money(agent.cost_usd, 4), agent.cost_usd);
     row.bar.style.width = dearest > 0 ? `${Math.max(0, Number(agent.cost_usd ?? 0) / dearest) * 100}%` : "0";
@@ -131,8 +133,16 @@ function newAgent() {
   row.name = part(item, "th", "");
   row.name.scope = "row";
   row.state = part(item, "td", "state");
-  part(row.state, "span", "mark").ariaHidden = "true";
-  row.word = part(row.state, "span", "word");
+  const line = part(row.state, "span", "line");
+  row.mark = part(line, "span", "mark");
+  row.mark.ariaHidden = "true";
+  row.word = part(line, "span", "word");
+  for (const action of ["freeze", "release"]) {
+    row[action] = part(line, "button", "");
+    row[action].type = "button";
+    row[action].textContent = action === "freeze" ? "Freeze" : "Release";
+    row[action].addEventListener("click", () => order(action, "agent", row.agent.agent));
+  }
   row.why = part(row.state, "span", "under");
   const cost = part(item, "td", "number");
   row.cost = part(cost, "span", "");
@@ -146,13 +156,6 @@ function newAgent() {
   const alert = part(item, "td", "alert");
   row.alert = part(alert, "span", "");
   row.alerted = part(alert, "span", "under");
-  const orders = part(item, "td", "orders");
-  for (const action of ["freeze", "release"]) {
-    row[action] = part(orders, "button", "");
-    row[action].type = "button";
-    row[action].textContent = action === "freeze" ? "Freeze" : "Release";
-    row[action].addEventListener("click", () => order(action, "agent", row.agent.agent));
-  }
   return row;
 }
 
@@ -221,9 +224,10 @@ function action_(item, action, now) {
   });
   const obeyed = marks[2];
   write(item.obeyed, obeyed === null ? (action.mode === "shadow" ? "" : "not obeyed yet") : `obeyed after ${took(obeyed)}`);
-  write(item.rest, caused
-    ? ` \u00b7 received ${took(action.received_after_us)}, decided ${took(action.decided_after_us)}`
-    : " \u00b7 from the decision");
+  const rest = caused
+    ? `received ${took(action.received_after_us)}, decided ${took(action.decided_after_us)}`
+    : "from the decision";
+  write(item.rest, item.obeyed.textContent ? ` \u00b7 ${rest}` : rest);
 }
 
 function alert_(item, alert, now) {
@@ -269,6 +273,8 @@ at("freeze-all").addEventListener("click", () => {
 
 function done(text) {
   write(said, text);
+  // The button that was pressed may be gone by now.
+  said.focus();
   refresh();
 }
 

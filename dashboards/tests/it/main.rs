@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod fake;
+mod governed;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use axum::routing::post;
 use fake::{Fake, NOW};
 use flyball_dashboards::console::{ConsoleState, Hosts, router, same_origin};
 use flyball_runtime::control::{InForce, Scope, State, View};
+use governed::Governed;
 use serde_json::Value;
 
 struct Console {
@@ -332,4 +334,62 @@ async fn other_sites_can_neither_order_nor_read() {
         .await
         .unwrap();
     assert_eq!(read.status(), 403);
+}
+
+#[tokio::test]
+async fn the_buttons_orders_are_carried_out_and_seen_at_once() {
+    let governed = Arc::new(Governed::start().await);
+    let state = ConsoleState::new(
+        Arc::<Governed>::clone(&governed),
+        "default",
+        Hosts::default(),
+        Arc::new(|| NOW),
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let routes = router(state).merge(governed.orders());
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    // Word for word what orders.js sends.
+    for (order, name, expected) in [
+        (
+            r#"{"action":"freeze","reason":"looks wrong","actor":"console","agent":"monitor"}"#,
+            "monitor",
+            "frozen",
+        ),
+        (
+            r#"{"action":"release","reason":"is fine","actor":"console","agent":"monitor"}"#,
+            "monitor",
+            "running",
+        ),
+        (
+            r#"{"action":"freeze","reason":"fire","actor":"console","global":true}"#,
+            "supervise",
+            "frozen",
+        ),
+        (
+            r#"{"action":"release","reason":"drill","actor":"console","global":true}"#,
+            "supervise",
+            "running",
+        ),
+    ] {
+        let answer = http
+            .post(format!("http://{at}/api/v1/control/orders"))
+            .header("content-type", "application/json")
+            .header("x-flyball", "console")
+            .header("origin", format!("http://{at}"))
+            .header("sec-fetch-site", "same-origin")
+            .body(order)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200, "{order}");
+        let fleet = http
+            .get(format!("http://{at}/api/v1/fleet"))
+            .send()
+            .await
+            .unwrap();
+        let fleet: Value = serde_json::from_slice(&fleet.bytes().await.unwrap()).unwrap();
+        assert_eq!(agent(&fleet, name)["state"], expected, "{order}");
+    }
 }
