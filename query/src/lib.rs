@@ -1,1 +1,26 @@
-//! flyball-query
+//! Answers in SQL, over what is buffered and what is in the tables, each row seen exactly once.
+//!
+//! A statement passes through the modules in this order: a port ([`pg`], [`http`], or a caller of
+//! [`Engine::query`]) hands its text to a [`Session`]; it is planned against the [`catalogue`] of base
+//! tables, views, metrics and functions; judged on its plan, since only what reads may pass (`guard`);
+//! bound to one [`Source::snapshot`] taken for this statement alone (`bind`); run under the engine's
+//! memory and time limits; and written out by [`format`].
+
+pub mod catalogue;
+pub mod format;
+pub mod functions;
+pub mod http;
+pub mod pg;
+
+mod bind;
+mod engine;
+mod error;
+mod guard;
+mod schema;
+mod session;
+mod source;
+
+pub use engine::{Config, Engine};
+pub use error::{Error, Result};
+pub use session::Session;
+pub use source::Source;

@@ -1,0 +1,157 @@
+//! From a plan over names to a plan over rows: every base table in it is replaced by the table's files
+//! at one version and the buffered rows past that version, all from the same snapshot.
+//!
+//! Plans are made once against [`BaseTable`]s, which have a schema and no rows; views are inlined when
+//! a statement is planned, so after planning only base tables are left at the leaves. Binding happens
+//! for each run, which is why a prepared statement sees new rows each time, and why all the tables
+//! that a statement reads agree with each other.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{MemTable, Session, TableProvider};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::datasource::{TableType, provider_as_source, source_as_provider};
+use datafusion::error::{DataFusionError, Result as PlanResult};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan};
+use datafusion::physical_plan::ExecutionPlan;
+use deltalake::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
+use flyball_store::{Snapshot, Table, TableSnapshot};
+
+use crate::{Error, Result};
+
+/// A table that is known by name and schema; its rows come with a snapshot.
+#[derive(Debug)]
+pub(crate) struct BaseTable(pub(crate) Table);
+
+impl BaseTable {
+    /// The name in SQL. `actions` on disk holds events, of which the view `actions` makes one row an action.
+    pub(crate) fn sql_name(table: Table) -> &'static str {
+        match table {
+            Table::Actions => "action_events",
+            other => other.name(),
+        }
+    }
+}
+
+#[async_trait]
+impl TableProvider for BaseTable {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        _projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        Err(DataFusionError::Internal(format!("table {} was not bound to a snapshot", self.0.name())))
+    }
+}
+
+/// The base tables that a plan reads, subqueries included.
+pub(crate) fn tables(plan: &LogicalPlan) -> Result<BTreeSet<Table>> {
+    let mut found = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            found.extend(base_table(scan));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(Error::invalid)?;
+    Ok(found)
+}
+
+/// Replaces every base table in the plan by its rows in the snapshot.
+pub(crate) fn bind(
+    plan: LogicalPlan,
+    tables: &BTreeSet<Table>,
+    snapshot: &Snapshot,
+    session: &dyn Session,
+) -> Result<LogicalPlan> {
+    let mut rows = HashMap::new();
+    for table in tables {
+        rows.insert(*table, Rows::of(*table, snapshot.tables.get(table), session)?);
+    }
+    plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::TableScan(scan) => match base_table(&scan).and_then(|table| rows.get(&table)) {
+            Some(rows) => rows.plan(&scan).map(Transformed::yes),
+            None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
+        },
+        other => Ok(Transformed::no(other)),
+    })
+    .map(|bound| bound.data)
+    .map_err(Error::invalid)
+}
+
+fn base_table(scan: &TableScan) -> Option<Table> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    provider.downcast_ref::<BaseTable>().map(|base| base.0)
+}
+
+/// The two places where a table's rows are. Both have exactly the table's schema, so that filters and
+/// projections are pushed into each of them.
+struct Rows {
+    stored: Option<Arc<dyn TableProvider>>,
+    buffered: Option<Arc<dyn TableProvider>>,
+}
+
+impl Rows {
+    fn of(table: Table, snapshot: Option<&TableSnapshot>, session: &dyn Session) -> Result<Self> {
+        let stored = match snapshot.and_then(|s| s.delta.as_ref()) {
+            Some(delta) => Some(stored(table, delta, session)?),
+            None => None,
+        };
+        let batches = snapshot.map(|s| s.buffered.clone()).unwrap_or_default();
+        let buffered = if batches.is_empty() && stored.is_some() {
+            None
+        } else {
+            let memory = MemTable::try_new(table.schema(), vec![batches]).map_err(Error::failed)?;
+            Some(Arc::new(memory) as Arc<dyn TableProvider>)
+        };
+        Ok(Self { stored, buffered })
+    }
+
+    fn plan(&self, scan: &TableScan) -> PlanResult<LogicalPlan> {
+        let mut sides = Vec::with_capacity(2);
+        for (place, provider) in [("stored", &self.stored), ("buffered", &self.buffered)] {
+            if let Some(provider) = provider {
+                let name = format!("{}_{place}", scan.table_name.table());
+                let source = provider_as_source(Arc::clone(provider));
+                sides.push(LogicalPlanBuilder::scan(name, source, scan.projection.clone())?);
+            }
+        }
+        let mut sides = sides.into_iter();
+        let first = sides.next().ok_or_else(|| {
+            DataFusionError::Internal(format!("table {} has no rows to bind to", scan.table_name))
+        })?;
+        let all = sides.try_fold(first, |all, side| all.union(side.build()?))?;
+        all.alias(scan.table_name.clone())?.build()
+    }
+}
+
+fn stored(
+    table: Table,
+    delta: &deltalake::DeltaTable,
+    session: &dyn Session,
+) -> Result<Arc<dyn TableProvider>> {
+    let cannot = |error: &dyn std::fmt::Display| Error::Table {
+        table: table.name(),
+        message: error.to_string(),
+    };
+    delta.update_datafusion_session(session).map_err(|e| cannot(&e))?;
+    let state = delta.snapshot().map_err(|e| cannot(&e))?;
+    // The exact schema, so that strings come as strings and columns in the table's order.
+    let config =
+        DeltaScanConfig::new().with_wrap_partition_values(false).with_schema(table.schema());
+    let scan = DeltaScanNext::new(state.snapshot().clone(), config).map_err(|e| cannot(&e))?;
+    Ok(Arc::new(scan))
+}

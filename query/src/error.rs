@@ -1,0 +1,112 @@
+//! What can go wrong in a query.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use datafusion::error::DataFusionError;
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a statement was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The statement would write, create, drop or reach outside the tables.
+    #[error(
+        "{statement} is refused: this surface only reads (SELECT, EXPLAIN, SHOW, DESCRIBE, and SET of session options)"
+    )]
+    ReadOnly {
+        /// What was asked for, such as `INSERT` or `DROP TABLE`.
+        statement: String,
+    },
+    /// An option that a session may not set.
+    #[error(
+        "SET {option} is refused: a session may set datafusion.explain.*, datafusion.optimizer.* and datafusion.execution.time_zone"
+    )]
+    Setting {
+        /// The option.
+        option: String,
+    },
+    /// None or several statements where one belongs.
+    #[error("{found} statements in one request: send exactly one")]
+    Statements {
+        /// How many there were.
+        found: usize,
+    },
+    /// The text does not parse, or names something that does not exist.
+    #[error("not a valid query: {0}")]
+    Invalid(#[source] DataFusionError),
+    /// It was planned, and failed while it ran.
+    #[error("the query failed: {0}")]
+    Failed(#[source] DataFusionError),
+    /// It needed more memory than the engine has for queries.
+    #[error("the query needs more memory than is set aside for queries: narrow it by time or agent ({0})")]
+    Memory(#[source] DataFusionError),
+    /// It took too long.
+    #[error("the query was stopped after {} s: narrow it by time or agent", limit.as_secs_f64())]
+    Timeout {
+        /// The time it had.
+        limit: Duration,
+    },
+    /// The result is larger than this port hands out.
+    #[error("the result has more than {limit} rows: add LIMIT, aggregate, or read it through the PostgreSQL port")]
+    TooManyRows {
+        /// The most rows that are handed out.
+        limit: usize,
+    },
+    /// A table of the snapshot could not be opened.
+    #[error("table {table} cannot be opened: {message}")]
+    Table {
+        /// Its name.
+        table: &'static str,
+        /// What the table format said.
+        message: String,
+    },
+    /// An output format that is not known.
+    #[error("format {given:?} is not known: use table, csv, json or arrow")]
+    Format {
+        /// What was asked for.
+        given: String,
+    },
+    /// A request that cannot be read as a query.
+    #[error("not a query request: {message}")]
+    Request {
+        /// What is wrong with it, and the accepted form.
+        message: String,
+    },
+    /// A result could not be written out.
+    #[error("the result cannot be written: {0}")]
+    Write(#[from] std::io::Error),
+    /// A result could not be encoded.
+    #[error("the result cannot be encoded: {0}")]
+    Encode(#[from] arrow::error::ArrowError),
+    /// A definition of the catalogue does not plan. Only a faulty build has this.
+    #[error("catalogue entry {name} does not plan: {source}")]
+    Definition {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: DataFusionError,
+    },
+    /// A port without keys was to listen beyond this machine.
+    #[error("{address} is not a loopback address: without keys, queries are served on this machine only")]
+    NotLoopback {
+        /// The address it was to listen on.
+        address: SocketAddr,
+    },
+}
+
+impl Error {
+    /// An error of planning: the person who asked can mend it.
+    pub(crate) fn invalid(error: DataFusionError) -> Self {
+        Self::Invalid(error)
+    }
+
+    /// An error of running.
+    pub(crate) fn failed(error: DataFusionError) -> Self {
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => Self::Memory(error),
+            _ => Self::Failed(error),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Functions of ours in SQL: statistics ([`mod@psi`], [`wilson`]), reading content as JSON (`json_text`),
+//! the answers that PostgreSQL clients ask a server for (`current_setting`, `version`), and table
+//! functions whose body is a catalogue entry with parameters.
+
+mod json;
+pub mod psi;
+mod settings;
+mod table;
+pub mod wilson;
+
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+
+/// Adds every scalar and aggregate function to a context.
+pub(crate) fn register(context: &SessionContext) {
+    context.register_udf(json::json_text());
+    context.register_udf(wilson::wilson_low());
+    context.register_udf(wilson::wilson_high());
+    context.register_udf(settings::current_setting());
+    context.register_udf(settings::version());
+    context.register_udaf(psi::psi_drift());
+}
+
+/// Adds a table function: a plan with `$1`, `$2`, ... in it.
+pub(crate) fn register_table_function(context: &SessionContext, name: &str, plan: LogicalPlan) {
+    context.register_udtf(name, std::sync::Arc::new(table::Parametrised::new(name, plan)));
+}

@@ -1,0 +1,219 @@
+//! One connection: startup, the simple and the extended protocol, cancel.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use datafusion_postgres::QueryHook;
+use datafusion_postgres::arrow_pg::datatypes::df::deserialize_parameters_with_server_types;
+use datafusion_postgres::arrow_pg::datatypes::{arrow_schema_to_pg_fields, encode_recordbatch};
+use datafusion_postgres::hooks::HookClient;
+use datafusion_postgres::hooks::set_show::SetShowHook;
+use datafusion_postgres::hooks::transactions::TransactionStatementHook;
+use datafusion_postgres::pgwire::api::auth::StartupHandler;
+use datafusion_postgres::pgwire::api::auth::noop::NoopStartupHandler;
+use datafusion_postgres::pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
+use datafusion_postgres::pgwire::api::portal::{Format, Portal};
+use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
+use datafusion_postgres::pgwire::api::results::{QueryResponse, Response, Tag};
+use datafusion_postgres::pgwire::api::store::PortalStore;
+use datafusion_postgres::pgwire::api::{
+    ClientInfo, ClientPortalStore, ConnectionManager, PgWireServerHandlers,
+};
+use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
+use datafusion_postgres::pgwire::messages::data::DataRow;
+use datafusion_postgres::pgwire::types::format::FormatOptions;
+use datafusion::sql::sqlparser::ast::Statement;
+use futures::{Sink, StreamExt};
+
+use super::errors;
+use super::prepared::{Parser, Prepared, SharedParser, parameters};
+use crate::{Error, Session};
+
+/// The client's `statement_timeout` as the SET hook keeps it, milliseconds.
+const TIMEOUT_KEY: &str = "statement_timeout_ms";
+
+/// The handlers of one connection, all on one session.
+pub(super) struct Connection {
+    service: Arc<Service>,
+    startup: Arc<Startup>,
+    cancel: Arc<DefaultCancelHandler>,
+}
+
+impl Connection {
+    pub(super) fn new(session: Session, connections: Arc<ConnectionManager>) -> Self {
+        Self {
+            service: Arc::new(Service {
+                parser: Arc::new(Parser::new(session.clone())),
+                session,
+                hooks: vec![Arc::new(SetShowHook), Arc::new(TransactionStatementHook)],
+                nowhere: SessionContext::new(),
+            }),
+            cancel: Arc::new(DefaultCancelHandler::new(Arc::clone(&connections))),
+            startup: Arc::new(Startup { connections }),
+        }
+    }
+}
+
+impl PgWireServerHandlers for Connection {
+    fn simple_query_handler(&self) -> Arc<impl SimpleQueryHandler> {
+        Arc::clone(&self.service)
+    }
+
+    fn extended_query_handler(&self) -> Arc<impl ExtendedQueryHandler> {
+        Arc::clone(&self.service)
+    }
+
+    fn startup_handler(&self) -> Arc<impl StartupHandler> {
+        Arc::clone(&self.startup)
+    }
+
+    fn cancel_handler(&self) -> Arc<impl CancelHandler> {
+        Arc::clone(&self.cancel)
+    }
+}
+
+/// Lets everybody in, and remembers the connection so that it can be cancelled.
+struct Startup {
+    connections: Arc<ConnectionManager>,
+}
+
+impl NoopStartupHandler for Startup {
+    fn connection_manager(&self) -> Option<Arc<ConnectionManager>> {
+        Some(Arc::clone(&self.connections))
+    }
+}
+
+/// Runs statements.
+struct Service {
+    session: Session,
+    parser: SharedParser,
+    hooks: Vec<Arc<dyn QueryHook>>,
+    /// What a SET that only PostgreSQL knows is carried out on: nothing of ours.
+    nowhere: SessionContext,
+}
+
+impl Service {
+    async fn session_statement(
+        &self,
+        statement: &Statement,
+        client: &mut dyn HookClient,
+    ) -> PgWireResult<Response> {
+        for hook in &self.hooks {
+            if let Some(answer) = hook.handle_simple_query(statement, &self.nowhere, client).await {
+                return answer;
+            }
+        }
+        Err(errors::state("0A000", format!("{statement} is not supported")))
+    }
+
+    async fn run(
+        &self,
+        plan: LogicalPlan,
+        format: &Format,
+        client: &(impl ClientInfo + Sync),
+    ) -> PgWireResult<Response> {
+        if matches!(plan, LogicalPlan::Statement(_)) {
+            self.session.run(plan).await?;
+            return Ok(Response::Execution(Tag::new("SET")));
+        }
+        let options = Arc::new(FormatOptions::from_client_metadata(client.metadata()));
+        let rows = self.session.run_within(plan, self.limit(client)).await?;
+        let fields = arrow_schema_to_pg_fields(&rows.schema(), format, Some(Arc::clone(&options)))?
+            .into_iter()
+            .map(|field| field.with_format_options(Arc::clone(&options)))
+            .collect();
+        Ok(Response::Query(encode(rows, Arc::new(fields))))
+    }
+
+    fn limit(&self, client: &impl ClientInfo) -> Duration {
+        let asked = client.metadata().get(TIMEOUT_KEY).and_then(|ms| ms.parse().ok());
+        asked.map_or(self.session.time_limit(), Duration::from_millis)
+    }
+}
+
+fn encode(
+    rows: SendableRecordBatchStream,
+    fields: Arc<Vec<datafusion_postgres::pgwire::api::results::FieldInfo>>,
+) -> QueryResponse {
+    let columns = Arc::clone(&fields);
+    let encoded = rows.flat_map(move |batch: datafusion::error::Result<RecordBatch>| {
+        let rows: Box<dyn Iterator<Item = PgWireResult<DataRow>> + Send> = match batch {
+            Ok(batch) => encode_recordbatch(Arc::clone(&columns), batch),
+            Err(error) => Box::new(std::iter::once(Err(Error::from_stream(error).into()))),
+        };
+        futures::stream::iter(rows)
+    });
+    QueryResponse::new(fields, encoded)
+}
+
+#[async_trait]
+impl SimpleQueryHandler for Service {
+    async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let statements = self.parser.statements(query)?;
+        if statements.is_empty() {
+            return Ok(vec![Response::EmptyQuery]);
+        }
+        let mut answers = Vec::with_capacity(statements.len());
+        for statement in statements {
+            answers.push(match self.parser.prepare(statement).await? {
+                Prepared::Query(plan) => self.run(*plan, &Format::UnifiedText, client).await?,
+                Prepared::Session(statement) => self.session_statement(&statement, client).await?,
+                Prepared::Nothing(tag) => Response::Execution(Tag::new(tag)),
+            });
+        }
+        Ok(answers)
+    }
+}
+
+#[async_trait]
+impl ExtendedQueryHandler for Service {
+    type Statement = Prepared;
+    type QueryParser = Parser;
+
+    fn query_parser(&self) -> Arc<Parser> {
+        Arc::clone(&self.parser)
+    }
+
+    async fn do_query<C>(
+        &self,
+        client: &mut C,
+        portal: &Portal<Prepared>,
+        _max_rows: usize,
+    ) -> PgWireResult<Response>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        match &portal.statement.statement {
+            Prepared::Query(plan) => {
+                let parameters = parameters(plan)?;
+                let arrow: Vec<_> = parameters.iter().map(|p| p.arrow.as_ref()).collect();
+                let wire: Vec<_> = parameters.iter().map(|p| Some(&p.wire)).collect();
+                let values = deserialize_parameters_with_server_types(portal, &arrow, &wire)?;
+                let plan = plan
+                    .as_ref()
+                    .clone()
+                    .replace_params_with_values(&values)
+                    .map_err(Error::invalid)?;
+                self.run(plan, &portal.result_column_format, client).await
+            }
+            Prepared::Session(statement) => self.session_statement(statement, client).await,
+            Prepared::Nothing(tag) => Ok(Response::Execution(Tag::new(tag))),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Our errors as PostgreSQL's: the SQLSTATE that a client acts on, and our message.
+
+use datafusion::error::DataFusionError;
+use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
+
+use crate::Error;
+
+impl From<Error> for PgWireError {
+    fn from(error: Error) -> Self {
+        state(sqlstate(&error), error.to_string())
+    }
+}
+
+/// An error with a SQLSTATE.
+pub(super) fn state(code: &str, message: String) -> PgWireError {
+    PgWireError::UserError(Box::new(ErrorInfo::new("ERROR".to_owned(), code.to_owned(), message)))
+}
+
+/// Codes of PostgreSQL's appendix A.
+fn sqlstate(error: &Error) -> &'static str {
+    match error {
+        Error::ReadOnly { .. } => "25006",
+        Error::Setting { .. } => "42501",
+        Error::Statements { .. } => "42601",
+        Error::Invalid(inner) => match inner.find_root() {
+            DataFusionError::SQL(..) => "42601",
+            DataFusionError::SchemaError(..) => "42703",
+            DataFusionError::Plan(message) if message.contains("not found") => "42P01",
+            DataFusionError::NotImplemented(_) => "0A000",
+            _ => "42000",
+        },
+        Error::Timeout { .. } => "57014",
+        Error::Memory(_) => "53200",
+        Error::TooManyRows { .. } => "54000",
+        Error::Failed(inner) => match inner.find_root() {
+            DataFusionError::ArrowError(inner, _)
+                if matches!(**inner, arrow::error::ArrowError::DivideByZero) =>
+            {
+                "22012"
+            }
+            _ => "XX000",
+        },
+        _ => "XX000",
+    }
+}

@@ -1,0 +1,60 @@
+//! PostgreSQL's wire protocol: psql, Grafana and every driver as they are.
+//!
+//! Each connection has a session of its own, and each statement its own snapshot: a prepared
+//! statement is planned once, over names, and bound to the rows of the moment each time it runs.
+//! Without keys, any user and database name is let in without a password, and only from this machine.
+
+mod connection;
+mod errors;
+mod prepared;
+
+use std::sync::Arc;
+
+use datafusion_postgres::pgwire::api::ConnectionManager;
+use datafusion_postgres::pgwire::tokio::process_socket;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::{Engine, Error, Result};
+use connection::Connection;
+
+/// The most connections at a time; a further one waits for a place.
+const CONNECTIONS_MAX: usize = 256;
+
+/// Serves queries on `workspace` until it is dropped or the listener fails.
+///
+/// # Errors
+/// [`Error::NotLoopback`] when the listener is open to other machines; [`Error::Write`] when it fails.
+pub async fn serve(engine: Arc<Engine>, workspace: &str, listener: TcpListener) -> Result<()> {
+    let address = listener.local_addr()?;
+    if !address.ip().is_loopback() {
+        return Err(Error::NotLoopback { address });
+    }
+    let workspace: Arc<str> = workspace.into();
+    let connections = Arc::new(ConnectionManager::new());
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut open = tokio::task::JoinSet::new();
+    loop {
+        // The semaphore is never closed; if it were, nothing more could be served.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return Ok(());
+        };
+        let (socket, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, or the client gave up: the next may succeed.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let connection = Connection::new(engine.session(&workspace), Arc::clone(&connections));
+        while open.try_join_next().is_some() {}
+        open.spawn(async move {
+            if let Err(error) = process_socket(socket, None, connection).await {
+                tracing::debug!(%error, %peer, "a connection ended");
+            }
+            drop(place);
+        });
+    }
+}

@@ -1,0 +1,11 @@
+//! The crate through its public face: rows in, answers out, by every port.
+#![allow(clippy::unwrap_used)]
+
+mod fixture;
+mod hostile;
+mod http;
+mod metrics;
+mod moment;
+mod pg;
+mod stored;
+mod views;

@@ -1,0 +1,147 @@
+//! The views of the data model, over rows whose answers are worked out by hand.
+
+use flyball_store::rows::{ActionRow, ChargeRow};
+use serde_json::json;
+
+use crate::fixture::{actions, ask, charges, engine, micros, moment, whole_world, world};
+
+#[tokio::test]
+async fn every_view_of_an_empty_workspace_is_empty_and_not_an_error() {
+    let engine = engine(moment(Vec::new())).await;
+    for entry in flyball_query::catalogue::all() {
+        if entry.kind != flyball_query::catalogue::Kind::Function {
+            assert!(ask(&engine, &format!("SELECT * FROM {}", entry.name)).await.is_empty(), "{}", entry.name);
+        }
+    }
+    for table in ["spans", "charges", "contents", "alerts", "audit", "action_events"] {
+        assert_eq!(ask(&engine, &format!("SELECT count(*) AS n FROM {table}")).await, vec![json!({"n": 0})]);
+    }
+}
+
+#[tokio::test]
+async fn model_calls_are_what_stands_and_agree_with_the_journal() {
+    let engine = engine(whole_world()).await;
+    let calls = ask(
+        &engine,
+        "SELECT charge_id, agent_name, model, usage, cost_usd, duration_ms FROM model_calls ORDER BY charge_id",
+    )
+    .await;
+    assert_eq!(
+        calls,
+        vec![
+            json!({"charge_id": "m1", "agent_name": "triage", "model": "m-1", "usage": "exact", "cost_usd": "0.001000000000", "duration_ms": 1000.0}),
+            json!({"charge_id": "m2b", "agent_name": "triage", "model": "m-1", "usage": "exact", "cost_usd": "0.002500000000", "duration_ms": 1000.0}),
+            json!({"charge_id": "m3", "agent_name": "writer", "model": null, "usage": "unknown", "cost_usd": null, "duration_ms": 1000.0}),
+        ]
+    );
+    let sums = ask(
+        &engine,
+        "SELECT (SELECT sum(cost_usd) FROM model_calls) AS standing, (SELECT sum(cost_usd) FROM charges) AS journal,
+                (SELECT count(*) FROM model_calls) AS n, (SELECT sum(calls) FROM charges WHERE kind = 'model_call') AS calls",
+    )
+    .await;
+    assert_eq!(sums, vec![json!({"standing": "0.003500000000", "journal": "0.003500000000", "n": 3, "calls": 3})]);
+}
+
+#[tokio::test]
+async fn executions_carry_the_sums_of_their_calls() {
+    let engine = engine(whole_world()).await;
+    let rows = ask(
+        &engine,
+        "SELECT execution_id, task_id, termination, escalated, duration_ms, cost_usd, model_calls, tool_calls, decisions,
+                errors, unpriced_calls, input_tokens, output_tokens
+         FROM executions ORDER BY execution_id",
+    )
+    .await;
+    assert_eq!(rows[0], json!({"execution_id": "e1", "task_id": "t1", "termination": "success", "escalated": null,
+        "duration_ms": 10000.0, "cost_usd": "0.003500000000", "model_calls": 2, "tool_calls": 1, "decisions": 2,
+        "errors": 1, "unpriced_calls": 0, "input_tokens": 2000, "output_tokens": 200}));
+    assert_eq!(rows[1], json!({"execution_id": "e2", "task_id": "t1", "termination": "failure", "escalated": null,
+        "duration_ms": 10000.0, "cost_usd": null, "model_calls": 0, "tool_calls": 0, "decisions": 0,
+        "errors": 0, "unpriced_calls": 0, "input_tokens": null, "output_tokens": null}));
+    // A call that nobody could price leaves the cost unknown, and says so.
+    assert_eq!(rows[2]["cost_usd"], json!(null));
+    assert_eq!(rows[2]["unpriced_calls"], 1);
+    assert_eq!(rows[2]["escalated"], true);
+    assert_eq!(rows[3]["termination"], json!(null));
+    assert_eq!(rows.len(), 4);
+}
+
+#[tokio::test]
+async fn a_charge_corrected_to_unpriced_leaves_the_cost_unknown_and_not_zero() {
+    let mut rows = world();
+    rows.retain(|row| ["m1", "x-e1"].contains(&row.charge_id.as_str()));
+    let m1 = rows.iter().find(|row| row.charge_id == "m1").unwrap().clone();
+    rows.push(crate::fixture::reversal(&m1));
+    rows.push(ChargeRow { charge_id: "m1b".into(), cost_usd: None, ..m1 });
+    let engine = engine(moment(vec![charges(&rows)])).await;
+    let found = ask(&engine, "SELECT cost_usd, unpriced_calls, model_calls FROM executions").await;
+    assert_eq!(found, vec![json!({"cost_usd": null, "unpriced_calls": 1, "model_calls": 1})]);
+    let metric = ask(&engine, "SELECT cost_per_decision_usd, decisions, unpriced_calls FROM cost_per_decision").await;
+    assert_eq!(metric, vec![json!({"cost_per_decision_usd": null, "decisions": 1, "unpriced_calls": 1})]);
+}
+
+#[tokio::test]
+async fn decisions_tell_what_was_asked_chosen_and_found() {
+    let engine = engine(whole_world()).await;
+    let rows = ask(
+        &engine,
+        "SELECT charge_id, input, summary, action, result, cost_usd FROM decisions ORDER BY charge_id",
+    )
+    .await;
+    assert_eq!(
+        rows,
+        vec![
+            json!({"charge_id": "m1", "input": "{\"q\":\"down?\"}", "summary": "restart it", "action": "restart",
+                   "result": "{\"done\":true}", "cost_usd": "0.001000000000"}),
+            json!({"charge_id": "m2b", "input": "{\"q\":\"up?\"}", "summary": null, "action": "answer",
+                   "result": "{\"text\":\"yes\"}", "cost_usd": "0.002500000000"}),
+        ]
+    );
+    assert_eq!(ask(&engine, "SELECT count(*) AS n FROM decisions").await, vec![json!({"n": 2})]);
+}
+
+fn event(action: &str, event: &str, second: f64) -> ActionRow {
+    ActionRow {
+        at: micros(second),
+        action_id: action.into(),
+        event: event.into(),
+        state: "frozen".into(),
+        scope: "agent".into(),
+        target: "runaway".into(),
+        actor: "rule:runaway".into(),
+        reason: "spends 3 $/min".into(),
+        mode: "enforce".into(),
+        rule: Some("runaway".into()),
+        cause_span_id: Some("s1".into()),
+        cause_ended_at: Some(micros(10.0)),
+        cause_received_at: Some(micros(10.02)),
+        decided_at: Some(micros(10.025)),
+        ..ActionRow::default()
+    }
+}
+
+#[tokio::test]
+async fn an_action_is_one_row_from_decision_to_release() {
+    let decided = event("a1", "decided", 10.025);
+    let obeyed = ActionRow { obeyed_at: Some(micros(10.1)), obeyed_by: Some("r1".into()), ..event("a1", "obeyed", 10.1) };
+    let released = ActionRow { state: "running".into(), actor: "ada".into(), reason: "fixed".into(), ..event("a1", "released", 90.0) };
+    let shadow = ActionRow { mode: "shadow".into(), ..event("a2", "decided", 11.0) };
+    let engine = engine(moment(vec![actions(&[released, obeyed, decided, shadow])])).await;
+    let rows = ask(
+        &engine,
+        "SELECT action_id, state, target, actor, mode, released_by, release_reason, obeyed_by, ended_to_received_ms,
+                received_to_decided_ms, decided_to_obeyed_ms, ended_to_obeyed_ms
+         FROM actions ORDER BY action_id",
+    )
+    .await;
+    assert_eq!(
+        rows[0],
+        json!({"action_id": "a1", "state": "frozen", "target": "runaway", "actor": "rule:runaway", "mode": "enforce",
+               "released_by": "ada", "release_reason": "fixed", "obeyed_by": "r1", "ended_to_received_ms": 20.0,
+               "received_to_decided_ms": 5.0, "decided_to_obeyed_ms": 75.0, "ended_to_obeyed_ms": 100.0})
+    );
+    assert_eq!(rows[1]["ended_to_obeyed_ms"], json!(null));
+    let speed = ask(&engine, "SELECT actions, n, p50_ms, max_ms FROM control_latency").await;
+    assert_eq!(speed, vec![json!({"actions": 1, "n": 1, "p50_ms": 100.0, "max_ms": 100.0})]);
+}
