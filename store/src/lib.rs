@@ -1,16 +1,45 @@
 //! What Flyball keeps, and the promise that nothing acknowledged is lost or doubled.
 //!
-//! Data passes through the modules in this order: a request is framed and synced in the [`log`], its
-//! rows stand in the hot [`buffer`], a [`flush`] sorts them into Parquet and makes one Delta commit a
-//! table ([`tables`], on [`objects`]), and a [`Snapshot`] lets a reader see table and buffer as one.
-//! The resolver's charges come in by another door ([`journal`]): they are derived, so the log does not
-//! carry them, and they are flushed once their trace has settled.
+//! Data passes through the modules in this order: a request ([`Append`]) is framed and synced in the `log`,
+//! recognised by `dedupe` when it comes again, and its rows stand in the hot `buffer`, all under the one lock
+//! of `state`. A `flush` sorts them into Parquet and makes one Delta commit a table (`tables`, on `objects`),
+//! and a [`Snapshot`] lets a reader see table and buffer as one. The resolver's charges come in by another
+//! door ([`JournalUpdate`]): they are derived, so the log does not carry them, and they are flushed once their
+//! trace has settled. After a restart `recovery` replays the log past what the tables hold, and [`Resume`]
+//! gives the resolver the traces that were open.
 
-pub mod api;
 pub mod rows;
 
-pub use api::{
-    Append, Appended, Config, Decoder, Durability, Encoding, Error, Event, FrameKind, Header,
-    JournalUpdate, LogPosition, Origin, OwnEvent, Result, Resume, Signal, Snapshot, Store, Table,
-    TableSnapshot,
-};
+mod append;
+mod buffer;
+mod chunks;
+mod config;
+mod dedupe;
+mod directory;
+mod error;
+mod event;
+mod flush;
+mod journal;
+mod log;
+mod objects;
+mod recovery;
+mod resume;
+mod snapshot;
+mod state;
+mod stats;
+mod store;
+mod table;
+mod tables;
+
+pub use append::{Append, Appended, Decoder, OwnEvent};
+pub use config::{Config, Durability};
+pub use error::{Error, Result};
+pub use event::Event;
+pub use journal::JournalUpdate;
+pub use log::{Encoding, FrameKind, Header, LogPosition, Origin, Signal};
+pub use objects::DurableLocal;
+pub use resume::Resume;
+pub use snapshot::{Snapshot, TableSnapshot};
+pub use stats::{Stats, TableStats};
+pub use store::Store;
+pub use table::Table;

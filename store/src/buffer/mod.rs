@@ -1,0 +1,170 @@
+//! The hot buffer of one table: acknowledged rows that no Delta version holds yet.
+//!
+//! A span told twice (same trace and span id, first pending, then final) stands here once, in its later
+//! telling, as long as neither is on its way to disk. Across flushes both tellings are in the table, and
+//! keeping the later one is compaction's duty.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
+use arrow::error::ArrowError;
+
+use crate::chunks::Chunks;
+use crate::log::LogPosition;
+use crate::table::Table;
+
+#[cfg(test)]
+mod tests;
+
+/// A flush takes at most so many bytes at once, which bounds the memory that sorting takes.
+const FLUSH_BYTES_MAX: u64 = 512 << 20;
+
+/// Trace and span.
+type SpanId = (u128, u64);
+
+/// Rows of one table past its committed version.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    table: Table,
+    chunks: Chunks,
+    /// Where the newest telling of each span stands.
+    told: HashMap<SpanId, LogPosition>,
+    since: Option<Instant>,
+}
+
+/// What a flush takes.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) batches: Vec<RecordBatch>,
+    /// Every row of the table up to this log position is among them or on disk.
+    pub(crate) to: LogPosition,
+}
+
+impl Buffer {
+    pub(crate) fn new(table: Table) -> Self {
+        Self { table, chunks: Chunks::default(), told: HashMap::new(), since: None }
+    }
+
+    /// Adds the rows of the request at a position; positions only grow.
+    pub(crate) fn push(&mut self, position: LogPosition, batch: RecordBatch) {
+        let batch = if self.table.is_told_by_span() { self.keep_latest(position, batch) } else { batch };
+        if batch.num_rows() > 0 {
+            self.since.get_or_insert_with(Instant::now);
+        }
+        self.chunks.push(position, position, batch);
+    }
+
+    /// Drops the earlier tellings of the spans in this batch, from the batch itself and from the buffer.
+    fn keep_latest(&mut self, position: LogPosition, batch: RecordBatch) -> RecordBatch {
+        let ids = span_ids(&batch);
+        let mut seen = HashSet::with_capacity(ids.len());
+        let mut keep = vec![true; ids.len()];
+        let mut replaced: HashMap<LogPosition, HashSet<SpanId>> = HashMap::new();
+        for (row, id) in ids.iter().enumerate().rev() {
+            let Some(id) = *id else { continue };
+            if !seen.insert(id) {
+                keep[row] = false;
+            } else if let Some(earlier) = self.told.insert(id, position) {
+                replaced.entry(earlier).or_default().insert(id);
+            }
+        }
+        for (earlier, ids) in replaced {
+            // Should it fail, a span stands twice, which compaction mends: better than not at all.
+            if let Err(error) = self.chunks.rewrite(earlier, |batch| without(batch, earlier, &ids)) {
+                tracing::error!(%error, "an earlier telling of a span could not be taken out of the buffer");
+            }
+        }
+        if keep.iter().all(|keep| *keep) {
+            return batch;
+        }
+        filter_record_batch(&batch, &BooleanArray::from(keep)).unwrap_or(batch)
+    }
+
+    /// What there is to flush, given that everything up to `visible` has been pushed. It stays visible
+    /// until [`Buffer::committed`]. None when there is nothing.
+    pub(crate) fn take(&mut self, visible: LogPosition) -> Option<Taken> {
+        if self.chunks.is_empty() {
+            return None;
+        }
+        let (mut bytes, mut to) = (0, visible);
+        for chunk in self.chunks.iter() {
+            if bytes > 0 && bytes + chunk.bytes > FLUSH_BYTES_MAX {
+                to = chunk.first - 1;
+                break;
+            }
+            bytes += chunk.bytes;
+        }
+        Some(Taken { batches: self.chunks.fix(to), to })
+    }
+
+    /// What was taken could not be written.
+    pub(crate) fn give_back(&mut self) {
+        self.chunks.loosen();
+    }
+
+    /// What was taken up to this position is in the table now.
+    pub(crate) fn committed(&mut self, to: LogPosition) {
+        self.chunks.replace_fixed(None);
+        if self.chunks.is_empty() {
+            self.told = HashMap::new();
+            self.since = None;
+        } else {
+            self.told.retain(|_, position| *position > to);
+            self.since = Some(Instant::now());
+        }
+    }
+
+    /// Position of its oldest row; None when it is empty.
+    pub(crate) fn oldest(&self) -> Option<LogPosition> {
+        self.chunks.iter().next().map(|chunk| chunk.first)
+    }
+
+    /// Since when its oldest row waits.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.chunks.bytes()
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.chunks.rows()
+    }
+
+    pub(crate) fn batches(&self) -> Vec<RecordBatch> {
+        self.chunks.batches()
+    }
+}
+
+/// The batch without these spans, as far as they were told at this position.
+fn without(batch: &RecordBatch, position: LogPosition, ids: &HashSet<SpanId>) -> Result<RecordBatch, ArrowError> {
+    let positions = batch.column_by_name("log_position").and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let keep: BooleanArray = span_ids(batch)
+        .into_iter()
+        .enumerate()
+        .map(|(row, id)| {
+            let here = positions.is_none_or(|positions| positions.value(row) as u64 == position);
+            Some(!(here && id.is_some_and(|id| ids.contains(&id))))
+        })
+        .collect();
+    filter_record_batch(batch, &keep)
+}
+
+/// Trace and span of each row; None for ids that are not hex of the proper length.
+fn span_ids(batch: &RecordBatch) -> Vec<Option<SpanId>> {
+    let text = |name| batch.column_by_name(name).and_then(ArrayRef::as_string_opt::<i32>);
+    let (Some(traces), Some(spans)) = (text("trace_id"), text("span_id")) else {
+        return vec![None; batch.num_rows()];
+    };
+    (0..batch.num_rows())
+        .map(|row| {
+            let (trace, span) = (traces.value(row), spans.value(row));
+            let proper = traces.is_valid(row) && spans.is_valid(row) && trace.len() == 32 && span.len() == 16;
+            proper.then(|| Some((u128::from_str_radix(trace, 16).ok()?, u64::from_str_radix(span, 16).ok()?)))?
+        })
+        .collect()
+}

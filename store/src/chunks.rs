@@ -1,0 +1,165 @@
+//! Many small batches, kept as few larger ones.
+//!
+//! Requests bring a few rows each, and a batch of seventy columns costs kilobytes however few its rows.
+//! So batches are merged as they come, sixteen of one level into one of the next: every row is copied a
+//! bounded number of times, and a reader finds few batches.
+
+use std::collections::VecDeque;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::error::ArrowError;
+
+use crate::log::LogPosition;
+
+/// So many neighbours of one level become one of the next.
+const FAN_IN: usize = 16;
+/// Batches of so many rows, or bytes, are large enough and never merged again.
+const ROWS_ENOUGH: usize = 8_192;
+const BYTES_ENOUGH: u64 = 4 << 20;
+/// The level of what is large enough.
+const TOP: u8 = u8::MAX;
+
+/// Neighbouring rows in one batch.
+#[derive(Debug, Clone)]
+pub(crate) struct Chunk {
+    /// Log positions of its first and last row.
+    pub(crate) first: LogPosition,
+    pub(crate) last: LogPosition,
+    pub(crate) batch: RecordBatch,
+    pub(crate) bytes: u64,
+    level: u8,
+}
+
+impl Chunk {
+    fn new(first: LogPosition, last: LogPosition, batch: RecordBatch, level: u8) -> Self {
+        let bytes = batch.get_array_memory_size() as u64;
+        let enough = batch.num_rows() >= ROWS_ENOUGH || bytes >= BYTES_ENOUGH;
+        Self { first, last, batch, bytes, level: if enough { TOP } else { level } }
+    }
+}
+
+/// A list of batches in order, of which the first `fixed` are being flushed and stay as they are.
+#[derive(Debug, Default)]
+pub(crate) struct Chunks {
+    list: VecDeque<Chunk>,
+    fixed: usize,
+    bytes: u64,
+    rows: usize,
+}
+
+impl Chunks {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Chunk> {
+        self.list.iter()
+    }
+
+    pub(crate) fn batches(&self) -> Vec<RecordBatch> {
+        self.list.iter().map(|chunk| chunk.batch.clone()).collect()
+    }
+
+    /// Adds rows at the end. Never fails: what can't be merged stays as it is.
+    pub(crate) fn push(&mut self, first: LogPosition, last: LogPosition, batch: RecordBatch) {
+        if batch.num_rows() == 0 {
+            return;
+        }
+        self.add(Chunk::new(first, last, batch, 0));
+        while let Ok(Some(merged)) = self.merge_tail() {
+            self.add(merged);
+        }
+    }
+
+    /// Takes the last chunks off as one, when there are enough of one level.
+    fn merge_tail(&mut self) -> Result<Option<Chunk>, ArrowError> {
+        let free = self.list.len() - self.fixed;
+        let Some(level) = self.list.back().map(|chunk| chunk.level) else { return Ok(None) };
+        let alike = self.list.iter().rev().take(free.min(FAN_IN)).take_while(|chunk| chunk.level == level).count();
+        let start = self.list.len() - alike;
+        if alike < FAN_IN || level == TOP {
+            return Ok(None);
+        }
+        let batches: Vec<_> = self.list.range(start..).map(|chunk| chunk.batch.clone()).collect();
+        let (Some(first), Some(last)) = (self.list.get(start), self.list.back()) else { return Ok(None) };
+        let merged = concat_batches(&first.batch.schema(), &batches)?;
+        let merged = Chunk::new(first.first, last.last, merged, level + 1);
+        for _ in 0..alike {
+            self.drop_back();
+        }
+        Ok(Some(merged))
+    }
+
+    /// Marks all chunks up to a position as being flushed.
+    pub(crate) fn fix(&mut self, to: LogPosition) -> Vec<RecordBatch> {
+        self.fixed = self.list.iter().take_while(|chunk| chunk.last <= to).count();
+        self.list.iter().take(self.fixed).map(|chunk| chunk.batch.clone()).collect()
+    }
+
+    /// Marks everything as being flushed.
+    pub(crate) fn fix_all(&mut self) -> Vec<RecordBatch> {
+        self.fixed = self.list.len();
+        self.batches()
+    }
+
+    /// The flush failed: what was fixed is as good as new.
+    pub(crate) fn loosen(&mut self) {
+        self.fixed = 0;
+    }
+
+    /// Puts these rows in the place of everything that was fixed.
+    pub(crate) fn replace_fixed(&mut self, rest: Option<RecordBatch>) {
+        for _ in 0..std::mem::take(&mut self.fixed) {
+            if let Some(chunk) = self.list.pop_front() {
+                self.bytes -= chunk.bytes;
+                self.rows -= chunk.batch.num_rows();
+            }
+        }
+        if let Some(rest) = rest.filter(|rest| rest.num_rows() > 0) {
+            let chunk = Chunk::new(0, 0, rest, TOP);
+            self.bytes += chunk.bytes;
+            self.rows += chunk.batch.num_rows();
+            self.list.push_front(chunk);
+        }
+    }
+
+    /// Rewrites the loose chunk that holds a position; what is being flushed stays as it is.
+    pub(crate) fn rewrite(
+        &mut self,
+        position: LogPosition,
+        keep: impl FnOnce(&RecordBatch) -> Result<RecordBatch, ArrowError>,
+    ) -> Result<(), ArrowError> {
+        let at = self.list.partition_point(|chunk| chunk.last < position);
+        if at < self.fixed {
+            return Ok(());
+        }
+        let Some(chunk) = self.list.get_mut(at).filter(|chunk| chunk.first <= position) else { return Ok(()) };
+        let kept = Chunk::new(chunk.first, chunk.last, keep(&chunk.batch)?, chunk.level);
+        self.bytes = self.bytes - chunk.bytes + kept.bytes;
+        self.rows = self.rows - chunk.batch.num_rows() + kept.batch.num_rows();
+        *chunk = kept;
+        Ok(())
+    }
+
+    fn add(&mut self, chunk: Chunk) {
+        self.bytes += chunk.bytes;
+        self.rows += chunk.batch.num_rows();
+        self.list.push_back(chunk);
+    }
+
+    fn drop_back(&mut self) {
+        if let Some(chunk) = self.list.pop_back() {
+            self.bytes -= chunk.bytes;
+            self.rows -= chunk.batch.num_rows();
+        }
+    }
+}

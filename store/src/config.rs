@@ -1,0 +1,56 @@
+//! Where and how to keep things.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How an acknowledgement relates to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Acknowledged means on stable storage: one fdatasync for all requests that wait together.
+    Durable,
+    /// Acknowledged means handed to the operating system: survives our death, not the machine's.
+    /// Synced at least once in that many milliseconds.
+    GroupMs(u32),
+    /// The same without the sync: the operating system writes when it likes.
+    Memory,
+}
+
+/// Where and how to keep things.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Local directory: log, SQLite, lock, ports in use.
+    pub data_dir: PathBuf,
+    /// Where tables live: a URL (`file://`, `s3://`, `gs://`, `az://`) or None for `<data_dir>/tables`.
+    pub tables_url: Option<String>,
+    /// Options of the object store (object_store's own key names). What is not named here is taken
+    /// from the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`).
+    pub storage_options: HashMap<String, String>,
+    /// What an acknowledgement promises.
+    pub durability: Durability,
+    /// Flush a table when its buffered rows hold this many bytes...
+    pub flush_bytes: u64,
+    /// ...or its oldest buffered row is this old.
+    pub flush_age: Duration,
+    /// Refuse appends past this many buffered bytes.
+    pub buffer_bytes_max: u64,
+    /// Size at which a segment of the log is closed and the next begun, in bytes.
+    pub segment_bytes: u64,
+}
+
+impl Config {
+    /// Defaults for a directory.
+    #[must_use]
+    pub fn local(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            tables_url: None,
+            storage_options: HashMap::new(),
+            durability: Durability::Durable,
+            flush_bytes: 64 << 20,
+            flush_age: Duration::from_secs(30),
+            buffer_bytes_max: 256 << 20,
+            segment_bytes: 64 << 20,
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! From buffer to table: in the background, each table on its own, and once more when asked.
+//!
+//! Rows stay visible in the buffer while they are written. The commit's outcome and the buffer change hands
+//! under the one lock, so a reader sees each row exactly once. Files that were written but not committed are
+//! kept for the next attempt: only with them can be told whether a commit with an unknown outcome was made.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use deltalake::DeltaTable;
+
+use crate::error::Result;
+use crate::log::LogPosition;
+use crate::store::Store;
+use crate::table::Table;
+use crate::tables::{self, Commit};
+
+/// How often the background task looks for work, at least.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Pause after a failed flush of a table; it doubles with every further failure up to the longest.
+const BACK_OFF: Duration = Duration::from_millis(500);
+const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+
+type Place = (Arc<str>, Table);
+
+/// What flushes leave behind for the next ones.
+#[derive(Debug, Default)]
+pub(crate) struct Flusher {
+    /// Written, but maybe not committed.
+    pending: HashMap<Place, Pending>,
+    failed: HashMap<Place, (u32, Instant)>,
+    cut: LogPosition,
+}
+
+/// Files that wait for their commit, and what to do with the buffer when it is made.
+#[derive(Debug)]
+struct Pending {
+    commit: Commit,
+    then: Then,
+}
+
+#[derive(Debug, Clone)]
+enum Then {
+    /// Rows up to this position leave the buffer.
+    Logged { to: LogPosition },
+    /// Rows of these traces leave the journal, those of open ones stay.
+    Charges { open: Option<RecordBatch> },
+}
+
+impl Store {
+    /// Flushes everything that may be flushed, and cuts the log.
+    ///
+    /// # Errors
+    /// The first failure; tables after it are still tried, and rows that could not be written stay visible.
+    pub async fn flush(&self) -> Result<()> {
+        let tables = self.state.lock().tables();
+        self.flush_tables(tables, true).await
+    }
+
+    /// Flushes until nothing more may be, table by table, then cuts the log.
+    pub(crate) async fn flush_tables(&self, tables: Vec<Place>, even_if_failed_lately: bool) -> Result<()> {
+        let mut flusher = self.flusher.lock().await;
+        let mut outcome = Ok(());
+        for place in tables {
+            if !even_if_failed_lately && flusher.failed.get(&place).is_some_and(|(_, until)| Instant::now() < *until) {
+                continue;
+            }
+            let flushed = self.flush_table(&mut flusher, &place).await;
+            match &flushed {
+                Ok(()) => drop(flusher.failed.remove(&place)),
+                Err(error) => self.note_failure(&mut flusher, &place, error),
+            }
+            outcome = outcome.and(flushed);
+        }
+        outcome.and(self.cut_log(&mut flusher).await)
+    }
+
+    async fn flush_table(&self, flusher: &mut Flusher, place: &Place) -> Result<()> {
+        loop {
+            let pending = match flusher.pending.remove(place) {
+                Some(pending) => Some(pending),
+                None => self.prepare(place).await?,
+            };
+            let Some(pending) = pending else { return Ok(()) };
+            let current = self.state.lock().workspace_mut(&place.0).version_mut(place.1).delta.clone();
+            let committed = tables::commit(&self.objects, &self.app, &place.0, place.1, current, &pending.commit).await;
+            match committed {
+                Ok(delta) => self.swap(place, Some(delta), &pending.commit, pending.then),
+                Err(error) => {
+                    flusher.pending.insert(place.clone(), pending);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Writes what the buffer holds as files. None when there is nothing to commit.
+    async fn prepare(&self, place: &Place) -> Result<Option<Pending>> {
+        let (workspace, table) = place;
+        if *table == Table::Charges {
+            return self.prepare_charges(place).await;
+        }
+        let Some(taken) = self.state.lock().take(workspace, *table) else { return Ok(None) };
+        let written = match self.sync_log().await {
+            Ok(()) => tables::write(&self.objects.log_store(workspace, *table)?, *table, taken.batches).await,
+            Err(error) => Err(error),
+        };
+        match written {
+            Ok(adds) => {
+                Ok(Some(Pending { commit: Commit { adds, position: taken.to }, then: Then::Logged { to: taken.to } }))
+            }
+            Err(error) => {
+                if let Some(logged) = self.state.lock().workspace_mut(workspace).logged.get_mut(table) {
+                    logged.buffer.give_back();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn prepare_charges(&self, place: &Place) -> Result<Option<Pending>> {
+        let (workspace, table) = place;
+        let Some(taken) = self.state.lock().workspace_mut(workspace).journal.take() else { return Ok(None) };
+        let (position, settled) = (taken.resolved_to, taken.settled());
+        let written = async {
+            let netted = tokio::task::spawn_blocking(move || taken.net()).await??;
+            let log_store = self.objects.log_store(workspace, *table)?;
+            let adds = match netted.flush {
+                Some(rows) => tables::write(&log_store, *table, vec![rows]).await?,
+                None => Vec::new(),
+            };
+            Ok((adds, netted.open))
+        };
+        match written.await {
+            Ok((adds, open)) => {
+                let (commit, then) = (Commit { adds, position }, Then::Charges { open });
+                if commit.adds.is_empty() {
+                    self.swap(place, None, &commit, then);
+                    return Ok(None);
+                }
+                Ok(Some(Pending { commit, then }))
+            }
+            Err(error) => {
+                self.state.lock().workspace_mut(workspace).journal.give_back(&settled);
+                Err(error)
+            }
+        }
+    }
+
+    /// The moment rows move from buffer to table, for every reader at once.
+    fn swap(&self, place: &Place, delta: Option<DeltaTable>, commit: &Commit, then: Then) {
+        let mut state = self.state.lock();
+        let workspace = state.workspace_mut(&place.0);
+        if let Some(delta) = delta {
+            let version = workspace.version_mut(place.1);
+            version.delta = Some(delta);
+            version.committed = version.committed.max(commit.position);
+            version.flushed_at = Some(Instant::now());
+            self.figures.flushes.fetch_add(1, Relaxed);
+            self.figures.files.fetch_add(commit.adds.len() as u64, Relaxed);
+            self.figures.file_bytes.fetch_add(commit.adds.iter().map(|add| add.size.max(0) as u64).sum(), Relaxed);
+        }
+        match then {
+            Then::Logged { to } => {
+                if let Some(logged) = workspace.logged.get_mut(&place.1) {
+                    logged.buffer.committed(to);
+                }
+            }
+            Then::Charges { open } => workspace.journal.committed(open),
+        }
+    }
+
+    /// A table must never be ahead of the log, or positions could be given out twice.
+    async fn sync_log(&self) -> Result<()> {
+        match &self.log {
+            Some(log) => log.sync().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Cuts the log behind the slowest table. The digests of what goes are saved before.
+    async fn cut_log(&self, flusher: &mut Flusher) -> Result<()> {
+        let Some(log) = &self.log else { return Ok(()) };
+        let to = self.state.lock().safe_to_cut();
+        if to <= flusher.cut {
+            return Ok(());
+        }
+        let dedupe = Arc::clone(&self.dedupe);
+        tokio::task::spawn_blocking(move || dedupe.save_to(to)).await??;
+        log.cut(to).await?;
+        flusher.cut = to;
+        Ok(())
+    }
+
+    fn note_failure(&self, flusher: &mut Flusher, place: &Place, error: &crate::Error) {
+        self.figures.flush_failures.fetch_add(1, Relaxed);
+        let failures = flusher.failed.get(place).map_or(0, |(failures, _)| *failures) + 1;
+        let pause = BACK_OFF.saturating_mul(1 << (failures - 1).min(10)).min(BACK_OFF_MAX);
+        flusher.failed.insert(place.clone(), (failures, Instant::now() + pause));
+        tracing::error!(
+            workspace = &*place.0, table = place.1.name(), %error, failures, retry_in = ?pause,
+            "a flush failed; its rows stay in the buffer and in the log"
+        );
+    }
+}
+
+/// The background task: ends when the store is gone.
+pub(crate) async fn run(store: Weak<Store>) {
+    loop {
+        let Some(strong) = store.upgrade() else { return };
+        let pause = LOOK_EVERY.min(strong.config.flush_age.max(Duration::from_millis(10)));
+        let full = Arc::clone(&strong.full);
+        drop(strong);
+        // A full buffer does not wait for the clock. `due` then finds every table.
+        let _ = tokio::time::timeout(pause, full.notified()).await;
+        let Some(strong) = store.upgrade() else { return };
+        let due = strong.state.lock().due(&strong.config);
+        if !due.is_empty() {
+            // Failures are logged and tried again where they happen.
+            let _ = strong.flush_tables(due, false).await;
+        }
+    }
+}

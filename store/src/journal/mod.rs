@@ -1,0 +1,174 @@
+//! The resolver's charges before they are flushed.
+//!
+//! They are derived from spans, so the log does not carry them: after a restart they are entered anew.
+//! Rows of open traces are visible but stay here; once their trace has settled they may be flushed, and
+//! a charge and its reversal that meet before that never reach disk.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::error::ArrowError;
+
+use crate::chunks::Chunks;
+use crate::log::LogPosition;
+use crate::rows::{ChargeRow, Entry};
+use crate::table::Table;
+
+#[cfg(test)]
+mod tests;
+
+/// What the resolver says in one go; visible atomically.
+#[derive(Debug, Default)]
+pub struct JournalUpdate {
+    /// New entries (charges, reversals, duplicates), grouped by their `trace_id`.
+    pub post: Vec<ChargeRow>,
+    /// Traces that have settled: their entries may be flushed (entry and reversal that meet in the buffer
+    /// cancel out). A trace that gets entries after it settled has to be named again.
+    pub settled: Vec<String>,
+    /// Every span up to this log position belongs to a trace that has settled.
+    pub resolved_to: LogPosition,
+}
+
+/// Charges past the committed version.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    chunks: Chunks,
+    settled: HashSet<String>,
+    resolved_to: LogPosition,
+    since: Option<Instant>,
+}
+
+/// What a flush takes.
+#[derive(Debug)]
+pub(crate) struct TakenCharges {
+    batches: Vec<RecordBatch>,
+    settled: Arc<HashSet<String>>,
+    /// Once these are on disk, every span up to here has its charges on disk.
+    pub(crate) resolved_to: LogPosition,
+}
+
+impl Journal {
+    /// Enters rows (as one batch) and what has settled.
+    pub(crate) fn enter(&mut self, rows: RecordBatch, settled: Vec<String>, resolved_to: LogPosition) {
+        self.chunks.push(0, 0, rows);
+        if !settled.is_empty() && !self.chunks.is_empty() {
+            self.since.get_or_insert_with(Instant::now);
+            self.settled.extend(settled);
+        }
+        self.resolved_to = self.resolved_to.max(resolved_to);
+    }
+
+    /// What had been resolved before we started.
+    pub(crate) fn resume_at(&mut self, resolved_to: LogPosition) {
+        self.resolved_to = resolved_to;
+    }
+
+    /// The rows to look through for a flush; they stay visible until [`Journal::committed`].
+    pub(crate) fn take(&mut self) -> Option<TakenCharges> {
+        if self.settled.is_empty() || self.chunks.is_empty() {
+            self.settled.clear();
+            return None;
+        }
+        Some(TakenCharges {
+            batches: self.chunks.fix_all(),
+            settled: Arc::new(std::mem::take(&mut self.settled)),
+            resolved_to: self.resolved_to,
+        })
+    }
+
+    /// What was taken could not be written.
+    pub(crate) fn give_back(&mut self, settled: &HashSet<String>) {
+        self.chunks.loosen();
+        self.settled.extend(settled.iter().cloned());
+    }
+
+    /// What was taken is in the table now, but for the rows of open traces.
+    pub(crate) fn committed(&mut self, open: Option<RecordBatch>) {
+        self.chunks.replace_fixed(open);
+        self.since = (!self.settled.is_empty()).then(Instant::now);
+    }
+
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.chunks.bytes()
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.chunks.rows()
+    }
+
+    pub(crate) fn batches(&self) -> Vec<RecordBatch> {
+        self.chunks.batches()
+    }
+
+    pub(crate) fn resolved_to(&self) -> LogPosition {
+        self.resolved_to
+    }
+}
+
+/// A flush's rows, sorted out.
+#[derive(Debug)]
+pub(crate) struct Netted {
+    /// Rows to write, netted; None when nothing is left.
+    pub(crate) flush: Option<RecordBatch>,
+    /// Rows of traces that are still open.
+    pub(crate) open: Option<RecordBatch>,
+}
+
+impl TakenCharges {
+    /// The traces that had settled.
+    pub(crate) fn settled(&self) -> Arc<HashSet<String>> {
+        Arc::clone(&self.settled)
+    }
+
+    /// Parts settled from open rows, and lets charges and their reversals cancel out.
+    pub(crate) fn net(self) -> Result<Netted, ArrowError> {
+        let all = concat_batches(&Table::Charges.schema(), &self.batches)?;
+        let traces = text(&all, "trace_id")?;
+        let settled: BooleanArray =
+            traces.iter().map(|trace| Some(trace.is_some_and(|trace| self.settled.contains(trace)))).collect();
+        let open = arrow::compute::not(&settled)?;
+        let open = filter_record_batch(&all, &open)?;
+        let ready = filter_record_batch(&all, &settled)?;
+        let keep = standing(text(&ready, "charge_id")?, text(&ready, "entry")?);
+        let flush = filter_record_batch(&ready, &keep)?;
+        let some = |batch: RecordBatch| (batch.num_rows() > 0).then_some(batch);
+        Ok(Netted { flush: some(flush), open: some(open) })
+    }
+}
+
+/// Which rows are left when each reversal takes one charge of the same id with it. Either may come first:
+/// a reversal can stand for a charge that is on disk, and a charge after it enters the call anew.
+fn standing(charge_ids: &StringArray, entries: &StringArray) -> BooleanArray {
+    let (charge, reversal) = (Entry::Charge.as_str(), Entry::Reversal.as_str());
+    let mut keep = vec![true; charge_ids.len()];
+    let mut waiting: HashMap<&str, (bool, VecDeque<usize>)> = HashMap::new();
+    for (row, (id, entry)) in charge_ids.iter().zip(entries.iter()).enumerate() {
+        let (Some(id), Some(entry)) = (id, entry) else { continue };
+        if entry != charge && entry != reversal {
+            continue;
+        }
+        let is_reversal = entry == reversal;
+        let (kind, rows) = waiting.entry(id).or_default();
+        if rows.is_empty() || *kind == is_reversal {
+            *kind = is_reversal;
+            rows.push_back(row);
+        } else if let Some(other) = rows.pop_front() {
+            (keep[row], keep[other]) = (false, false);
+        }
+    }
+    BooleanArray::from(keep)
+}
+
+fn text<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray, ArrowError> {
+    batch
+        .column_by_name(name)
+        .and_then(ArrayRef::as_string_opt::<i32>)
+        .ok_or_else(|| ArrowError::SchemaError(format!("charges have no text column {name}")))
+}

@@ -1,0 +1,72 @@
+//! The write-ahead log: what was acknowledged stands here until every table has it.
+//!
+//! A folder of segment files, each named by the position of its first frame. One thread writes
+//! ([`writer`]): it takes all requests that wait, writes their frames, syncs once, and only then lets them
+//! be seen and answered. [`replay`] reads the frames back after a restart; [`medium`] is the disk, behind
+//! a small trait, so that tests can break it.
+
+mod frame;
+mod header;
+mod medium;
+mod replay;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use header::{Encoding, FrameKind, Header, Origin, Signal};
+
+pub(crate) use frame::Frame;
+pub(crate) use medium::Files;
+pub(crate) use replay::Replay;
+pub(crate) use writer::{Audience, Log, Written};
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Position of a frame in the log: grows by one a frame, never reused; 0 means nothing.
+pub type LogPosition = u64;
+
+/// Most bytes a request may take in the log.
+pub(crate) const FRAME_BYTES_MAX: u64 = frame::PAYLOAD_BYTES_MAX;
+
+/// Bytes a request will take in the log, at most.
+pub(crate) fn frame_bytes(append: &crate::append::Append) -> u64 {
+    frame::size_of(&append.header, &append.body)
+}
+
+/// A segment file and the position its first frame has (or would have).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) first: LogPosition,
+    pub(crate) bytes: u64,
+}
+
+/// The file name of a segment.
+pub(crate) fn segment_name(first: LogPosition) -> String {
+    format!("{first:020}.log")
+}
+
+/// Path of a segment.
+pub(crate) fn segment_path(folder: &Path, first: LogPosition) -> PathBuf {
+    folder.join(segment_name(first))
+}
+
+/// The segments of a folder, oldest first. Files of other names are not ours and are left alone.
+pub(crate) fn segments(folder: &Path) -> Result<Vec<Segment>> {
+    let mut segments = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::file("list", folder))? {
+        let entry = entry.map_err(Error::file("list", folder))?;
+        let name = entry.file_name();
+        let Some(digits) = name.to_str().and_then(|name| name.strip_suffix(".log")) else { continue };
+        if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        let Ok(first) = digits.parse() else { continue };
+        let bytes = entry.metadata().map_err(Error::file("stat", &entry.path()))?.len();
+        segments.push(Segment { first, bytes });
+    }
+    segments.sort_by_key(|segment| segment.first);
+    Ok(segments)
+}

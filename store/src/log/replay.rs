@@ -1,0 +1,179 @@
+//! Reads the log back, frame by frame, and judges what does not read.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::frame::{self, Frame, PREFIX};
+use super::{LogPosition, Segment, segment_path, segments};
+use crate::error::{Error, Result};
+
+/// Reads a log from its first segment to its end.
+///
+/// A frame that does not read, at the end of the last segment, is a torn write and was never acknowledged:
+/// [`Replay::finish`] cuts it off. Anywhere else it is damage, and an error.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    folder: PathBuf,
+    segments: Vec<Segment>,
+    index: usize,
+    reader: Option<BufReader<File>>,
+    offset: u64,
+    next: LogPosition,
+    torn: bool,
+}
+
+/// Where the writer goes on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// All segments, the last one to be written on.
+    pub(crate) segments: Vec<Segment>,
+    /// Position of the next frame.
+    pub(crate) next: LogPosition,
+}
+
+impl Replay {
+    /// Begins at the oldest segment of a folder.
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        let segments = segments(folder)?;
+        let next = segments.first().map_or(1, |segment| segment.first);
+        Ok(Self { folder: folder.to_owned(), segments, index: 0, reader: None, offset: 0, next, torn: false })
+    }
+
+    /// The next frame; None at the end.
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>> {
+        while !self.torn && self.index < self.segments.len() {
+            let segment = self.segments[self.index].clone();
+            if self.reader.is_none() {
+                self.begin(&segment)?;
+            }
+            match self.read(&segment)? {
+                Read1::Frame(frame) => return Ok(Some(*frame)),
+                Read1::End => {
+                    self.reader = None;
+                    self.index += 1;
+                }
+                Read1::Bad(reason) => self.judge(&segment, reason)?,
+            }
+        }
+        Ok(None)
+    }
+
+    fn begin(&mut self, segment: &Segment) -> Result<()> {
+        let path = segment_path(&self.folder, segment.first);
+        if segment.first != self.next {
+            return Err(Error::LogGap { expected: self.next, found: path });
+        }
+        let file = File::open(&path).map_err(Error::file("open", &path))?;
+        self.reader = Some(BufReader::with_capacity(1 << 20, file));
+        self.offset = 0;
+        Ok(())
+    }
+
+    fn read(&mut self, segment: &Segment) -> Result<Read1> {
+        let left = segment.bytes.saturating_sub(self.offset);
+        if left == 0 {
+            return Ok(Read1::End);
+        }
+        let path = segment_path(&self.folder, segment.first);
+        let Some(reader) = self.reader.as_mut() else { return Ok(Read1::End) };
+        let mut head = [0; PREFIX];
+        if left < PREFIX as u64 {
+            return Ok(Read1::Bad(format!("{left} bytes where a frame should begin")));
+        }
+        reader.read_exact(&mut head).map_err(Error::file("read", &path))?;
+        let Some((len, crc)) = frame::prefix(head) else {
+            return Ok(Read1::Bad("no frame begins here".into()));
+        };
+        if len as u64 > left - PREFIX as u64 {
+            return Ok(Read1::Bad(format!("a frame of {len} bytes where {} are left", left - PREFIX as u64)));
+        }
+        let mut payload = vec![0; len];
+        reader.read_exact(&mut payload).map_err(Error::file("read", &path))?;
+        match frame::decode(Bytes::from(payload), crc) {
+            Ok(frame) if frame.position == self.next => {
+                self.next += 1;
+                self.offset += (PREFIX + len) as u64;
+                Ok(Read1::Frame(Box::new(frame)))
+            }
+            Ok(frame) => Ok(Read1::Bad(format!("position {} where {} should be", frame.position, self.next))),
+            Err(reason) => Ok(Read1::Bad(reason)),
+        }
+    }
+
+    /// Torn or damaged? Torn, if nothing proves that the bad frame had ever been synced.
+    fn judge(&mut self, segment: &Segment, reason: String) -> Result<()> {
+        let path = segment_path(&self.folder, segment.first);
+        let damaged = |reason| Error::LogCorrupt { segment: path.clone(), offset: self.offset, reason };
+        if self.index + 1 < self.segments.len() {
+            return Err(damaged(format!("{reason}, and a later segment follows")));
+        }
+        if let Some((offset, position)) = synced_later(&path, self.offset, self.next)? {
+            return Err(damaged(format!("{reason}, and the frame at offset {offset} (position {position}) was written after it was synced")));
+        }
+        tracing::warn!(
+            segment = %path.display(), offset = self.offset, bytes = segment.bytes - self.offset, reason,
+            "the log ends in a torn write, which was never acknowledged: it is cut off"
+        );
+        self.torn = true;
+        Ok(())
+    }
+
+    /// After the last frame: cuts a torn tail and tells where to go on.
+    pub(crate) fn finish(mut self) -> Result<Tail> {
+        if self.torn && let Some(last) = self.segments.last_mut() {
+            let path = segment_path(&self.folder, last.first);
+            let file = OpenOptions::new().write(true).open(&path).map_err(Error::file("open", &path))?;
+            file.set_len(self.offset).map_err(Error::file("cut", &path))?;
+            file.sync_all().map_err(Error::file("sync", &path))?;
+            last.bytes = self.offset;
+        }
+        Ok(Tail { segments: self.segments, next: self.next })
+    }
+
+    /// Position of the frame that would come next.
+    pub(crate) fn next_position(&self) -> LogPosition {
+        self.next
+    }
+
+    /// The segments found.
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+}
+
+enum Read1 {
+    Frame(Box<Frame>),
+    End,
+    Bad(String),
+}
+
+/// Looks past a bad frame for a good one that was written when the bad one's position was already synced.
+fn synced_later(path: &Path, bad_offset: u64, bad_position: LogPosition) -> Result<Option<(u64, LogPosition)>> {
+    let mut file = File::open(path).map_err(Error::file("open", path))?;
+    file.seek(SeekFrom::Start(bad_offset)).map_err(Error::file("seek", path))?;
+    let mut bytes = Vec::new();
+    match file.read_to_end(&mut bytes) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
+        Err(error) => return Err(Error::file("read", path)(error)),
+    }
+    let bytes = Bytes::from(bytes);
+    // A frame takes at least 29 bytes, which bounds the positions that can follow.
+    let furthest = bad_position.saturating_add(bytes.len() as u64 / 29);
+    for at in 1..bytes.len() {
+        let Some(head) = bytes.get(at..at + PREFIX).and_then(|head| head.try_into().ok()) else { break };
+        let Some((len, crc)) = frame::prefix(head) else { continue };
+        let Some(payload) = bytes.get(at + PREFIX..at + PREFIX + len) else { continue };
+        let Some((position, synced)) = frame::peek(payload) else { continue };
+        if position <= bad_position || position > furthest || synced < bad_position || synced >= position {
+            continue;
+        }
+        if frame::decode(bytes.slice_ref(payload), crc).is_ok() {
+            return Ok(Some((bad_offset + at as u64, position)));
+        }
+    }
+    Ok(None)
+}

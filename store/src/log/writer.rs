@@ -1,0 +1,403 @@
+//! The one thread that writes the log: group commit, in order.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::medium::{Medium, SegmentFile};
+use super::replay::Tail;
+use super::{LogPosition, Segment, frame, segment_path};
+use crate::append::{Append, Appended};
+use crate::config::Durability;
+use crate::error::{Error, Result};
+
+/// A group grows to so many bytes before it is written, if so many wait.
+const GROUP_BYTES_MAX: usize = 8 << 20;
+/// When a full disk is worth another try.
+const DISK_RETRY_MS: u64 = 5_000;
+
+/// Who hears of what was written. Called by the writer's thread alone, in log order.
+pub(crate) trait Audience: Send + 'static {
+    /// Where the same request already stands.
+    fn known(&mut self, append: &Append) -> Option<LogPosition>;
+    /// These requests are written (and synced, if so configured): let them be seen.
+    fn visible(&mut self, group: Vec<Written>);
+    /// These bytes, reserved in the buffer, will not come.
+    fn release(&mut self, reserved_bytes: u64);
+}
+
+/// A request that stands in the log.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) position: LogPosition,
+    pub(crate) append: Append,
+    /// Bytes reserved for it in the buffer.
+    pub(crate) reserved_bytes: u64,
+}
+
+/// Figures of the log, for metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) bytes: AtomicU64,
+    pub(crate) segments: AtomicU64,
+    pub(crate) next: AtomicU64,
+    pub(crate) appended: AtomicU64,
+    pub(crate) duplicates: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+    pub(crate) poisoned: AtomicU64,
+}
+
+enum Command {
+    Append { append: Box<Append>, reserved_bytes: u64, answer: oneshot::Sender<Result<Appended>> },
+    Sync { answer: oneshot::Sender<Result<()>> },
+    Cut { to: LogPosition, answer: oneshot::Sender<Result<()>> },
+}
+
+/// Handle on the writer's thread. Dropping it ends the thread after the requests that wait.
+#[derive(Debug)]
+pub(crate) struct Log {
+    sender: Mutex<Option<Sender<Command>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    counters: Arc<Counters>,
+}
+
+impl Log {
+    /// Starts the thread where the log ended.
+    pub(crate) fn start(
+        folder: &Path,
+        mut medium: Box<dyn Medium>,
+        tail: Tail,
+        durability: Durability,
+        segment_bytes: u64,
+        audience: Box<dyn Audience>,
+    ) -> Result<Self> {
+        let Tail { mut segments, next } = tail;
+        let active = match segments.last() {
+            Some(last) => medium.open(last.first).map_err(Error::file("open", &segment_path(folder, last.first)))?,
+            None => {
+                segments.push(Segment { first: next, bytes: 0 });
+                medium.create(next).map_err(Error::file("create", &segment_path(folder, next)))?
+            }
+        };
+        let counters = Arc::new(Counters::default());
+        let (sender, receiver) = channel();
+        let mut writer = Writer {
+            medium,
+            active,
+            segments,
+            next,
+            // What was found at the start may still sit in the page cache of a process that was killed.
+            synced: 0,
+            unsynced_since: Some(Instant::now()),
+            durability,
+            segment_bytes,
+            audience,
+            poisoned: None,
+            scratch: Vec::new(),
+            counters: Arc::clone(&counters),
+        };
+        writer.sync().map_err(Error::file("sync", folder))?;
+        writer.count();
+        let thread = std::thread::Builder::new()
+            .name("flyball-log".into())
+            .spawn(move || writer.run(&receiver))
+            .map_err(Error::file("start the writer of", folder))?;
+        Ok(Self { sender: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), counters })
+    }
+
+    /// Hands a request over; the receiver hears when it is acknowledged.
+    pub(crate) fn append(&self, append: Append, reserved_bytes: u64) -> Result<oneshot::Receiver<Result<Appended>>> {
+        let (answer, receiver) = oneshot::channel();
+        self.send(Command::Append { append: Box::new(append), reserved_bytes, answer })?;
+        Ok(receiver)
+    }
+
+    /// Returns when everything appended before is on stable storage.
+    pub(crate) async fn sync(&self) -> Result<()> {
+        let (answer, receiver) = oneshot::channel();
+        self.send(Command::Sync { answer })?;
+        receiver.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Removes segments that hold nothing past this position.
+    pub(crate) async fn cut(&self, to: LogPosition) -> Result<()> {
+        let (answer, receiver) = oneshot::channel();
+        self.send(Command::Cut { to, answer })?;
+        receiver.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Ends the thread after the requests that wait, and waits for it.
+    pub(crate) fn stop(&self) {
+        drop(self.sender.lock().take());
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the log's writer panicked");
+        }
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn send(&self, command: Command) -> Result<()> {
+        match self.sender.lock().as_ref() {
+            Some(sender) => sender.send(command).map_err(|_| Error::Closed),
+            None => Err(Error::Closed),
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+type Waiting = (Box<Append>, u64, oneshot::Sender<Result<Appended>>);
+
+struct Writer {
+    medium: Box<dyn Medium>,
+    active: Box<dyn SegmentFile>,
+    /// Never empty; the last is the active one.
+    segments: Vec<Segment>,
+    next: LogPosition,
+    /// Everything up to here is on stable storage.
+    synced: LogPosition,
+    unsynced_since: Option<Instant>,
+    durability: Durability,
+    segment_bytes: u64,
+    audience: Box<dyn Audience>,
+    poisoned: Option<String>,
+    scratch: Vec<u8>,
+    counters: Arc<Counters>,
+}
+
+impl Writer {
+    fn run(&mut self, receiver: &Receiver<Command>) {
+        loop {
+            let command = match self.sync_due_in() {
+                Some(wait) => match receiver.recv_timeout(wait) {
+                    Ok(command) => Some(command),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => break,
+                },
+                None => match receiver.recv() {
+                    Ok(command) => Some(command),
+                    Err(_) => break,
+                },
+            };
+            match command {
+                None => self.sync_or_poison(),
+                Some(command) => self.take(command, receiver),
+            }
+        }
+        // In the modes that do not sync before the answer, an orderly end still leaves nothing behind.
+        self.sync_or_poison();
+    }
+
+    /// Works off one command and, if it is a request, all that wait behind it.
+    fn take(&mut self, first: Command, receiver: &Receiver<Command>) {
+        let (mut group, mut bytes, mut command) = (Vec::new(), 0, Some(first));
+        while let Some(Command::Append { append, reserved_bytes, answer }) = command {
+            bytes += append.body.len();
+            group.push((append, reserved_bytes, answer));
+            command = if bytes < GROUP_BYTES_MAX { receiver.try_recv().ok() } else { None };
+        }
+        if !group.is_empty() {
+            self.commit(group);
+        }
+        match command {
+            Some(Command::Sync { answer }) => {
+                self.sync_or_poison();
+                let _ = answer.send(self.sound());
+            }
+            Some(Command::Cut { to, answer }) => {
+                let outcome = self.sound().and_then(|()| self.cut(to));
+                let _ = answer.send(outcome);
+            }
+            Some(Command::Append { .. }) | None => {}
+        }
+        self.count();
+    }
+
+    /// Writes, syncs, shows and answers one group.
+    fn commit(&mut self, group: Vec<Waiting>) {
+        let (mut fresh, mut again) = (Vec::new(), Vec::new());
+        let mut in_group: HashMap<(String, [u8; 32]), LogPosition> = HashMap::new();
+        self.scratch.clear();
+        for (append, reserved_bytes, answer) in group {
+            if let Err(error) = self.sound() {
+                self.audience.release(reserved_bytes);
+                let _ = answer.send(Err(error));
+                continue;
+            }
+            let own = append.header.kind == super::FrameKind::Own;
+            let id = (append.header.workspace.clone(), append.header.digest);
+            let known = if own { None } else { self.audience.known(&append).or_else(|| in_group.get(&id).copied()) };
+            if let Some(position) = known {
+                self.audience.release(reserved_bytes);
+                again.push((position, answer));
+                continue;
+            }
+            let position = self.next + fresh.len() as u64;
+            frame::encode(&mut self.scratch, position, self.synced, &append.header, &append.body);
+            if !own {
+                in_group.insert(id, position);
+            }
+            fresh.push((Written { position, append: *append, reserved_bytes }, answer));
+        }
+        if !fresh.is_empty()
+            && let Err(failure) = self.write(fresh.len() as u64)
+        {
+            for (written, answer) in fresh {
+                self.audience.release(written.reserved_bytes);
+                let _ = answer.send(Err(self.explain(&failure)));
+            }
+            for (_, answer) in again {
+                let _ = answer.send(Err(self.explain(&failure)));
+            }
+            return;
+        }
+        self.counters.appended.fetch_add(fresh.len() as u64, Relaxed);
+        self.counters.duplicates.fetch_add(again.len() as u64, Relaxed);
+        let (written, answers): (Vec<_>, Vec<_>) = fresh.into_iter().unzip();
+        let positions: Vec<_> = written.iter().map(|written| written.position).collect();
+        if !written.is_empty() {
+            self.audience.visible(written);
+        }
+        for (position, answer) in positions.into_iter().zip(answers) {
+            let _ = answer.send(Ok(Appended { position, duplicate: false }));
+        }
+        for (position, answer) in again {
+            let _ = answer.send(Ok(Appended { position, duplicate: true }));
+        }
+    }
+
+    /// Puts the scratch into the log. A full disk leaves the log as it was; any other failure ends it.
+    fn write(&mut self, frames: u64) -> io::Result<()> {
+        let bytes = self.scratch.len() as u64;
+        if self.active_bytes() > 0
+            && self.active_bytes() + bytes > self.segment_bytes
+            && let Err(error) = self.roll()
+        {
+            // A segment that could not be begun changes nothing; a sync that failed has poisoned already.
+            if error.kind() != io::ErrorKind::StorageFull {
+                self.poison("begin a segment", &error);
+            }
+            return Err(error);
+        }
+        let before = self.active_bytes();
+        if let Err(error) = self.active.write(&self.scratch) {
+            if error.kind() != io::ErrorKind::StorageFull {
+                self.poison("write", &error);
+            } else if let Err(error) = self.active.truncate(before) {
+                self.poison("take back what did not fit", &error);
+            }
+            return Err(error);
+        }
+        self.next += frames;
+        if let Some(active) = self.segments.last_mut() {
+            active.bytes += bytes;
+        }
+        self.unsynced_since.get_or_insert_with(Instant::now);
+        if self.durability == Durability::Durable {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.unsynced_since.is_none() {
+            return Ok(());
+        }
+        if let Err(error) = self.active.sync() {
+            // The kernel may have dropped the pages it could not write: a second sync would lie.
+            self.poison("sync", &error);
+            return Err(error);
+        }
+        self.counters.syncs.fetch_add(1, Relaxed);
+        self.synced = self.next - 1;
+        self.unsynced_since = None;
+        Ok(())
+    }
+
+    fn sync_or_poison(&mut self) {
+        if self.poisoned.is_none() {
+            let _ = self.sync();
+        }
+    }
+
+    /// Closes the active segment and begins the next.
+    fn roll(&mut self) -> io::Result<()> {
+        self.sync()?;
+        self.active = self.medium.create(self.next)?;
+        self.segments.push(Segment { first: self.next, bytes: 0 });
+        Ok(())
+    }
+
+    /// Oldest first, so that a crash in between leaves no gap; the last, empty one keeps the position.
+    fn cut(&mut self, to: LogPosition) -> Result<()> {
+        if self.active_bytes() > 0 && to + 1 >= self.next {
+            self.roll().map_err(|error| self.explain(&error))?;
+        }
+        while let [oldest, following, ..] = self.segments.as_slice() {
+            if following.first > to + 1 {
+                break;
+            }
+            self.medium.remove(oldest.first).map_err(|error| self.explain(&error))?;
+            self.segments.remove(0);
+        }
+        Ok(())
+    }
+
+    fn active_bytes(&self) -> u64 {
+        self.segments.last().map_or(0, |active| active.bytes)
+    }
+
+    fn sync_due_in(&self) -> Option<Duration> {
+        match self.durability {
+            Durability::GroupMs(ms) if self.poisoned.is_none() => self
+                .unsynced_since
+                .map(|since| Duration::from_millis(ms.into()).saturating_sub(since.elapsed())),
+            _ => None,
+        }
+    }
+
+    fn poison(&mut self, doing: &str, error: &io::Error) {
+        tracing::error!(%error, "the log cannot {doing}: no further request will be acknowledged");
+        self.counters.poisoned.store(1, Relaxed);
+        self.poisoned.get_or_insert_with(|| format!("cannot {doing}: {error}"));
+    }
+
+    fn sound(&self) -> Result<()> {
+        match &self.poisoned {
+            Some(reason) => Err(Error::LogPoisoned { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn explain(&self, failure: &io::Error) -> Error {
+        match &self.poisoned {
+            Some(reason) => Error::LogPoisoned { reason: reason.clone() },
+            None if failure.kind() == io::ErrorKind::StorageFull => {
+                Error::Full { what: "disk", used: self.scratch.len() as u64, limit: 0, retry_after_ms: DISK_RETRY_MS }
+            }
+            None => Error::LogPoisoned { reason: failure.to_string() },
+        }
+    }
+
+    fn count(&self) {
+        self.counters.bytes.store(self.segments.iter().map(|segment| segment.bytes).sum(), Relaxed);
+        self.counters.segments.store(self.segments.len() as u64, Relaxed);
+        self.counters.next.store(self.next, Relaxed);
+    }
+}

@@ -1,0 +1,210 @@
+//! Starting: the lock, the tables, and what the log holds past them.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use object_store::ObjectStore;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use url::Url;
+
+use crate::append::{self, Decoder, OwnEvent, stamp};
+use crate::config::Config;
+use crate::dedupe::Dedupe;
+use crate::directory::{self, Directory};
+use crate::error::{Error, Result};
+use crate::flush::{self, Flusher};
+use crate::log::{Files, Frame, FrameKind, Header, Log, LogPosition, Replay};
+use crate::objects::Objects;
+use crate::state::{Stage, State};
+use crate::stats::Figures;
+use crate::store::Store;
+use crate::table::Table;
+use crate::tables;
+
+/// Frames are read from the log in portions of about so many bytes.
+const PORTION_BYTES: usize = 8 << 20;
+
+impl Store {
+    /// Takes the directory's lock, recovers (replays the log past each table's version through `decoder`),
+    /// starts the flusher.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] with the owner's name; [`Error::LogCorrupt`] and [`Error::LogGap`] when acknowledged data
+    /// is damaged; [`Error::NoPutIfAbsent`] when the object store cannot keep tables; [`Error::TablesUrl`];
+    /// [`Error::Undecodable`]; [`Error::SchemaDiffers`]; and what files and the object store say.
+    pub async fn open(config: Config, decoder: Arc<dyn Decoder>) -> Result<Arc<Self>> {
+        let directory = Directory::own(&config.data_dir)?;
+        let objects = Objects::open(&config)?;
+        Self::start(config, decoder, directory, objects, false).await
+    }
+
+    /// [`Store::open`] with an object store of the caller's making; tables lie under the URL's path in it.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_on(
+        config: Config,
+        decoder: Arc<dyn Decoder>,
+        object_store: Arc<dyn ObjectStore>,
+        url: Url,
+    ) -> Result<Arc<Self>> {
+        let directory = Directory::own(&config.data_dir)?;
+        let objects = Objects::on(object_store, url)?;
+        Self::start(config, decoder, directory, objects, false).await
+    }
+
+    /// For a look at a directory that no server runs on: takes the same lock and replays the log, but writes
+    /// nothing, neither log nor tables. [`Store::append`] and [`Store::flush`] are refused; [`Store::journal`]
+    /// works, in memory.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and [`Error::NoData`] when there is no such directory.
+    pub async fn open_read_only(config: Config, decoder: Arc<dyn Decoder>) -> Result<Arc<Self>> {
+        let directory = Directory::existing(&config.data_dir)?;
+        let objects = Objects::open(&config)?;
+        Self::start(config, decoder, directory, objects, true).await
+    }
+
+    async fn start(
+        config: Config,
+        decoder: Arc<dyn Decoder>,
+        directory: Directory,
+        objects: Objects,
+        read_only: bool,
+    ) -> Result<Arc<Self>> {
+        if !read_only {
+            objects.probe().await?;
+        }
+        let app = format!("flyball/{}", directory.node_id()?);
+        let dedupe = Arc::new(Dedupe::open(&directory.state_db(), read_only)?);
+        let folder = directory.log();
+        let mut store = Self {
+            state: Arc::new(Mutex::new(load(&objects, &app).await?)),
+            config,
+            objects,
+            app,
+            dedupe,
+            log: None,
+            flusher: tokio::sync::Mutex::new(Flusher::default()),
+            full: Arc::new(Notify::new()),
+            task: Mutex::new(None),
+            closed: AtomicBool::new(false),
+            figures: Figures::default(),
+            directory: Mutex::new(Some(directory)),
+        };
+        let replay = store.replay(Replay::open(&folder)?, &decoder, read_only).await?;
+        let last = store.check_end(&replay)?;
+        store.state.lock().visible = last;
+        if read_only {
+            return Ok(Arc::new(store));
+        }
+        let mut tail = replay.finish()?;
+        if last >= tail.next {
+            // The log is gone but the tables are not: go on behind them, in a segment named for that.
+            tail.segments.clear();
+            tail.next = last + 1;
+        }
+        let stage = Stage { state: Arc::clone(&store.state), dedupe: Arc::clone(&store.dedupe) };
+        let medium = Box::new(Files::new(&folder));
+        let (durability, segment_bytes) = (store.config.durability, store.config.segment_bytes);
+        store.log = Some(Log::start(&folder, medium, tail, durability, segment_bytes, Box::new(stage))?);
+        let store = Arc::new(store);
+        let task = tokio::spawn(flush::run(Arc::downgrade(&store)));
+        *store.task.lock() = Some(task);
+        Ok(store)
+    }
+
+    /// Reads the whole log: digests of all of it, rows of what the tables lack.
+    async fn replay(&self, mut replay: Replay, decoder: &Arc<dyn Decoder>, read_only: bool) -> Result<Replay> {
+        loop {
+            let (next, frames) = tokio::task::spawn_blocking(move || read_portion(replay)).await??;
+            replay = next;
+            if frames.is_empty() {
+                return Ok(replay);
+            }
+            for frame in &frames {
+                self.replay_frame(frame, decoder.as_ref())?;
+            }
+            // The same bound as in normal running: a log longer than memory is flushed as it is read.
+            let due = self.state.lock().due(&self.config);
+            if !read_only && !due.is_empty() {
+                self.flush_tables(due, true).await?;
+            }
+        }
+    }
+
+    fn replay_frame(&self, frame: &Frame, decoder: &dyn Decoder) -> Result<()> {
+        let Frame { position, header, body, .. } = frame;
+        let undecodable = |reason: String| Error::Undecodable { position: *position, reason };
+        append::check_workspace(&header.workspace).map_err(|error| undecodable(error.to_string()))?;
+        self.dedupe.learn(*position, header);
+        let mut state = self.state.lock();
+        let logged = &state.workspace_mut(&header.workspace).logged;
+        let needed = logged.values().any(|logged| logged.version.committed < *position);
+        drop(state);
+        let batches = if needed { decode(header, body, decoder).map_err(undecodable)? } else { Vec::new() };
+        let batches = append::fitted(batches).map_err(|error| undecodable(error.to_string()))?;
+        let mut state = self.state.lock();
+        for (table, batch) in batches {
+            state.push(&header.workspace, table, *position, stamp(&batch, *position)?);
+        }
+        state.visible = *position;
+        Ok(())
+    }
+
+    /// The last position in use, after making sure that no table is ahead of a log that holds frames.
+    fn check_end(&self, replay: &Replay) -> Result<LogPosition> {
+        let log = replay.next_position() - 1;
+        let state = self.state.lock();
+        let versions = state.workspaces.iter().flat_map(|(name, workspace)| {
+            workspace.logged.iter().map(move |(table, logged)| (name, *table, logged.version.committed))
+        });
+        let Some((name, table, committed)) = versions.max_by_key(|(_, _, committed)| *committed) else { return Ok(log) };
+        if committed > log && !directory::is_empty(replay.segments()) {
+            return Err(Error::LogBehindTables { log, table: tables::full_name(name, table), committed });
+        }
+        Ok(log.max(committed))
+    }
+}
+
+fn read_portion(mut replay: Replay) -> Result<(Replay, Vec<Frame>)> {
+    let (mut frames, mut bytes) = (Vec::new(), 0);
+    while bytes < PORTION_BYTES
+        && let Some(frame) = replay.next_frame()?
+    {
+        bytes += frame.body.len();
+        frames.push(frame);
+    }
+    Ok((replay, frames))
+}
+
+fn decode(header: &Header, body: &Bytes, decoder: &dyn Decoder) -> std::result::Result<Vec<(Table, RecordBatch)>, String> {
+    match header.kind {
+        FrameKind::Otlp => decoder.decode(header, body),
+        FrameKind::Own => OwnEvent::decode(body),
+    }
+}
+
+/// Every table that exists, and how far it has come.
+async fn load(objects: &Objects, app: &str) -> Result<State> {
+    let mut state = State::default();
+    for name in objects.folders().await? {
+        if append::check_workspace(&name).is_err() {
+            continue;
+        }
+        for table in Table::ALL {
+            let Some(loaded) = tables::load(objects, &name, table).await? else { continue };
+            let committed = tables::committed(&loaded, app, &name, table).await?;
+            let workspace = state.workspace_mut(&name);
+            if !table.is_logged() {
+                workspace.journal.resume_at(committed);
+            }
+            let version = workspace.version_mut(table);
+            (version.delta, version.committed) = (Some(loaded), committed);
+        }
+    }
+    Ok(state)
+}

@@ -1,0 +1,241 @@
+//! Everything a reader sees, under one lock: buffers, table versions, and how far the log has been shown.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use deltalake::DeltaTable;
+use parking_lot::Mutex;
+
+use crate::append::{Append, stamp};
+use crate::buffer::{Buffer, Taken};
+use crate::config::Config;
+use crate::dedupe::Dedupe;
+use crate::error::{Error, Result};
+use crate::event::{Event, Subscribers};
+use crate::journal::Journal;
+use crate::log::{Audience, LogPosition, Origin, Written};
+use crate::snapshot::{Snapshot, TableSnapshot};
+use crate::table::Table;
+
+/// How soon a client should come back when the buffer is full: a flush takes about that long.
+const BUFFER_RETRY_MS: u64 = 1_000;
+
+/// What the lock protects.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) workspaces: BTreeMap<Arc<str>, Workspace>,
+    pub(crate) subscribers: Subscribers,
+    /// Everything in the log up to here is visible.
+    pub(crate) visible: LogPosition,
+    /// Bytes of requests that are on their way through the log.
+    reserved: u64,
+}
+
+/// One workspace's tables.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    pub(crate) logged: BTreeMap<Table, Logged>,
+    pub(crate) journal: Journal,
+    pub(crate) charges: Version,
+}
+
+/// A table that is fed from the log.
+#[derive(Debug)]
+pub(crate) struct Logged {
+    pub(crate) buffer: Buffer,
+    pub(crate) version: Version,
+}
+
+/// What of a table is committed.
+#[derive(Debug, Default)]
+pub(crate) struct Version {
+    /// Loaded at the version of the last commit; None before the first.
+    pub(crate) delta: Option<DeltaTable>,
+    /// The position that the last commit carries.
+    pub(crate) committed: LogPosition,
+    pub(crate) flushed_at: Option<Instant>,
+}
+
+impl Default for Workspace {
+    fn default() -> Self {
+        let logged = |table: Table| (table, Logged { buffer: Buffer::new(table), version: Version::default() });
+        Self {
+            logged: Table::ALL.into_iter().filter(|table| table.is_logged()).map(logged).collect(),
+            journal: Journal::default(),
+            charges: Version::default(),
+        }
+    }
+}
+
+impl Workspace {
+    pub(crate) fn version_mut(&mut self, table: Table) -> &mut Version {
+        match self.logged.get_mut(&table) {
+            Some(logged) => &mut logged.version,
+            None => &mut self.charges,
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.logged.values().map(|logged| logged.buffer.bytes()).sum::<u64>() + self.journal.bytes()
+    }
+}
+
+impl State {
+    /// The workspace of that name, made when new.
+    pub(crate) fn workspace_mut(&mut self, name: &str) -> &mut Workspace {
+        let name = self.name(name);
+        self.workspaces.entry(name).or_default()
+    }
+
+    /// The one copy of a workspace's name.
+    pub(crate) fn name(&self, name: &str) -> Arc<str> {
+        self.workspaces.get_key_value(name).map_or_else(|| Arc::from(name), |(name, _)| Arc::clone(name))
+    }
+
+    /// Sets bytes of the buffer aside for a request, or refuses it. One request always fits an empty buffer.
+    pub(crate) fn reserve(&mut self, bytes: u64, limit: u64) -> Result<()> {
+        let used = self.reserved + self.buffered_bytes();
+        if used > 0 && used + bytes > limit {
+            return Err(Error::Full { what: "buffer", used, limit, retry_after_ms: BUFFER_RETRY_MS });
+        }
+        self.reserved += bytes;
+        Ok(())
+    }
+
+    /// Gives them back.
+    pub(crate) fn release(&mut self, bytes: u64) {
+        self.reserved = self.reserved.saturating_sub(bytes);
+    }
+
+    pub(crate) fn buffered_bytes(&self) -> u64 {
+        self.workspaces.values().map(Workspace::bytes).sum()
+    }
+
+    /// Enters stamped rows into a buffer, unless a commit holds them already.
+    pub(crate) fn push(&mut self, workspace: &str, table: Table, position: LogPosition, batch: RecordBatch) {
+        if let Some(logged) = self.workspace_mut(workspace).logged.get_mut(&table)
+            && position > logged.version.committed
+        {
+            logged.buffer.push(position, batch);
+        }
+    }
+
+    /// The rows a flush of a logged table takes now.
+    pub(crate) fn take(&mut self, workspace: &str, table: Table) -> Option<Taken> {
+        let visible = self.visible;
+        self.workspaces.get_mut(workspace)?.logged.get_mut(&table)?.buffer.take(visible)
+    }
+
+    /// Tables whose rows wait for a flush, by bytes or age; all that have any when memory runs short.
+    pub(crate) fn due(&self, config: &Config) -> Vec<(Arc<str>, Table)> {
+        let short = self.buffered_bytes() > config.buffer_bytes_max / 2;
+        let due = |rows: usize, bytes: u64, since: Option<Instant>| {
+            rows > 0 && (short || bytes >= config.flush_bytes || since.is_some_and(|since| since.elapsed() >= config.flush_age))
+        };
+        let mut tables = Vec::new();
+        for (name, workspace) in &self.workspaces {
+            for (table, Logged { buffer, .. }) in &workspace.logged {
+                if due(buffer.rows(), buffer.bytes(), buffer.since()) {
+                    tables.push((Arc::clone(name), *table));
+                }
+            }
+            let journal = &workspace.journal;
+            if journal.since().is_some() && due(journal.rows(), journal.bytes(), journal.since()) {
+                tables.push((Arc::clone(name), Table::Charges));
+            }
+        }
+        tables
+    }
+
+    /// All tables of all workspaces.
+    pub(crate) fn tables(&self) -> Vec<(Arc<str>, Table)> {
+        self.workspaces.keys().flat_map(|name| Table::ALL.map(|table| (Arc::clone(name), table))).collect()
+    }
+
+    /// Every table has everything up to here, so the log may be cut behind it.
+    pub(crate) fn safe_to_cut(&self) -> LogPosition {
+        let buffers = self.workspaces.values().flat_map(|workspace| workspace.logged.values());
+        buffers.filter_map(|logged| logged.buffer.oldest()).min().map_or(self.visible, |oldest| oldest - 1)
+    }
+
+    /// Every table of a workspace as it is now.
+    pub(crate) fn snapshot(&self, name: &str) -> Snapshot {
+        let workspace = self.workspaces.get(name);
+        let mut tables = HashMap::new();
+        for table in Table::ALL {
+            let (version, buffered) = match workspace.map(|workspace| (workspace, workspace.logged.get(&table))) {
+                Some((_, Some(logged))) => (Some(&logged.version), logged.buffer.batches()),
+                Some((workspace, None)) => (Some(&workspace.charges), workspace.journal.batches()),
+                None => (None, Vec::new()),
+            };
+            let delta = version.and_then(|version| version.delta.clone());
+            tables.insert(table, TableSnapshot { table, delta, buffered });
+        }
+        Snapshot { workspace: self.name(name), tables }
+    }
+
+    /// The time the oldest unflushed row of anything has waited.
+    pub(crate) fn oldest_wait(&self) -> Option<Duration> {
+        let buffers = self.workspaces.values().flat_map(|workspace| workspace.logged.values());
+        buffers.filter_map(|logged| logged.buffer.since()).min().map(|since| since.elapsed())
+    }
+
+    fn show(&mut self, written: Written, stamped: Vec<(Table, RecordBatch)>) {
+        let Written { position, append: Append { header, .. }, reserved_bytes } = written;
+        self.release(reserved_bytes);
+        let workspace = self.name(&header.workspace);
+        for (table, batch) in stamped {
+            if !self.subscribers.is_empty() {
+                let (workspace, origin, batch) = (Arc::clone(&workspace), header.origin, batch.clone());
+                self.subscribers.publish(&Event::Rows { workspace, origin, position, table, batch });
+            }
+            self.push(&workspace, table, position, batch);
+        }
+        self.visible = position;
+    }
+
+    /// Enters charges and tells the subscribers.
+    pub(crate) fn enter(&mut self, name: &str, origin: Origin, update: crate::journal::JournalUpdate, batch: RecordBatch) {
+        let name = self.name(name);
+        if !update.post.is_empty() && !self.subscribers.is_empty() {
+            let rows = Arc::from(update.post);
+            self.subscribers.publish(&Event::Charges { workspace: Arc::clone(&name), origin, rows });
+        }
+        self.workspace_mut(&name).journal.enter(batch, update.settled, update.resolved_to);
+    }
+}
+
+/// The log's audience: shows what was written to readers and subscribers.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) state: Arc<Mutex<State>>,
+    pub(crate) dedupe: Arc<Dedupe>,
+}
+
+impl Audience for Stage {
+    fn known(&mut self, append: &Append) -> Option<LogPosition> {
+        self.dedupe.known(&append.header)
+    }
+
+    fn visible(&mut self, group: Vec<Written>) {
+        let mut ready = Vec::with_capacity(group.len());
+        for mut written in group {
+            // Before the rows are visible: the log may be cut as soon as they are.
+            self.dedupe.learn(written.position, &written.append.header);
+            let batches = std::mem::take(&mut written.append.batches);
+            let stamp = |(table, batch)| (table, stamp(&batch, written.position).unwrap_or(batch));
+            let stamped: Vec<_> = batches.into_iter().map(stamp).collect();
+            ready.push((written, stamped));
+        }
+        let mut state = self.state.lock();
+        for (written, stamped) in ready {
+            state.show(written, stamped);
+        }
+    }
+
+    fn release(&mut self, reserved_bytes: u64) {
+        self.state.lock().release(reserved_bytes);
+    }
+}

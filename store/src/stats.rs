@@ -1,0 +1,127 @@
+//! Figures of the store, for `/metrics`.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::log::LogPosition;
+use crate::store::Store;
+use crate::table::Table;
+
+/// Counters that only grow.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) duplicates: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) flushes: AtomicU64,
+    pub(crate) flush_failures: AtomicU64,
+    pub(crate) files: AtomicU64,
+    pub(crate) file_bytes: AtomicU64,
+}
+
+/// The store's figures at one moment. Counters count from the start of the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes of the log's segments on disk.
+    pub log_bytes: u64,
+    /// Number of the log's segments.
+    pub log_segments: u64,
+    /// Position that the next frame will get.
+    pub log_next: LogPosition,
+    /// Everything in the log up to here is visible.
+    pub log_visible: LogPosition,
+    /// Whether the log failed and takes no more requests.
+    pub log_poisoned: bool,
+    /// Times the log was synced.
+    pub log_syncs: u64,
+    /// Requests that were written.
+    pub appended: u64,
+    /// Requests that were in already.
+    pub duplicates: u64,
+    /// Requests that were refused since the buffer was full.
+    pub refused: u64,
+    /// Commits made.
+    pub flushes: u64,
+    /// Flushes that failed (and were, or will be, tried again).
+    pub flush_failures: u64,
+    /// Parquet files committed.
+    pub files_written: u64,
+    /// Their bytes.
+    pub file_bytes_written: u64,
+    /// Bytes in all buffers.
+    pub buffered_bytes: u64,
+    /// How long the oldest row that came through the log has waited for its flush.
+    pub oldest_buffered: Option<Duration>,
+    /// Table by table.
+    pub tables: Vec<TableStats>,
+}
+
+/// Figures of one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableStats {
+    /// Whose.
+    pub workspace: String,
+    /// Which.
+    pub table: Table,
+    /// Rows in the buffer.
+    pub buffered_rows: u64,
+    /// Their bytes in memory.
+    pub buffered_bytes: u64,
+    /// Delta version last seen or made; None when nothing was ever flushed.
+    pub version: Option<u64>,
+    /// Files of that version.
+    pub files: u64,
+    /// Log position that the last commit carries (for charges, the resolved position).
+    pub committed: LogPosition,
+    /// Time since the last commit of this process.
+    pub since_flush: Option<Duration>,
+}
+
+impl Store {
+    /// The store's figures, for metrics. Cheap.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats {
+            refused: self.figures.refused.load(Relaxed),
+            duplicates: self.figures.duplicates.load(Relaxed),
+            flushes: self.figures.flushes.load(Relaxed),
+            flush_failures: self.figures.flush_failures.load(Relaxed),
+            files_written: self.figures.files.load(Relaxed),
+            file_bytes_written: self.figures.file_bytes.load(Relaxed),
+            ..Stats::default()
+        };
+        if let Some(log) = &self.log {
+            let counters = log.counters();
+            stats.log_bytes = counters.bytes.load(Relaxed);
+            stats.log_segments = counters.segments.load(Relaxed);
+            stats.log_next = counters.next.load(Relaxed);
+            stats.log_poisoned = counters.poisoned.load(Relaxed) != 0;
+            stats.log_syncs = counters.syncs.load(Relaxed);
+            stats.appended = counters.appended.load(Relaxed);
+            stats.duplicates += counters.duplicates.load(Relaxed);
+        }
+        let state = self.state.lock();
+        stats.log_visible = state.visible;
+        stats.buffered_bytes = state.buffered_bytes();
+        stats.oldest_buffered = state.oldest_wait();
+        for (name, workspace) in &state.workspaces {
+            for table in Table::ALL {
+                let (rows, bytes, version) = match workspace.logged.get(&table) {
+                    Some(logged) => (logged.buffer.rows(), logged.buffer.bytes(), &logged.version),
+                    None => (workspace.journal.rows(), workspace.journal.bytes(), &workspace.charges),
+                };
+                let loaded = version.delta.as_ref().and_then(|delta| delta.snapshot().ok());
+                stats.tables.push(TableStats {
+                    workspace: name.to_string(),
+                    table,
+                    buffered_rows: rows as u64,
+                    buffered_bytes: bytes,
+                    version: loaded.map(|loaded| loaded.version()),
+                    files: loaded.map_or(0, |loaded| loaded.log_data().num_files() as u64),
+                    committed: version.committed,
+                    since_flush: version.flushed_at.map(|at| at.elapsed()),
+                });
+            }
+        }
+        stats
+    }
+}

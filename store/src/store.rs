@@ -1,0 +1,165 @@
+//! The store itself: everything behind one handle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::append::{self, Append, Appended, OwnEvent};
+use crate::config::Config;
+use crate::dedupe::Dedupe;
+use crate::directory::Directory;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::flush::Flusher;
+use crate::journal::JournalUpdate;
+use crate::log::{Log, LogPosition, Origin};
+use crate::objects::Objects;
+use crate::rows::{ChargeRow, Row};
+use crate::snapshot::Snapshot;
+use crate::state::State;
+
+/// The store. Shared as `Arc<Store>`; every method takes `&self`.
+///
+/// Dropping it without [`Store::close`] is like a crash: nothing acknowledged is lost, what is in the buffer is
+/// read back from the log at the next start.
+#[derive(Debug)]
+pub struct Store {
+    pub(crate) config: Config,
+    pub(crate) objects: Objects,
+    /// Names our transactions in the tables.
+    pub(crate) app: String,
+    pub(crate) state: Arc<Mutex<State>>,
+    pub(crate) dedupe: Arc<Dedupe>,
+    /// None when opened for reading only.
+    pub(crate) log: Option<Log>,
+    /// One flush at a time: each Delta table has one writer.
+    pub(crate) flusher: tokio::sync::Mutex<Flusher>,
+    /// Rings when the buffer is full.
+    pub(crate) full: Arc<Notify>,
+    pub(crate) task: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) closed: AtomicBool,
+    pub(crate) figures: crate::stats::Figures,
+    /// Last, so that the lock is given back after the log's writer has ended.
+    pub(crate) directory: Mutex<Option<Directory>>,
+}
+
+impl Store {
+    /// Frames, syncs (group commit), makes visible, publishes; returns when that is done.
+    ///
+    /// # Errors
+    /// [`Error::Full`] (nothing was written; try again later), [`Error::BatchRefused`], [`Error::WorkspaceName`],
+    /// [`Error::TooLarge`], [`Error::LogPoisoned`], [`Error::ReadOnly`] and [`Error::Closed`].
+    pub async fn append(&self, mut append: Append) -> Result<Appended> {
+        append::check(&mut append)?;
+        let log = self.open_log()?;
+        // An answer without a wait for what is surely on disk; the writer decides about the rest.
+        if let Some(position) = self.dedupe.known(&append.header) {
+            self.figures.duplicates.fetch_add(1, Relaxed);
+            return Ok(Appended { position, duplicate: true });
+        }
+        let bytes = append.batches.iter().map(|(_, batch)| batch.get_array_memory_size() as u64).sum();
+        let reserved = self.state.lock().reserve(bytes, self.config.buffer_bytes_max);
+        if let Err(full) = reserved {
+            self.figures.refused.fetch_add(1, Relaxed);
+            self.full.notify_one();
+            return Err(full);
+        }
+        let answer = match log.append(append, bytes) {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.state.lock().release(bytes);
+                return Err(error);
+            }
+        };
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// The same for an event of ours. `date` is set from `at`, `log_position` by the log.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub async fn record(&self, workspace: &str, event: OwnEvent) -> Result<LogPosition> {
+        Ok(self.append(event.into_append(workspace)?).await?.position)
+    }
+
+    /// Whether a body with this digest is already in.
+    #[must_use]
+    pub fn seen(&self, workspace: &str, digest: &[u8; 32]) -> bool {
+        self.dedupe.seen(workspace, digest)
+    }
+
+    /// Events from now on, in log order. Unbounded; `Event`s are cheap to clone.
+    #[must_use]
+    pub fn subscribe(&self) -> mpsc::UnboundedReceiver<Event> {
+        self.state.lock().subscribers.add()
+    }
+
+    /// Enters charges; visible at once, published to subscribers with `origin`.
+    ///
+    /// # Errors
+    /// [`Error::Arrow`] when an amount does not fit `DECIMAL(18,12)`: then nothing of the update is entered.
+    /// [`Error::WorkspaceName`], [`Error::Closed`].
+    pub fn journal(&self, workspace: &str, origin: Origin, update: JournalUpdate) -> Result<()> {
+        append::check_workspace(workspace)?;
+        if self.closed.load(Relaxed) {
+            return Err(Error::Closed);
+        }
+        let batch = ChargeRow::batch(&update.post)?;
+        self.state.lock().enter(workspace, origin, update, batch);
+        Ok(())
+    }
+
+    /// Every table of the workspace, under one lock.
+    #[must_use]
+    pub fn snapshot(&self, workspace: &str) -> Snapshot {
+        self.state.lock().snapshot(workspace)
+    }
+
+    /// Workspaces that have data.
+    #[must_use]
+    pub fn workspaces(&self) -> Vec<String> {
+        self.state.lock().workspaces.keys().map(|name| name.to_string()).collect()
+    }
+
+    /// Flushes, stops the writer and gives the lock back. Charges of open traces are not flushed: they are
+    /// entered anew from their spans after the next start.
+    ///
+    /// # Errors
+    /// What [`Store::flush`] says; the store is closed all the same, and nothing is lost.
+    pub async fn close(&self) -> Result<()> {
+        if self.closed.swap(true, Relaxed) {
+            return Ok(());
+        }
+        if let Some(task) = self.task.lock().take() {
+            task.abort();
+        }
+        let flushed = if self.log.is_some() { self.flush().await } else { Ok(()) };
+        if let Some(log) = &self.log {
+            // What was handed over before is still written, synced and answered.
+            let synced = log.sync().await;
+            log.stop();
+            synced?;
+        }
+        drop(self.directory.lock().take());
+        flushed
+    }
+
+    /// The log, unless there is none to write to.
+    pub(crate) fn open_log(&self) -> Result<&Log> {
+        if self.closed.load(Relaxed) {
+            return Err(Error::Closed);
+        }
+        self.log.as_ref().ok_or(Error::ReadOnly)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.lock().take() {
+            task.abort();
+        }
+    }
+}

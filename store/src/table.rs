@@ -1,0 +1,126 @@
+//! The tables and what is particular to each: its sort order and the columns files are skipped by.
+
+use arrow::datatypes::SchemaRef;
+
+use crate::rows::{ActionRow, AlertRow, AuditRow, ChargeRow, ContentRow, Row, SpanRow};
+
+/// The tables, each a folder `<root>/<workspace>/<name>/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Table {
+    /// What was sent, normalised in form.
+    Spans,
+    /// The resolver's journal. The only table that is not fed from the log.
+    Charges,
+    /// Prompts, completions, tool arguments and results.
+    Contents,
+    /// State changes of alerts.
+    Alerts,
+    /// Control changes.
+    Actions,
+    /// The ledger.
+    Audit,
+}
+
+impl Table {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Spans, Self::Charges, Self::Contents, Self::Alerts, Self::Actions, Self::Audit];
+
+    /// Folder and SQL name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Spans => "spans",
+            Self::Charges => "charges",
+            Self::Contents => "contents",
+            Self::Alerts => "alerts",
+            Self::Actions => "actions",
+            Self::Audit => "audit",
+        }
+    }
+
+    /// Arrow schema of its rows.
+    #[must_use]
+    pub fn schema(self) -> SchemaRef {
+        match self {
+            Self::Spans => SpanRow::schema(),
+            Self::Charges => ChargeRow::schema(),
+            Self::Contents => ContentRow::schema(),
+            Self::Alerts => AlertRow::schema(),
+            Self::Actions => ActionRow::schema(),
+            Self::Audit => AuditRow::schema(),
+        }
+    }
+
+    /// Whether its rows come through the log (all but the charges, which are derived from spans).
+    #[must_use]
+    pub fn is_logged(self) -> bool {
+        self != Self::Charges
+    }
+
+    /// Columns its files are sorted by, after the partition.
+    pub(crate) fn sort_columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Spans => &["agent_name", "start_time"],
+            Self::Charges | Self::Contents => &["start_time"],
+            Self::Alerts | Self::Actions | Self::Audit => &["at"],
+        }
+    }
+
+    /// Columns whose smallest and largest value stand in the Delta log, so that readers skip files.
+    pub(crate) fn stat_columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Spans => {
+                &["start_time", "end_time", "start_unix_nano", "received_at", "agent_name", "tenant", "team", "log_position"]
+            }
+            Self::Charges => {
+                &["start_time", "end_time", "start_unix_nano", "known_at", "kind", "agent_name", "tenant", "team", "log_position"]
+            }
+            Self::Contents => &["start_time", "log_position"],
+            Self::Alerts | Self::Actions | Self::Audit => &["at", "log_position"],
+        }
+    }
+
+    /// Columns that get a bloom filter: people look rows up by them, and sorting does not help.
+    pub(crate) fn bloom_columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Spans | Self::Charges => &["trace_id", "span_id"],
+            _ => &[],
+        }
+    }
+
+    /// Columns of long, mostly unique text: no dictionary, no statistics.
+    pub(crate) fn text_columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Spans => &["attributes", "events", "links"],
+            Self::Contents => &["input", "output", "reasoning"],
+            Self::Alerts | Self::Actions => &["evidence"],
+            Self::Audit => &["record"],
+            Self::Charges => &[],
+        }
+    }
+
+    /// Tables in which a row is known by `trace_id` and `span_id`, so that of two tellings the later is kept.
+    pub(crate) fn is_told_by_span(self) -> bool {
+        matches!(self, Self::Spans | Self::Contents)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_named_column_exists() {
+        for table in Table::ALL {
+            let schema = table.schema();
+            let named = [table.sort_columns(), table.stat_columns(), table.bloom_columns(), table.text_columns()];
+            for column in named.into_iter().flatten() {
+                assert!(schema.index_of(column).is_ok(), "{table:?}.{column}");
+            }
+            assert_eq!(schema.field(0).name(), "date");
+            assert_eq!(schema.fields().last().unwrap().name(), "log_position");
+        }
+    }
+}

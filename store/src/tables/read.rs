@@ -1,0 +1,205 @@
+//! Rows of a table on disk, by trace or by log position: what the resolver asks for after a restart.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, RecordBatch, new_null_array};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::Int64Type;
+use arrow::error::ArrowError;
+use bytes::Bytes;
+use deltalake::DeltaTable;
+use deltalake::kernel::LogicalFileView;
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::arrow_reader::{ArrowPredicateFn, ArrowReaderOptions, RowFilter};
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+
+use super::{PARTITION, delta, stats};
+use crate::error::Result;
+use crate::log::LogPosition;
+use crate::table::Table;
+
+/// With more traces than this a bloom filter is not asked: it would say yes anyway.
+const BLOOM_TRACES_MAX: usize = 2_000;
+
+/// Which rows.
+#[derive(Debug, Clone)]
+pub(crate) enum Wanted {
+    /// Those past this log position.
+    Past(LogPosition),
+    /// Those of these traces.
+    Traces(Arc<HashSet<String>>),
+}
+
+impl Wanted {
+    /// The column that decides.
+    fn column(&self) -> &'static str {
+        match self {
+            Self::Past(_) => "log_position",
+            Self::Traces(_) => "trace_id",
+        }
+    }
+
+    /// Which rows of that column are wanted.
+    fn test(&self, column: &ArrayRef) -> BooleanArray {
+        match self {
+            Self::Past(position) => match column.as_primitive_opt::<Int64Type>() {
+                Some(column) => column.iter().map(|at| Some(at.is_some_and(|at| at > *position as i64))).collect(),
+                None => BooleanArray::from(vec![true; column.len()]),
+            },
+            Self::Traces(traces) => match column.as_string_opt::<i32>() {
+                Some(column) => column.iter().map(|id| Some(id.is_some_and(|id| traces.contains(id)))).collect(),
+                None => BooleanArray::from(vec![true; column.len()]),
+            },
+        }
+    }
+
+    /// The wanted rows of a batch.
+    pub(crate) fn filter(&self, batch: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
+        match batch.column_by_name(self.column()) {
+            Some(column) => filter_record_batch(batch, &self.test(column)),
+            None => Ok(batch.slice(0, 0)),
+        }
+    }
+
+    /// Whether a file can be left unopened.
+    fn skips(&self, file: &LogicalFileView) -> bool {
+        match self {
+            Self::Past(position) => file
+                .stats()
+                .and_then(|stats| stats::largest(&stats, "log_position"))
+                .is_some_and(|largest| largest <= *position as i64),
+            Self::Traces(traces) => traces.is_empty(),
+        }
+    }
+}
+
+/// Reads the wanted rows of a table, with the columns of its schema in order.
+pub(crate) async fn read(loaded: &DeltaTable, workspace: &str, table: Table, wanted: &Wanted) -> Result<Vec<RecordBatch>> {
+    let state = loaded.snapshot().map_err(delta("read it", workspace, table))?;
+    let files: Vec<_> = state
+        .log_data()
+        .iter()
+        .filter(|file| !wanted.skips(file))
+        .map(|file| (file.object_store_path(), file.size().max(0) as u64, file.partition_values_map()))
+        .collect();
+    let store = loaded.log_store().object_store(None);
+    let mut batches = Vec::new();
+    for (path, size, partition) in files {
+        let day = partition.get(PARTITION).and_then(|day| day.as_deref()?.parse::<chrono::NaiveDate>().ok());
+        let day = day.map_or(0, |day| day.to_epoch_days());
+        let object = Object { store: Arc::clone(&store), path, size };
+        for batch in read_file(object, wanted).await? {
+            batches.push(whole(table, &batch, day)?);
+        }
+    }
+    Ok(batches)
+}
+
+async fn read_file(object: Object, wanted: &Wanted) -> Result<Vec<RecordBatch>> {
+    let mut builder = ParquetRecordBatchStreamBuilder::new(object).await?;
+    let schema = builder.parquet_schema();
+    let Some(column) = (0..schema.num_columns()).find(|at| schema.column(*at).name() == wanted.column()) else {
+        return Ok(Vec::new());
+    };
+    let mask = ProjectionMask::leaves(schema, [column]);
+    let mut groups = Vec::new();
+    for group in 0..builder.metadata().num_row_groups() {
+        let possible = match wanted {
+            Wanted::Traces(traces) if traces.len() <= BLOOM_TRACES_MAX => {
+                let bloom = builder.get_row_group_column_bloom_filter(group, column).await?;
+                bloom.is_none_or(|bloom| traces.iter().any(|trace| bloom.check(trace.as_str())))
+            }
+            _ => true,
+        };
+        groups.extend(possible.then_some(group));
+    }
+    if groups.is_empty() {
+        return Ok(Vec::new());
+    }
+    let test = wanted.clone();
+    let predicate = ArrowPredicateFn::new(mask, move |batch: RecordBatch| Ok(test.test(batch.column(0))));
+    let stream = builder
+        .with_row_groups(groups)
+        .with_row_filter(RowFilter::new(vec![Box::new(predicate)]))
+        .build()?;
+    Ok(stream.try_collect().await?)
+}
+
+/// The batch with the table's columns: the day added, columns it lacks as NULL.
+fn whole(table: Table, batch: &RecordBatch, day: i32) -> std::result::Result<RecordBatch, ArrowError> {
+    let schema = table.schema();
+    let column = |name: &str, data_type| {
+        if name == PARTITION {
+            return Arc::new(Date32Array::from_value(day, batch.num_rows())) as ArrayRef;
+        }
+        batch.column_by_name(name).cloned().unwrap_or_else(|| new_null_array(data_type, batch.num_rows()))
+    };
+    let columns = schema.fields().iter().map(|field| column(field.name(), field.data_type())).collect();
+    RecordBatch::try_new(Arc::clone(&schema), columns)
+}
+
+/// Of every span only its latest telling, since table and buffer may hold both.
+pub(crate) fn latest_tellings(table: Table, batches: &[RecordBatch]) -> std::result::Result<Vec<RecordBatch>, ArrowError> {
+    let all = concat_batches(&table.schema(), batches)?;
+    let text = |name| all.column_by_name(name).and_then(|column: &ArrayRef| column.as_string_opt::<i32>());
+    let positions = all.column_by_name("log_position").and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let (Some(traces), Some(spans), Some(positions)) = (text("trace_id"), text("span_id"), positions) else {
+        return Ok(vec![all]);
+    };
+    let mut latest: HashMap<(&str, &str), usize> = HashMap::with_capacity(all.num_rows());
+    for row in 0..all.num_rows() {
+        let kept = latest.entry((traces.value(row), spans.value(row))).or_insert(row);
+        if positions.value(row) >= positions.value(*kept) {
+            *kept = row;
+        }
+    }
+    if latest.len() == all.num_rows() {
+        return Ok(if all.num_rows() == 0 { Vec::new() } else { vec![all] });
+    }
+    let mut keep = vec![false; all.num_rows()];
+    for row in latest.into_values() {
+        keep[row] = true;
+    }
+    Ok(vec![filter_record_batch(&all, &BooleanArray::from(keep))?])
+}
+
+/// A Parquet file in an object store.
+struct Object {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    size: u64,
+}
+
+fn external(error: object_store::Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
+}
+
+impl AsyncFileReader for Object {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        self.store.get_range(&self.path, range).map_err(external).boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        async move { self.store.get_ranges(&self.path, &ranges).await.map_err(external) }.boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        async move {
+            let size = self.size;
+            let reader = ParquetMetaDataReader::new().with_arrow_reader_options(options);
+            Ok(Arc::new(reader.load_and_finish(self, size).await?))
+        }
+        .boxed()
+    }
+}
