@@ -1,6 +1,7 @@
-//! The console through a real port.
+//! The console through a real port, and every query of console and dashboards through the real engine.
 #![allow(clippy::unwrap_used)]
 
+mod engine;
 mod fake;
 mod governed;
 

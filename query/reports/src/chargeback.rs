@@ -1,8 +1,8 @@
 //! Chargeback: who used what, and what it cost.
 
-use polars::prelude::{Column, DataFrame, Expr, IntoLazy, PolarsResult, col, lit};
+use polars::prelude::{Column, DataFrame, Expr, IntoLazy, LazyFrame, PolarsResult, col, lit};
 
-use crate::{Dimension, Percent, Result, Usd, frame};
+use crate::{Dimension, Error, Percent, Result, Usd, frame};
 
 /// A chargeback report to be made: by what, and over which time.
 ///
@@ -96,12 +96,12 @@ impl Chargeback {
             .iter()
             .map(|dimension| col(dimension.name()))
             .collect();
-        let groups = rows
+        let sums = rows
             .lazy()
             .filter(kind("execution").not())
             .group_by(keys)
-            .agg(sums())
-            .collect()?;
+            .agg(sums());
+        let groups = collected(sums)?;
         let mut lines = lines(&groups, &self.by)?;
         let mut total = Line::default();
         for line in &lines {
@@ -118,6 +118,13 @@ impl Chargeback {
             total,
         })
     }
+}
+
+/// Runs a query on a thread of its own: polars blocks on its own runtime, which panics on a thread
+/// of somebody else's single-threaded one.
+fn collected(query: LazyFrame) -> Result<DataFrame> {
+    let thread = std::thread::spawn(move || query.collect());
+    Ok(thread.join().map_err(|_| Error::Interrupted)??)
 }
 
 /// Net number of calls, of any kind, behind a group's cost: zero when nothing there has a price.

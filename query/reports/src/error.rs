@@ -54,6 +54,9 @@ pub enum Error {
     /// Polars refused.
     #[error("summing the rows: {0}")]
     Polars(#[from] polars::error::PolarsError),
+    /// The summing broke off.
+    #[error("summing the rows broke off: this is a fault of ours")]
+    Interrupted,
     /// Arrow refused.
     #[error("writing the report: {0}")]
     Arrow(#[from] arrow::error::ArrowError),

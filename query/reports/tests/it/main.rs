@@ -1,6 +1,7 @@
 //! Chargeback over journal rows, checked against sums made another way.
 #![allow(clippy::unwrap_used)]
 
+mod engine;
 mod journal;
 
 use std::collections::BTreeMap;
