@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use deltalake::DeltaTable;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::LogPosition;
 use crate::store::Store;
 use crate::table::Table;
@@ -56,6 +56,9 @@ impl Store {
     /// # Errors
     /// The first failure; tables after it are still tried, and rows that could not be written stay visible.
     pub async fn flush(&self) -> Result<()> {
+        if self.log.is_none() {
+            return Err(Error::ReadOnly);
+        }
         let tables = self.state.lock().tables();
         self.flush_tables(tables, true).await
     }
@@ -195,7 +198,7 @@ impl Store {
         Ok(())
     }
 
-    fn note_failure(&self, flusher: &mut Flusher, place: &Place, error: &crate::Error) {
+    fn note_failure(&self, flusher: &mut Flusher, place: &Place, error: &Error) {
         self.figures.flush_failures.fetch_add(1, Relaxed);
         let failures = flusher.failed.get(place).map_or(0, |(failures, _)| *failures) + 1;
         let pause = BACK_OFF.saturating_mul(1 << (failures - 1).min(10)).min(BACK_OFF_MAX);

@@ -1,0 +1,279 @@
+//! An object store that fails: before, after, or for a while. Rows stay visible and end up on disk once.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use flyball_store::{DurableLocal, Error, Store, Table};
+use futures::stream::BoxStream;
+use object_store::path::Path as Location;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result,
+};
+use parking_lot::Mutex;
+
+use crate::fixture::*;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    /// Nothing is done.
+    Before,
+    /// It is done, and then an error comes back.
+    After,
+    /// It is done, an error comes back, and from then on nothing works.
+    AfterThenDown,
+}
+
+#[derive(Debug)]
+struct Faulty {
+    inner: DurableLocal,
+    /// The next so many puts of names that end so fail.
+    plan: Mutex<Option<(Fault, &'static str)>>,
+    left: AtomicUsize,
+    down: AtomicBool,
+    puts: AtomicUsize,
+}
+
+impl Faulty {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            inner: DurableLocal::new(),
+            plan: Mutex::new(None),
+            left: AtomicUsize::new(0),
+            down: AtomicBool::new(false),
+            puts: AtomicUsize::new(0),
+        })
+    }
+
+    fn fail(&self, fault: Fault, suffix: &'static str, times: usize) {
+        *self.plan.lock() = Some((fault, suffix));
+        self.left.store(times, SeqCst);
+    }
+
+    fn heal(&self) {
+        self.left.store(0, SeqCst);
+        self.down.store(false, SeqCst);
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.down.load(SeqCst) { Err(broken()) } else { Ok(()) }
+    }
+}
+
+fn broken() -> object_store::Error {
+    object_store::Error::Generic { store: "faulty", source: "the cable is out".into() }
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Faulty")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(&self, location: &Location, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.check()?;
+        self.puts.fetch_add(1, SeqCst);
+        let plan = *self.plan.lock();
+        let hit = plan.filter(|(_, suffix)| location.as_ref().ends_with(suffix));
+        let hit = hit.filter(|_| self.left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok());
+        match hit {
+            Some((Fault::Before, _)) => Err(broken()),
+            Some((fault, _)) => {
+                self.inner.put_opts(location, payload, opts).await?;
+                self.down.store(fault == Fault::AfterThenDown, SeqCst);
+                Err(broken())
+            }
+            None => self.inner.put_opts(location, payload, opts).await,
+        }
+    }
+
+    async fn put_multipart_opts(&self, location: &Location, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.check()?;
+        self.inner.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Location, options: GetOptions) -> Result<GetResult> {
+        self.check()?;
+        self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Location, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.check()?;
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Location>>) -> BoxStream<'static, Result<Location>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Location>) -> BoxStream<'static, Result<ObjectMeta>> {
+        match self.check() {
+            Ok(()) => self.inner.list(prefix),
+            Err(error) => Box::pin(futures::stream::iter([Err(error)])),
+        }
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Location>) -> Result<ListResult> {
+        self.check()?;
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Location, to: &Location, options: CopyOptions) -> Result<()> {
+        self.check()?;
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+async fn open_on(dir: &Path, faulty: &Arc<Faulty>) -> Arc<Store> {
+    let tables = dir.join("tables");
+    std::fs::create_dir_all(&tables).unwrap();
+    let url = url::Url::from_directory_path(tables.canonicalize().unwrap()).unwrap();
+    let object_store: Arc<dyn ObjectStore> = Arc::<Faulty>::clone(faulty);
+    Store::open_on(config(dir), Arc::new(Json), object_store, url).await.unwrap()
+}
+
+async fn tell(store: &Store, traces: Range<u32>) {
+    for trace in traces {
+        store.append(request(&[Told::new(trace, 1)])).await.unwrap();
+    }
+}
+
+fn counts(store: &Store) -> (usize, usize) {
+    let snapshot = store.snapshot("default");
+    (rows_on_disk(&snapshot, Table::Spans), rows_buffered(&snapshot, Table::Spans))
+}
+
+/// Every fault, on files and on commits, with and without a table that exists, with and without a crash after.
+#[tokio::test]
+async fn whatever_fails_rows_stay_visible_and_land_once() {
+    for fault in [Fault::Before, Fault::After, Fault::AfterThenDown] {
+        for suffix in [".parquet", "00000.json", "00001.json", "00002.json"] {
+            for crash in [false, true] {
+                let case = format!("{fault:?} {suffix} crash={crash}");
+                let dir = tempfile::tempdir().unwrap();
+                let faulty = Faulty::new();
+                let store = open_on(dir.path(), &faulty).await;
+                if suffix == "00002.json" {
+                    tell(&store, 0..3).await;
+                    store.flush().await.unwrap();
+                }
+                tell(&store, 3..6).await;
+                let total = rows(&store, Table::Spans);
+                faulty.fail(fault, suffix, 100);
+                let failed = store.flush().await;
+                assert!(failed.is_err() || fault == Fault::After, "{case}");
+                assert_eq!(rows(&store, Table::Spans), total, "{case}");
+                tell(&store, 6..9).await;
+                assert_eq!(rows(&store, Table::Spans), total + 3, "{case}");
+                faulty.heal();
+                let store = if crash {
+                    drop(store);
+                    open_on(dir.path(), &faulty).await
+                } else {
+                    store
+                };
+                assert_eq!(rows(&store, Table::Spans), total + 3, "{case}");
+                store.flush().await.unwrap_or_else(|error| panic!("{case}: {error}"));
+                assert_eq!(counts(&store), (total + 3, 0), "{case}");
+                assert_eq!(spans(&store).await.len(), total + 3, "{case}");
+                assert_eq!(store.stats().log_bytes, 0, "{case}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_was_made_although_an_error_came_back_is_not_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let faulty = Faulty::new();
+    let store = open_on(dir.path(), &faulty).await;
+    tell(&store, 0..3).await;
+    faulty.fail(Fault::After, "00001.json", 1);
+    store.flush().await.unwrap();
+    assert_eq!(counts(&store), (3, 0));
+    let version = store.snapshot("default").tables[&Table::Spans].delta.as_ref().unwrap().version();
+    assert_eq!(version, Some(1));
+}
+
+#[tokio::test]
+async fn with_the_store_down_requests_are_still_acknowledged_and_caught_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let faulty = Faulty::new();
+    let store = open_on(dir.path(), &faulty).await;
+    faulty.down.store(true, SeqCst);
+    for round in 0..3u32 {
+        tell(&store, round * 10..round * 10 + 10).await;
+        assert!(store.flush().await.is_err());
+    }
+    assert_eq!(counts(&store), (0, 30));
+    assert!(store.stats().log_bytes > 0 && store.stats().flush_failures > 0);
+    faulty.heal();
+    store.close().await.unwrap();
+    let store = open_on(dir.path(), &faulty).await;
+    assert_eq!(counts(&store), (30, 0));
+}
+
+#[tokio::test]
+async fn another_writer_of_the_same_table_is_no_obstacle() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    tell(&store, 0..3).await;
+    store.flush().await.unwrap();
+    // Somebody else commits between our flushes: the table is ahead of what we hold.
+    let delta = store.snapshot("default").tables[&Table::Spans].delta.clone().unwrap();
+    let properties = [("delta.appendOnly".to_owned(), "false".to_owned())].into();
+    delta.set_tbl_properties().with_properties(properties).await.unwrap();
+    tell(&store, 3..6).await;
+    store.flush().await.unwrap();
+    assert_eq!(counts(&store), (6, 0));
+}
+
+#[tokio::test]
+async fn a_store_that_overwrites_is_refused() {
+    #[derive(Debug)]
+    struct Careless(DurableLocal);
+
+    impl fmt::Display for Careless {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Careless")
+        }
+    }
+
+    #[async_trait]
+    impl ObjectStore for Careless {
+        async fn put_opts(&self, location: &Location, payload: PutPayload, _: PutOptions) -> Result<PutResult> {
+            self.0.put_opts(location, payload, PutOptions::default()).await
+        }
+        async fn put_multipart_opts(&self, location: &Location, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+            self.0.put_multipart_opts(location, opts).await
+        }
+        async fn get_opts(&self, location: &Location, options: GetOptions) -> Result<GetResult> {
+            self.0.get_opts(location, options).await
+        }
+        fn delete_stream(&self, locations: BoxStream<'static, Result<Location>>) -> BoxStream<'static, Result<Location>> {
+            self.0.delete_stream(locations)
+        }
+        fn list(&self, prefix: Option<&Location>) -> BoxStream<'static, Result<ObjectMeta>> {
+            self.0.list(prefix)
+        }
+        async fn list_with_delimiter(&self, prefix: Option<&Location>) -> Result<ListResult> {
+            self.0.list_with_delimiter(prefix).await
+        }
+        async fn copy_opts(&self, from: &Location, to: &Location, options: CopyOptions) -> Result<()> {
+            self.0.copy_opts(from, to, options).await
+        }
+    }
+
+    let dir = tempfile::tempdir().unwrap();
+    let url = url::Url::from_directory_path(dir.path().canonicalize().unwrap()).unwrap();
+    let careless = Arc::new(Careless(DurableLocal::new()));
+    let error = Store::open_on(config(dir.path()), Arc::new(Json), careless, url).await.unwrap_err();
+    assert!(matches!(error, Error::NoPutIfAbsent { .. }), "{error}");
+}

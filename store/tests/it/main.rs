@@ -1,0 +1,9 @@
+//! The store through its public face.
+#![allow(clippy::unwrap_used)]
+
+mod charges;
+mod exactly_once;
+mod faults;
+mod fixture;
+mod requests;
+mod snapshots;
