@@ -53,7 +53,10 @@ impl TableProvider for BaseTable {
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        Err(DataFusionError::Internal(format!("table {} was not bound to a snapshot", self.0.name())))
+        Err(DataFusionError::Internal(format!(
+            "table {} was not bound to a snapshot",
+            self.0.name()
+        )))
     }
 }
 
@@ -79,13 +82,18 @@ pub(crate) fn bind(
 ) -> Result<LogicalPlan> {
     let mut rows = HashMap::new();
     for table in tables {
-        rows.insert(*table, Rows::of(*table, snapshot.tables.get(table), session)?);
+        rows.insert(
+            *table,
+            Rows::of(*table, snapshot.tables.get(table), session)?,
+        );
     }
     plan.transform_up_with_subqueries(|node| match node {
-        LogicalPlan::TableScan(scan) => match base_table(&scan).and_then(|table| rows.get(&table)) {
-            Some(rows) => rows.plan(&scan).map(Transformed::yes),
-            None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
-        },
+        LogicalPlan::TableScan(scan) => {
+            match base_table(&scan).and_then(|table| rows.get(&table)) {
+                Some(rows) => rows.plan(&scan).map(Transformed::yes),
+                None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
+            }
+        }
         other => Ok(Transformed::no(other)),
     })
     .map(|bound| bound.data)
@@ -126,7 +134,11 @@ impl Rows {
             if let Some(provider) = provider {
                 let name = format!("{}_{place}", scan.table_name.table());
                 let source = provider_as_source(Arc::clone(provider));
-                sides.push(LogicalPlanBuilder::scan(name, source, scan.projection.clone())?);
+                sides.push(LogicalPlanBuilder::scan(
+                    name,
+                    source,
+                    scan.projection.clone(),
+                )?);
             }
         }
         let mut sides = sides.into_iter();
@@ -147,11 +159,14 @@ fn stored(
         table: table.name(),
         message: error.to_string(),
     };
-    delta.update_datafusion_session(session).map_err(|e| cannot(&e))?;
+    delta
+        .update_datafusion_session(session)
+        .map_err(|e| cannot(&e))?;
     let state = delta.snapshot().map_err(|e| cannot(&e))?;
     // The exact schema, so that strings come as strings and columns in the table's order.
-    let config =
-        DeltaScanConfig::new().with_wrap_partition_values(false).with_schema(table.schema());
+    let config = DeltaScanConfig::new()
+        .with_wrap_partition_values(false)
+        .with_schema(table.schema());
     let scan = DeltaScanNext::new(state.snapshot().clone(), config).map_err(|e| cannot(&e))?;
     Ok(Arc::new(scan))
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use datafusion::catalog::view::ViewTable;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
 };
-use datafusion::catalog::view::ViewTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionState;
 use datafusion::execution::memory_pool::FairSpillPool;
@@ -68,7 +68,11 @@ impl Engine {
     /// [`Error::Definition`] when an entry of the catalogue does not plan.
     pub async fn new(source: Arc<dyn Source>, config: Config) -> Result<Arc<Self>> {
         let template = template(&config).await?;
-        Ok(Arc::new(Self { source, template, config }))
+        Ok(Arc::new(Self {
+            source,
+            template,
+            config,
+        }))
     }
 
     /// A session on one workspace: its own settings, the same tables, nothing of any other workspace.
@@ -112,7 +116,10 @@ async fn template(config: &Config) -> Result<SessionState> {
     }
     let catalogs = Arc::new(MemoryCatalogProviderList::new());
     let catalog = Arc::new(MemoryCatalogProvider::new());
-    catalogs.register_catalog(CATALOG.to_owned(), Arc::clone(&catalog) as Arc<dyn CatalogProvider>);
+    catalogs.register_catalog(
+        CATALOG.to_owned(),
+        Arc::clone(&catalog) as Arc<dyn CatalogProvider>,
+    );
     let state = SessionStateBuilder::new()
         .with_config(session)
         .with_runtime_env(runtime)
@@ -132,8 +139,15 @@ async fn template(config: &Config) -> Result<SessionState> {
     setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|e| Error::failed(*e))?;
     functions::register(&context);
     for definition in catalogue::all() {
-        let broken = |source| Error::Definition { name: definition.name.clone(), source };
-        let plan = context.state().create_logical_plan(&definition.sql).await.map_err(broken)?;
+        let broken = |source| Error::Definition {
+            name: definition.name.clone(),
+            source,
+        };
+        let plan = context
+            .state()
+            .create_logical_plan(&definition.sql)
+            .await
+            .map_err(broken)?;
         match definition.kind {
             Kind::Function => functions::register_table_function(&context, &definition.name, plan),
             Kind::View | Kind::Metric => {
@@ -148,5 +162,8 @@ async fn template(config: &Config) -> Result<SessionState> {
 
 fn publish(catalog: &MemoryCatalogProvider, schema: &FixedSchema) -> Result<()> {
     let schema = Arc::new(schema.clone());
-    catalog.register_schema(SCHEMA, schema).map(|_| ()).map_err(Error::failed)
+    catalog
+        .register_schema(SCHEMA, schema)
+        .map(|_| ())
+        .map_err(Error::failed)
 }

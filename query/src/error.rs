@@ -40,7 +40,9 @@ pub enum Error {
     #[error("the query failed: {0}")]
     Failed(#[source] DataFusionError),
     /// It needed more memory than the engine has for queries.
-    #[error("the query needs more memory than is set aside for queries: narrow it by time or agent ({0})")]
+    #[error(
+        "the query needs more memory than is set aside for queries: narrow it by time or agent ({0})"
+    )]
     Memory(#[source] DataFusionError),
     /// It took too long.
     #[error("the query was stopped after {} s: narrow it by time or agent", limit.as_secs_f64())]
@@ -48,8 +50,13 @@ pub enum Error {
         /// The time it had.
         limit: Duration,
     },
+    /// Somebody asked to end it.
+    #[error("canceling statement due to user request")]
+    Cancelled,
     /// The result is larger than this port hands out.
-    #[error("the result has more than {limit} rows: add LIMIT, aggregate, or read it through the PostgreSQL port")]
+    #[error(
+        "the result has more than {limit} rows: add LIMIT, aggregate, or read it through the PostgreSQL port"
+    )]
     TooManyRows {
         /// The most rows that are handed out.
         limit: usize,
@@ -89,7 +96,9 @@ pub enum Error {
         source: DataFusionError,
     },
     /// A port without keys was to listen beyond this machine.
-    #[error("{address} is not a loopback address: without keys, queries are served on this machine only")]
+    #[error(
+        "{address} is not a loopback address: without keys, queries are served on this machine only"
+    )]
     NotLoopback {
         /// The address it was to listen on.
         address: SocketAddr,

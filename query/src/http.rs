@@ -24,7 +24,10 @@ const REQUEST_MAX: usize = 1 << 20;
 
 /// The route, to be merged into a larger router. Queries run on `workspace`.
 pub fn router(engine: Arc<Engine>, workspace: &str) -> Router {
-    let port = Port { engine, workspace: workspace.into() };
+    let port = Port {
+        engine,
+        workspace: workspace.into(),
+    };
     Router::new()
         .route("/api/v1/query", post(answer))
         .layer(DefaultBodyLimit::max(REQUEST_MAX))
@@ -86,7 +89,10 @@ fn read(headers: &HeaderMap, body: String) -> Result<InBody> {
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.trim_start().starts_with("application/json"));
     if !json {
-        return Ok(InBody { sql: body, format: None });
+        return Ok(InBody {
+            sql: body,
+            format: None,
+        });
     }
     serde_json::from_str(&body).map_err(|error| Error::Request {
         message: format!(r#"{error}; the body is {{"sql": "SELECT ...", "format": "json"}}"#),

@@ -29,7 +29,9 @@ pub struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("workspace", &self.workspace).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("workspace", &self.workspace)
+            .finish_non_exhaustive()
     }
 }
 
@@ -40,7 +42,12 @@ impl Session {
         workspace: &str,
         time_limit: Duration,
     ) -> Self {
-        Self { context, source, workspace: workspace.into(), time_limit }
+        Self {
+            context,
+            source,
+            workspace: workspace.into(),
+            time_limit,
+        }
     }
 
     /// The longest a statement may run here.
@@ -66,8 +73,13 @@ impl Session {
 
     /// The same for a statement that is parsed already.
     pub(crate) async fn plan_statement(&self, statement: Statement) -> Result<LogicalPlan> {
-        let plan =
-            self.context.state().statement_to_plan(statement).await.map_err(Error::invalid)?;
+        let text = statement.to_string();
+        let plan = self
+            .context
+            .state()
+            .statement_to_plan(statement)
+            .await
+            .map_err(|error| guard::not_planned(&text, error))?;
         guard::read_only(&plan)?;
         Ok(plan)
     }
@@ -92,7 +104,11 @@ impl Session {
         let deadline = Instant::now() + limit;
         let started = async {
             if matches!(plan, LogicalPlan::Statement(_)) {
-                let done = self.context.execute_logical_plan(plan).await.map_err(Error::invalid)?;
+                let done = self
+                    .context
+                    .execute_logical_plan(plan)
+                    .await
+                    .map_err(Error::invalid)?;
                 return done.execute_stream().await.map_err(Error::failed);
             }
             let state = self.context.state();
@@ -103,10 +119,14 @@ impl Session {
                 let snapshot = self.source.snapshot(&self.workspace);
                 bind::bind(plan, &tables, &snapshot, &state)?
             };
-            DataFrame::new(state, bound).execute_stream().await.map_err(Error::failed)
+            DataFrame::new(state, bound)
+                .execute_stream()
+                .await
+                .map_err(Error::failed)
         };
-        let stream =
-            tokio::time::timeout_at(deadline, started).await.map_err(|_| Error::Timeout { limit })??;
+        let stream = tokio::time::timeout_at(deadline, started)
+            .await
+            .map_err(|_| Error::Timeout { limit })??;
         Ok(until(stream, deadline, limit))
     }
 

@@ -91,7 +91,11 @@ fn read(file: &str) -> Vec<Definition> {
         }
     }
     let value = |key: &str| {
-        entries.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone()).unwrap_or_default()
+        entries
+            .iter()
+            .find(|(k, _)| k == key)
+            .map(|(_, v)| v.clone())
+            .unwrap_or_default()
     };
     let plain = Definition {
         name: value("name"),
@@ -130,19 +134,34 @@ mod tests {
         let all = all();
         for entry in &all {
             let name = &entry.name;
-            assert!(!name.is_empty() && !entry.sql.trim().is_empty(), "{entry:?}");
-            assert!(!entry.summary.is_empty() && !entry.grain.is_empty(), "{name} lacks a summary or grain");
+            assert!(
+                !name.is_empty() && !entry.sql.trim().is_empty(),
+                "{entry:?}"
+            );
+            assert!(
+                !entry.summary.is_empty() && !entry.grain.is_empty(),
+                "{name} lacks a summary or grain"
+            );
             if entry.kind != Kind::View {
                 let told = [&entry.formula, &entry.unit, &entry.time, &entry.edges];
-                assert!(told.iter().all(|t| !t.is_empty()), "{name} lacks a formula, unit, time or edges");
+                assert!(
+                    told.iter().all(|t| !t.is_empty()),
+                    "{name} lacks a formula, unit, time or edges"
+                );
             }
-            assert_eq!(all.iter().filter(|e| e.name == *name).count(), 1, "{name} is there twice");
+            assert_eq!(
+                all.iter().filter(|e| e.name == *name).count(),
+                1,
+                "{name} is there twice"
+            );
         }
     }
 
     #[test]
     fn an_hourly_view_differs_by_its_hour_alone() {
-        let entries = read("-- name: a\n-- kind: metric\n-- summary: one\n--   two\n-- by_hour: a_by_hour\nSELECT /*hour,*/ x FROM t GROUP BY /*hour,*/ x\n");
+        let entries = read(
+            "-- name: a\n-- kind: metric\n-- summary: one\n--   two\n-- by_hour: a_by_hour\nSELECT /*hour,*/ x FROM t GROUP BY /*hour,*/ x\n",
+        );
         assert_eq!(entries[0].summary, "one two");
         assert_eq!(entries[1].name, "a_by_hour");
         assert_eq!(entries[1].sql, "SELECT hour, x FROM t GROUP BY hour, x\n");

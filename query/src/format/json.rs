@@ -17,8 +17,11 @@ pub(super) fn write(batches: &[RecordBatch], out: &mut dyn Write) -> Result<()> 
     let mut first_row = true;
     for batch in batches {
         let schema = batch.schema();
-        let names: Vec<String> =
-            schema.fields().iter().map(|field| quoted(field.name())).collect();
+        let names: Vec<String> = schema
+            .fields()
+            .iter()
+            .map(|field| quoted(field.name()))
+            .collect();
         let columns = batch
             .columns()
             .iter()
@@ -56,7 +59,11 @@ fn value(column: &ArrayRef, text: &ArrayFormatter<'_>, row: usize) -> String {
 
 fn integer(value: &(impl Copy + TryInto<i128> + std::fmt::Display)) -> String {
     let wide: i128 = (*value).try_into().unwrap_or(i128::MAX);
-    if wide.unsigned_abs() <= u128::from(EXACT_MAX) { value.to_string() } else { quoted(&value.to_string()) }
+    if wide.unsigned_abs() <= u128::from(EXACT_MAX) {
+        value.to_string()
+    } else {
+        quoted(&value.to_string())
+    }
 }
 
 fn float(value: f64) -> String {

@@ -49,7 +49,9 @@ impl FromStr for Format {
             "csv" => Ok(Self::Csv),
             "json" => Ok(Self::Json),
             "arrow" => Ok(Self::Arrow),
-            _ => Err(Error::Format { given: given.to_owned() }),
+            _ => Err(Error::Format {
+                given: given.to_owned(),
+            }),
         }
     }
 }
@@ -75,11 +77,15 @@ pub fn write(batches: &[RecordBatch], format: Format, out: &mut dyn Write) -> Re
 pub fn render(batches: &[RecordBatch], format: Format) -> Result<String> {
     let mut bytes = Vec::new();
     write(batches, format, &mut bytes)?;
-    String::from_utf8(bytes).map_err(|_| Error::Format { given: "arrow as text".to_owned() })
+    String::from_utf8(bytes).map_err(|_| Error::Format {
+        given: "arrow as text".to_owned(),
+    })
 }
 
 fn csv(batches: &[RecordBatch], out: &mut dyn Write) -> Result<()> {
-    let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(out);
+    let mut writer = arrow::csv::WriterBuilder::new()
+        .with_header(true)
+        .build(out);
     for batch in batches {
         writer.write(batch)?;
     }

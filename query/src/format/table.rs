@@ -30,9 +30,13 @@ pub(super) fn table(batches: &[RecordBatch]) -> Result<String> {
             .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
             .collect::<std::result::Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
-            table.add_row(batch.columns().iter().zip(&columns).map(|(column, text)| {
-                cell(column.data_type(), &text.value(row).to_string())
-            }));
+            table.add_row(
+                batch
+                    .columns()
+                    .iter()
+                    .zip(&columns)
+                    .map(|(column, text)| cell(column.data_type(), &text.value(row).to_string())),
+            );
         }
         rows += batch.num_rows();
     }

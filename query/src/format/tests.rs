@@ -17,10 +17,16 @@ fn batch() -> RecordBatch {
         Field::new("p95_ms", DataType::Float64, true),
         Field::new("who \"x\"", DataType::Utf8, true),
         Field::new("ok", DataType::Boolean, true),
-        Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+        Field::new(
+            "at",
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            true,
+        ),
     ]);
-    let money = Decimal128Array::from(vec![Some(3_625_000_000), None]).with_precision_and_scale(38, 12);
-    let at = TimestampMicrosecondArray::from(vec![Some(1_700_000_000_000_001), None]).with_timezone("UTC");
+    let money =
+        Decimal128Array::from(vec![Some(3_625_000_000), None]).with_precision_and_scale(38, 12);
+    let at = TimestampMicrosecondArray::from(vec![Some(1_700_000_000_000_001), None])
+        .with_timezone("UTC");
     RecordBatch::try_new(
         Arc::new(schema),
         vec![
@@ -54,23 +60,45 @@ fn json_keeps_money_and_large_integers_exact() {
 #[test]
 fn csv_has_a_header_and_quotes_what_needs_it() {
     let text = render(&[batch()], Format::Csv).unwrap();
-    assert!(text.starts_with("cost_usd,n,p95_ms,\"who \"\"x\"\"\",ok,at\n"), "{text}");
-    assert!(text.contains("0.003625000000,9007199254740993,1.5,\"a,\"\"b\"\"\n\",true,2023-11-14T22:13:20.000001Z"), "{text}");
+    assert!(
+        text.starts_with("cost_usd,n,p95_ms,\"who \"\"x\"\"\",ok,at\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains(
+            "0.003625000000,9007199254740993,1.5,\"a,\"\"b\"\"\n\",true,2023-11-14T22:13:20.000001Z"
+        ),
+        "{text}"
+    );
 }
 
 #[test]
 fn a_table_is_for_people() {
     let text = render(&[batch()], Format::Table).unwrap();
-    assert!(text.contains("0.003625 ") && !text.contains("0.003625000000"), "{text}");
+    assert!(
+        text.contains("0.003625 ") && !text.contains("0.003625000000"),
+        "{text}"
+    );
     assert!(text.contains("(2 rows)"), "{text}");
 }
 
 #[test]
 fn nothing_is_still_a_result() {
     let empty = batch().slice(0, 0);
-    assert_eq!(render(std::slice::from_ref(&empty), Format::Json).unwrap(), "[]\n");
-    assert!(render(std::slice::from_ref(&empty), Format::Csv).unwrap().starts_with("cost_usd,"));
-    assert!(render(&[empty], Format::Table).unwrap().contains("(0 rows)"));
+    assert_eq!(
+        render(std::slice::from_ref(&empty), Format::Json).unwrap(),
+        "[]\n"
+    );
+    assert!(
+        render(std::slice::from_ref(&empty), Format::Csv)
+            .unwrap()
+            .starts_with("cost_usd,")
+    );
+    assert!(
+        render(&[empty], Format::Table)
+            .unwrap()
+            .contains("(0 rows)")
+    );
     assert_eq!(render(&[], Format::Json).unwrap(), "[]\n");
 }
 

@@ -36,7 +36,11 @@ fn each(arrays: &[ArrayRef]) -> Result<ArrayRef> {
 }
 
 fn member(object: &str, key: &str) -> Option<String> {
-    match serde_json::from_str::<serde_json::Value>(object).ok()?.get_mut(key)?.take() {
+    match serde_json::from_str::<serde_json::Value>(object)
+        .ok()?
+        .get_mut(key)?
+        .take()
+    {
         serde_json::Value::Null => None,
         serde_json::Value::String(text) => Some(text),
         other => Some(other.to_string()),

@@ -23,5 +23,8 @@ pub(crate) fn register(context: &SessionContext) {
 
 /// Adds a table function: a plan with `$1`, `$2`, ... in it.
 pub(crate) fn register_table_function(context: &SessionContext, name: &str, plan: LogicalPlan) {
-    context.register_udtf(name, std::sync::Arc::new(table::Parametrised::new(name, plan)));
+    context.register_udtf(
+        name,
+        std::sync::Arc::new(table::Parametrised::new(name, plan)),
+    );
 }

@@ -74,7 +74,11 @@ struct Cut {
 
 impl Cut {
     fn passes(self, value: f64) -> bool {
-        if self.inclusive { value >= self.at } else { value > self.at }
+        if self.inclusive {
+            value >= self.at
+        } else {
+            value > self.at
+        }
     }
 }
 
@@ -89,10 +93,19 @@ fn cuts(sorted: &[f64]) -> Vec<Cut> {
                 let alone = cuts.len() < 2 || cuts[cuts.len() - 2].at.total_cmp(&at).is_ne();
                 if alone {
                     let above = cuts.len() - 1;
-                    cuts.insert(above, Cut { at, inclusive: true });
+                    cuts.insert(
+                        above,
+                        Cut {
+                            at,
+                            inclusive: true,
+                        },
+                    );
                 }
             }
-            _ => cuts.push(Cut { at, inclusive: false }),
+            _ => cuts.push(Cut {
+                at,
+                inclusive: false,
+            }),
         }
     }
     cuts

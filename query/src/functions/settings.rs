@@ -48,7 +48,10 @@ pub(super) fn current_setting() -> ScalarUDF {
 
 /// `version()`: starts with the word that clients look for.
 pub(super) fn version() -> ScalarUDF {
-    let text = format!("PostgreSQL {SERVER_VERSION} (Flyball {})", env!("CARGO_PKG_VERSION"));
+    let text = format!(
+        "PostgreSQL {SERVER_VERSION} (Flyball {})",
+        env!("CARGO_PKG_VERSION")
+    );
     create_udf(
         "version",
         Vec::new(),
@@ -117,8 +120,16 @@ mod tests {
 
     #[test]
     fn names_are_found_in_any_case_and_missing_ones_are_an_error_unless_allowed() {
-        assert_eq!(setting("Server_Version_Num", false).unwrap(), Some("160006"));
+        assert_eq!(
+            setting("Server_Version_Num", false).unwrap(),
+            Some("160006")
+        );
         assert_eq!(setting("no.such", true).unwrap(), None);
-        assert!(setting("no.such", false).unwrap_err().to_string().contains("no.such"));
+        assert!(
+            setting("no.such", false)
+                .unwrap_err()
+                .to_string()
+                .contains("no.such")
+        );
     }
 }

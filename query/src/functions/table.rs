@@ -18,7 +18,10 @@ pub(super) struct Parametrised {
 
 impl Parametrised {
     pub(super) fn new(name: &str, plan: LogicalPlan) -> Self {
-        Self { name: name.to_owned(), plan }
+        Self {
+            name: name.to_owned(),
+            plan,
+        }
     }
 
     fn argument(&self, at: usize, given: Option<&Expr>) -> Result<ScalarValue> {
@@ -45,7 +48,10 @@ impl Parametrised {
 }
 
 impl TableFunctionImpl for Parametrised {
-    fn call_with_args(&self, arguments: TableFunctionArgs<'_, '_>) -> Result<Arc<dyn TableProvider>> {
+    fn call_with_args(
+        &self,
+        arguments: TableFunctionArgs<'_, '_>,
+    ) -> Result<Arc<dyn TableProvider>> {
         let (given, wanted) = (arguments.exprs(), self.plan.get_parameter_names()?.len());
         if given.len() != wanted {
             return Err(DataFusionError::Plan(format!(
@@ -57,7 +63,10 @@ impl TableFunctionImpl for Parametrised {
         let values = (1..=wanted)
             .map(|at| self.argument(at, given.get(at - 1)))
             .collect::<Result<Vec<_>>>()?;
-        let plan = self.plan.clone().replace_params_with_values(&ParamValues::from(values))?;
+        let plan = self
+            .plan
+            .clone()
+            .replace_params_with_values(&ParamValues::from(values))?;
         Ok(Arc::new(ViewTable::new(plan, None)))
     }
 }

@@ -30,8 +30,16 @@ pub fn interval(successes: i64, n: i64) -> Option<(f64, f64)> {
     let spread = Z * (rate * (1.0 - rate) / count + z2 / (4.0 * count * count)).sqrt();
     let scale = 1.0 + z2 / count;
     // At the ends the bound is the rate itself; rounding must not push it past.
-    let low = if successes == 0 { 0.0 } else { (centre - spread) / scale };
-    let high = if successes == n { 1.0 } else { (centre + spread) / scale };
+    let low = if successes == 0 {
+        0.0
+    } else {
+        (centre - spread) / scale
+    };
+    let high = if successes == n {
+        1.0
+    } else {
+        (centre + spread) / scale
+    };
     Some((low, high))
 }
 
@@ -59,8 +67,10 @@ fn bound(name: &str, of: fn((f64, f64)) -> f64) -> ScalarUDF {
 }
 
 fn each(arrays: &[ArrayRef], of: fn((f64, f64)) -> f64) -> Result<ArrayRef> {
-    let (successes, counts) =
-        (arrays[0].as_primitive::<Int64Type>(), arrays[1].as_primitive::<Int64Type>());
+    let (successes, counts) = (
+        arrays[0].as_primitive::<Int64Type>(),
+        arrays[1].as_primitive::<Int64Type>(),
+    );
     let bounds: Float64Array = successes
         .iter()
         .zip(counts.iter())

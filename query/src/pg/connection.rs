@@ -9,6 +9,8 @@ use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::ast::Statement;
+use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use datafusion_postgres::QueryHook;
 use datafusion_postgres::arrow_pg::datatypes::df::deserialize_parameters_with_server_types;
 use datafusion_postgres::arrow_pg::datatypes::{arrow_schema_to_pg_fields, encode_recordbatch};
@@ -17,48 +19,69 @@ use datafusion_postgres::hooks::set_show::SetShowHook;
 use datafusion_postgres::hooks::transactions::TransactionStatementHook;
 use datafusion_postgres::pgwire::api::auth::StartupHandler;
 use datafusion_postgres::pgwire::api::auth::noop::NoopStartupHandler;
-use datafusion_postgres::pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
+use datafusion_postgres::pgwire::api::cancel::CancelHandler;
 use datafusion_postgres::pgwire::api::portal::{Format, Portal};
 use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
-use datafusion_postgres::pgwire::api::results::{QueryResponse, Response, Tag};
+use datafusion_postgres::pgwire::api::results::{FieldInfo, QueryResponse, Response, Tag};
 use datafusion_postgres::pgwire::api::store::PortalStore;
-use datafusion_postgres::pgwire::api::{
-    ClientInfo, ClientPortalStore, ConnectionManager, PgWireServerHandlers,
-};
+use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore, PgWireServerHandlers};
 use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
-use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::pgwire::messages::data::DataRow;
+use datafusion_postgres::pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use datafusion_postgres::pgwire::types::format::FormatOptions;
-use datafusion::sql::sqlparser::ast::Statement;
 use futures::{Sink, StreamExt};
 
+use super::cancel::{Connections, Signal};
 use super::errors;
-use super::prepared::{Parser, Prepared, SharedParser, parameters};
+use super::prepared::{Parser, Prepared, parameters};
 use crate::{Error, Session};
 
 /// The client's `statement_timeout` as the SET hook keeps it, milliseconds.
 const TIMEOUT_KEY: &str = "statement_timeout_ms";
 
+/// What the connections of a port have in common.
+#[derive(Clone)]
+pub(super) struct Port {
+    connections: Arc<Connections>,
+    dialect: Arc<PostgresCompatibilityParser>,
+    /// What a SET that only PostgreSQL knows is carried out on: nothing of ours.
+    nowhere: SessionContext,
+}
+
+impl Port {
+    pub(super) fn new() -> Self {
+        Self {
+            connections: Arc::default(),
+            dialect: Arc::new(PostgresCompatibilityParser::new()),
+            nowhere: SessionContext::new(),
+        }
+    }
+
+    /// The handlers of a new connection.
+    pub(super) fn open(&self, session: Session) -> Connection {
+        let signal = Signal::default();
+        Connection {
+            service: Arc::new(Service {
+                parser: Arc::new(Parser::new(session.clone(), Arc::clone(&self.dialect))),
+                session,
+                hooks: [Arc::new(SetShowHook), Arc::new(TransactionStatementHook)],
+                nowhere: self.nowhere.clone(),
+                signal: signal.clone(),
+            }),
+            startup: Arc::new(Startup {
+                connections: Arc::clone(&self.connections),
+                signal,
+            }),
+            connections: Arc::clone(&self.connections),
+        }
+    }
+}
+
 /// The handlers of one connection, all on one session.
 pub(super) struct Connection {
     service: Arc<Service>,
     startup: Arc<Startup>,
-    cancel: Arc<DefaultCancelHandler>,
-}
-
-impl Connection {
-    pub(super) fn new(session: Session, connections: Arc<ConnectionManager>) -> Self {
-        Self {
-            service: Arc::new(Service {
-                parser: Arc::new(Parser::new(session.clone())),
-                session,
-                hooks: vec![Arc::new(SetShowHook), Arc::new(TransactionStatementHook)],
-                nowhere: SessionContext::new(),
-            }),
-            cancel: Arc::new(DefaultCancelHandler::new(Arc::clone(&connections))),
-            startup: Arc::new(Startup { connections }),
-        }
-    }
+    connections: Arc<Connections>,
 }
 
 impl PgWireServerHandlers for Connection {
@@ -75,28 +98,47 @@ impl PgWireServerHandlers for Connection {
     }
 
     fn cancel_handler(&self) -> Arc<impl CancelHandler> {
-        Arc::clone(&self.cancel)
+        Arc::clone(&self.connections)
     }
 }
 
-/// Lets everybody in, and remembers the connection so that it can be cancelled.
+/// Lets everybody in, and makes the connection known so that it can be cancelled.
 struct Startup {
-    connections: Arc<ConnectionManager>,
+    connections: Arc<Connections>,
+    signal: Signal,
 }
 
+#[async_trait]
 impl NoopStartupHandler for Startup {
-    fn connection_manager(&self) -> Option<Arc<ConnectionManager>> {
-        Some(Arc::clone(&self.connections))
+    async fn post_startup<C>(
+        &self,
+        client: &mut C,
+        _message: PgWireFrontendMessage,
+    ) -> PgWireResult<()>
+    where
+        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        self.connections
+            .opened(client.pid_and_secret_key(), self.signal.clone());
+        Ok(())
+    }
+}
+
+impl Drop for Startup {
+    fn drop(&mut self) {
+        self.connections.closed(&self.signal);
     }
 }
 
 /// Runs statements.
 struct Service {
     session: Session,
-    parser: SharedParser,
-    hooks: Vec<Arc<dyn QueryHook>>,
-    /// What a SET that only PostgreSQL knows is carried out on: nothing of ours.
+    parser: Arc<Parser>,
+    hooks: [Arc<dyn QueryHook>; 2],
     nowhere: SessionContext,
+    signal: Signal,
 }
 
 impl Service {
@@ -106,11 +148,17 @@ impl Service {
         client: &mut dyn HookClient,
     ) -> PgWireResult<Response> {
         for hook in &self.hooks {
-            if let Some(answer) = hook.handle_simple_query(statement, &self.nowhere, client).await {
+            if let Some(answer) = hook
+                .handle_simple_query(statement, &self.nowhere, client)
+                .await
+            {
                 return answer;
             }
         }
-        Err(errors::state("0A000", format!("{statement} is not supported")))
+        Err(errors::state(
+            "0A000",
+            format!("{statement} is not supported"),
+        ))
     }
 
     async fn run(
@@ -124,7 +172,10 @@ impl Service {
             return Ok(Response::Execution(Tag::new("SET")));
         }
         let options = Arc::new(FormatOptions::from_client_metadata(client.metadata()));
-        let rows = self.session.run_within(plan, self.limit(client)).await?;
+        let rows = self
+            .signal
+            .watch(self.session.run_within(plan, self.limit(client)))
+            .await?;
         let fields = arrow_schema_to_pg_fields(&rows.schema(), format, Some(Arc::clone(&options)))?
             .into_iter()
             .map(|field| field.with_format_options(Arc::clone(&options)))
@@ -133,15 +184,15 @@ impl Service {
     }
 
     fn limit(&self, client: &impl ClientInfo) -> Duration {
-        let asked = client.metadata().get(TIMEOUT_KEY).and_then(|ms| ms.parse().ok());
+        let asked = client
+            .metadata()
+            .get(TIMEOUT_KEY)
+            .and_then(|ms| ms.parse().ok());
         asked.map_or(self.session.time_limit(), Duration::from_millis)
     }
 }
 
-fn encode(
-    rows: SendableRecordBatchStream,
-    fields: Arc<Vec<datafusion_postgres::pgwire::api::results::FieldInfo>>,
-) -> QueryResponse {
+fn encode(rows: SendableRecordBatchStream, fields: Arc<Vec<FieldInfo>>) -> QueryResponse {
     let columns = Arc::clone(&fields);
     let encoded = rows.flat_map(move |batch: datafusion::error::Result<RecordBatch>| {
         let rows: Box<dyn Iterator<Item = PgWireResult<DataRow>> + Send> = match batch {

@@ -13,7 +13,11 @@ impl From<Error> for PgWireError {
 
 /// An error with a SQLSTATE.
 pub(super) fn state(code: &str, message: String) -> PgWireError {
-    PgWireError::UserError(Box::new(ErrorInfo::new("ERROR".to_owned(), code.to_owned(), message)))
+    PgWireError::UserError(Box::new(ErrorInfo::new(
+        "ERROR".to_owned(),
+        code.to_owned(),
+        message,
+    )))
 }
 
 /// Codes of PostgreSQL's appendix A.
@@ -29,7 +33,7 @@ fn sqlstate(error: &Error) -> &'static str {
             DataFusionError::NotImplemented(_) => "0A000",
             _ => "42000",
         },
-        Error::Timeout { .. } => "57014",
+        Error::Timeout { .. } | Error::Cancelled => "57014",
         Error::Memory(_) => "53200",
         Error::TooManyRows { .. } => "54000",
         Error::Failed(inner) => match inner.find_root() {

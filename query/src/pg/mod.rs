@@ -4,19 +4,19 @@
 //! statement is planned once, over names, and bound to the rows of the moment each time it runs.
 //! Without keys, any user and database name is let in without a password, and only from this machine.
 
+mod cancel;
 mod connection;
 mod errors;
 mod prepared;
 
 use std::sync::Arc;
 
-use datafusion_postgres::pgwire::api::ConnectionManager;
 use datafusion_postgres::pgwire::tokio::process_socket;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::{Engine, Error, Result};
-use connection::Connection;
+use connection::Port;
 
 /// The most connections at a time; a further one waits for a place.
 const CONNECTIONS_MAX: usize = 256;
@@ -31,7 +31,7 @@ pub async fn serve(engine: Arc<Engine>, workspace: &str, listener: TcpListener) 
         return Err(Error::NotLoopback { address });
     }
     let workspace: Arc<str> = workspace.into();
-    let connections = Arc::new(ConnectionManager::new());
+    let port = Port::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut open = tokio::task::JoinSet::new();
     loop {
@@ -48,7 +48,7 @@ pub async fn serve(engine: Arc<Engine>, workspace: &str, listener: TcpListener) 
                 continue;
             }
         };
-        let connection = Connection::new(engine.session(&workspace), Arc::clone(&connections));
+        let connection = port.open(engine.session(&workspace));
         while open.try_join_next().is_some() {}
         open.spawn(async move {
             if let Err(error) = process_socket(socket, None, connection).await {

@@ -34,24 +34,29 @@ pub(super) enum Prepared {
 #[derive(Debug)]
 pub(super) struct Parser {
     session: Session,
-    dialect: PostgresCompatibilityParser,
+    dialect: Arc<PostgresCompatibilityParser>,
 }
 
 impl Parser {
-    pub(super) fn new(session: Session) -> Self {
-        Self { session, dialect: PostgresCompatibilityParser::new() }
+    pub(super) fn new(session: Session, dialect: Arc<PostgresCompatibilityParser>) -> Self {
+        Self { session, dialect }
     }
 
     /// The statements of a text, not planned yet: each is planned when the one before has run.
     pub(super) fn statements(&self, sql: &str) -> PgWireResult<Vec<Statement>> {
-        self.dialect.parse(sql).map_err(|e| errors::state("42601", e.to_string()))
+        self.dialect
+            .parse(sql)
+            .map_err(|e| errors::state("42601", e.to_string()))
     }
 
     /// One statement, planned and judged.
     pub(super) async fn prepare(&self, statement: Statement) -> PgWireResult<Prepared> {
         Ok(match statement {
             Statement::Set(Set::SingleAssignment { ref variable, .. })
-                if variable.to_string().to_ascii_lowercase().contains("datafusion.") =>
+                if variable
+                    .to_string()
+                    .to_ascii_lowercase()
+                    .contains("datafusion.") =>
             {
                 self.plan(statement).await?
             }
@@ -114,7 +119,9 @@ impl QueryParser for Parser {
             Prepared::Query(plan) => {
                 arrow_schema_to_pg_fields(plan.schema().as_arrow(), format, None)
             }
-            Prepared::Session(statement) if matches!(**statement, Statement::ShowVariable { .. }) => {
+            Prepared::Session(statement)
+                if matches!(**statement, Statement::ShowVariable { .. }) =>
+            {
                 let (name, shown) = ("setting".to_owned(), format.format_for(0));
                 Ok(vec![FieldInfo::new(name, None, None, Type::VARCHAR, shown)])
             }
@@ -136,7 +143,10 @@ pub(super) fn parameters(plan: &LogicalPlan) -> PgWireResult<Vec<Parameter>> {
     let mut numbered: Vec<(u32, Option<DataType>)> = found
         .into_iter()
         .map(|(name, data_type)| {
-            (name.trim_start_matches('$').parse().unwrap_or(u32::MAX), data_type)
+            (
+                name.trim_start_matches('$').parse().unwrap_or(u32::MAX),
+                data_type,
+            )
         })
         .collect();
     numbered.sort_by_key(|(number, _)| *number);
@@ -148,6 +158,3 @@ pub(super) fn parameters(plan: &LogicalPlan) -> PgWireResult<Vec<Parameter>> {
         })
         .collect()
 }
-
-/// Shared by both protocols of a connection.
-pub(super) type SharedParser = Arc<Parser>;

@@ -47,7 +47,13 @@ pub(crate) fn entry(id: &str, kind: &str, agent: &str, execution: &str, second: 
 }
 
 /// A model call that was a decision, with exact usage and a cost.
-pub(crate) fn decision(id: &str, agent: &str, execution: &str, second: f64, cost: &str) -> ChargeRow {
+pub(crate) fn decision(
+    id: &str,
+    agent: &str,
+    execution: &str,
+    second: f64,
+    cost: &str,
+) -> ChargeRow {
     ChargeRow {
         operation: Some("chat".into()),
         response_model: Some("m-1".into()),
@@ -92,7 +98,12 @@ pub(crate) fn duplicate(id: &str, of: &ChargeRow) -> ChargeRow {
 }
 
 /// An execution that took ten seconds.
-pub(crate) fn execution(id: &str, agent: &str, second: f64, termination: Option<&str>) -> ChargeRow {
+pub(crate) fn execution(
+    id: &str,
+    agent: &str,
+    second: f64,
+    termination: Option<&str>,
+) -> ChargeRow {
     ChargeRow {
         end_time: termination.map(|_| micros(second + 10.0)),
         duration_ns: termination.map(|_| 10_000_000_000),
@@ -109,7 +120,11 @@ pub(crate) fn execution(id: &str, agent: &str, second: f64, termination: Option<
 pub(crate) fn world() -> Vec<ChargeRow> {
     let m1 = decision("m1", "triage", "e1", 1.0, "0.001");
     let first_reading = decision("m2", "triage", "e1", 4.0, "0.002");
-    let m2 = ChargeRow { charge_id: "m2b".into(), cost_usd: usd("0.0025"), ..first_reading.clone() };
+    let m2 = ChargeRow {
+        charge_id: "m2b".into(),
+        cost_usd: usd("0.0025"),
+        ..first_reading.clone()
+    };
     let tool = ChargeRow {
         operation: Some("execute_tool".into()),
         tool_name: Some("restart".into()),
@@ -122,16 +137,39 @@ pub(crate) fn world() -> Vec<ChargeRow> {
         decision: Some(false),
         ..entry("m3", "model_call", "writer", "e3", 5.0)
     };
-    let retry = ChargeRow { task_id: "t1".into(), ..execution("e1", "triage", 0.0, Some("success")) };
-    let attempt = ChargeRow { task_id: "t1".into(), ..execution("e2", "triage", -60.0, Some("failure")) };
-    let mut rows = vec![duplicate("d1", &m1), reversal(&first_reading), first_reading, m2, tool, unpriced, m1];
+    let retry = ChargeRow {
+        task_id: "t1".into(),
+        ..execution("e1", "triage", 0.0, Some("success"))
+    };
+    let attempt = ChargeRow {
+        task_id: "t1".into(),
+        ..execution("e2", "triage", -60.0, Some("failure"))
+    };
+    let mut rows = vec![
+        duplicate("d1", &m1),
+        reversal(&first_reading),
+        first_reading,
+        m2,
+        tool,
+        unpriced,
+        m1,
+    ];
     rows.extend([retry, attempt]);
-    rows.push(ChargeRow { escalated: Some(true), ..execution("e3", "writer", 3.0, Some("escalation")) });
+    rows.push(ChargeRow {
+        escalated: Some(true),
+        ..execution("e3", "writer", 3.0, Some("escalation"))
+    });
     rows.push(execution("e4", "writer", 20.0, None));
     rows
 }
 
-fn content(of: &ChargeRow, position: i64, input: &str, output: &str, reasoning: Option<&str>) -> ContentRow {
+fn content(
+    of: &ChargeRow,
+    position: i64,
+    input: &str,
+    output: &str,
+    reasoning: Option<&str>,
+) -> ContentRow {
     ContentRow {
         date: of.date,
         start_time: of.start_time,
@@ -151,7 +189,13 @@ pub(crate) fn contents() -> Vec<ContentRow> {
     let of = |id: &str| world.iter().find(|c| c.charge_id == id).unwrap();
     vec![
         content(of("m1"), 1, "{\"pending\":1}", "{}", None),
-        content(of("m1"), 2, "{\"q\":\"down?\"}", "{\"call\":\"restart\"}", Some("{\"flyball.summary\":\"restart it\"}")),
+        content(
+            of("m1"),
+            2,
+            "{\"q\":\"down?\"}",
+            "{\"call\":\"restart\"}",
+            Some("{\"flyball.summary\":\"restart it\"}"),
+        ),
         content(of("k1"), 2, "{}", "{\"done\":true}", None),
         content(of("m2b"), 3, "{\"q\":\"up?\"}", "{\"text\":\"yes\"}", None),
     ]
@@ -161,12 +205,24 @@ pub(crate) fn contents() -> Vec<ContentRow> {
 pub(crate) fn moment(tables: Vec<(Table, RecordBatch)>) -> Snapshot {
     let mut all: HashMap<Table, TableSnapshot> = Table::ALL
         .into_iter()
-        .map(|table| (table, TableSnapshot { table, delta: None, buffered: Vec::new() }))
+        .map(|table| {
+            (
+                table,
+                TableSnapshot {
+                    table,
+                    delta: None,
+                    buffered: Vec::new(),
+                },
+            )
+        })
         .collect();
     for (table, batch) in tables {
         all.get_mut(&table).unwrap().buffered.push(batch);
     }
-    Snapshot { workspace: "default".into(), tables: all }
+    Snapshot {
+        workspace: "default".into(),
+        tables: all,
+    }
 }
 
 pub(crate) fn charges(rows: &[ChargeRow]) -> (Table, RecordBatch) {
@@ -178,11 +234,17 @@ pub(crate) fn actions(rows: &[ActionRow]) -> (Table, RecordBatch) {
 }
 
 pub(crate) fn whole_world() -> Snapshot {
-    moment(vec![charges(&world()), (Table::Contents, ContentRow::batch(&contents()).unwrap())])
+    moment(vec![
+        charges(&world()),
+        (Table::Contents, ContentRow::batch(&contents()).unwrap()),
+    ])
 }
 
 pub(crate) async fn engine(source: impl Source + 'static) -> Arc<Engine> {
-    let config = Config { partitions: 2, ..Config::default() };
+    let config = Config {
+        partitions: 2,
+        ..Config::default()
+    };
     Engine::new(Arc::new(source), config).await.unwrap()
 }
 

@@ -59,9 +59,17 @@ pub(crate) const HOSTILE: [&str; 46] = [
 ];
 
 async fn unharmed(engine: &Engine) {
-    let rows = ask(engine, "SELECT count(*) AS n, sum(cost_usd) AS cost FROM charges").await;
+    let rows = ask(
+        engine,
+        "SELECT count(*) AS n, sum(cost_usd) AS cost FROM charges",
+    )
+    .await;
     assert_eq!(rows, vec![json!({"n": 11, "cost": "0.003500000000"})]);
-    let tables = ask(engine, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'").await;
+    let tables = ask(
+        engine,
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'",
+    )
+    .await;
     let expected = 6 + flyball_query::catalogue::all().len() - 1;
     assert_eq!(tables.len(), expected, "{tables:?}");
     assert!(!std::path::Path::new("/tmp/flyball-hostile.parquet").exists());
@@ -72,7 +80,10 @@ async fn unharmed(engine: &Engine) {
 async fn by_the_library() {
     let engine = engine(whole_world()).await;
     for sql in HOSTILE {
-        assert!(engine.query("default", sql).await.is_err(), "{sql} was carried out");
+        assert!(
+            engine.query("default", sql).await.is_err(),
+            "{sql} was carried out"
+        );
     }
     unharmed(&engine).await;
 }
@@ -85,18 +96,33 @@ async fn refusals_say_what_was_refused() {
         ("DROP TABLE charges", "DROP TABLE"),
         ("DELETE FROM charges", "DELETE"),
         ("COPY charges TO '/tmp/flyball-hostile.parquet'", "COPY"),
-        ("CREATE EXTERNAL TABLE p STORED AS CSV LOCATION '/etc/passwd'", "EXTERNAL TABLE"),
+        (
+            "CREATE EXTERNAL TABLE p STORED AS CSV LOCATION '/etc/passwd'",
+            "EXTERNAL TABLE",
+        ),
         ("EXPLAIN ANALYZE DELETE FROM charges", "DELETE"),
     ] {
         let error = engine.query("default", sql).await.unwrap_err();
         assert!(matches!(error, Error::ReadOnly { .. }), "{sql}: {error}");
-        assert!(error.to_string().to_uppercase().contains(told), "{sql}: {error}");
+        assert!(
+            error.to_string().to_uppercase().contains(told),
+            "{sql}: {error}"
+        );
     }
-    let setting = engine.query("default", "SET datafusion.runtime.memory_limit = '100G'").await.unwrap_err();
+    let setting = engine
+        .query("default", "SET datafusion.runtime.memory_limit = '100G'")
+        .await
+        .unwrap_err();
     assert!(matches!(setting, Error::Setting { .. }), "{setting}");
-    let two = engine.query("default", "SELECT 1; SELECT 2").await.unwrap_err();
+    let two = engine
+        .query("default", "SELECT 1; SELECT 2")
+        .await
+        .unwrap_err();
     assert!(matches!(two, Error::Statements { found: 2 }), "{two}");
-    assert!(matches!(engine.query("default", " ; ").await.unwrap_err(), Error::Statements { found: 0 }));
+    assert!(matches!(
+        engine.query("default", " ; ").await.unwrap_err(),
+        Error::Statements { found: 0 }
+    ));
 }
 
 #[tokio::test]
@@ -110,11 +136,23 @@ async fn by_the_postgres_port_in_both_protocols() {
         assert!(extended.is_err(), "{sql} was carried out");
     }
     // A statement that is refused does not take those before it or after it along.
-    assert!(client.simple_query("SELECT 1; DROP TABLE charges; SELECT 2").await.is_err());
+    assert!(
+        client
+            .simple_query("SELECT 1; DROP TABLE charges; SELECT 2")
+            .await
+            .is_err()
+    );
     let refused = client.simple_query("DROP TABLE charges").await.unwrap_err();
     assert_eq!(refused.code().unwrap().code(), "25006");
-    let alive = client.simple_query("SELECT count(*) FROM charges").await.unwrap();
-    assert!(alive.iter().any(|m| matches!(m, SimpleQueryMessage::Row(row) if row.get(0) == Some("11"))));
+    let alive = client
+        .simple_query("SELECT count(*) FROM charges")
+        .await
+        .unwrap();
+    assert!(
+        alive
+            .iter()
+            .any(|m| matches!(m, SimpleQueryMessage::Row(row) if row.get(0) == Some("11")))
+    );
     unharmed(&engine).await;
 }
 

@@ -8,7 +8,11 @@ use crate::fixture::{ask, charges, decision, engine, moment, whole_world};
 #[tokio::test]
 async fn cost_per_decision_is_exact() {
     let engine = engine(whole_world()).await;
-    let rows = ask(&engine, "SELECT * FROM cost_per_decision ORDER BY agent_name").await;
+    let rows = ask(
+        &engine,
+        "SELECT * FROM cost_per_decision ORDER BY agent_name",
+    )
+    .await;
     assert_eq!(
         rows,
         vec![
@@ -26,17 +30,37 @@ async fn the_quotient_is_rounded_in_the_twelfth_digit() {
     let mut rows = Vec::new();
     // 2 / 3 of the smallest amount is rounded up, 1 / 3 down, 1 / 2 away from zero.
     for (agent, costs) in [
-        ("two_thirds", ["0.000000000001", "0.000000000001", "0"].as_slice()),
+        (
+            "two_thirds",
+            ["0.000000000001", "0.000000000001", "0"].as_slice(),
+        ),
         ("third", &["0.000000000001", "0", "0"]),
         ("half", &["0.000000000001", "0"]),
-        ("large", &["999999.999999999999", "999999.999999999999", "999999.999999999998"]),
+        (
+            "large",
+            &[
+                "999999.999999999999",
+                "999999.999999999999",
+                "999999.999999999998",
+            ],
+        ),
     ] {
         for (at, cost) in costs.iter().enumerate() {
-            rows.push(decision(&format!("{agent}-{at}"), agent, agent, at as f64, cost));
+            rows.push(decision(
+                &format!("{agent}-{at}"),
+                agent,
+                agent,
+                at as f64,
+                cost,
+            ));
         }
     }
     let engine = engine(moment(vec![charges(&rows)])).await;
-    let found = ask(&engine, "SELECT agent_name, cost_per_decision_usd AS c FROM cost_per_decision ORDER BY 1").await;
+    let found = ask(
+        &engine,
+        "SELECT agent_name, cost_per_decision_usd AS c FROM cost_per_decision ORDER BY 1",
+    )
+    .await;
     assert_eq!(
         found,
         vec![
@@ -51,17 +75,31 @@ async fn the_quotient_is_rounded_in_the_twelfth_digit() {
 
 #[tokio::test]
 async fn sums_past_the_width_of_one_row_stay_exact() {
-    let rows: Vec<ChargeRow> =
-        (0..2000).map(|n| decision(&n.to_string(), "a", "e", 0.0, "999999.999999999999")).collect();
+    let rows: Vec<ChargeRow> = (0..2000)
+        .map(|n| decision(&n.to_string(), "a", "e", 0.0, "999999.999999999999"))
+        .collect();
     let engine = engine(moment(vec![charges(&rows)])).await;
-    let found = ask(&engine, "SELECT cost_usd, cost_per_decision_usd FROM cost_per_decision").await;
-    assert_eq!(found, vec![json!({"cost_usd": "1999999999.999999998000", "cost_per_decision_usd": "999999.999999999999"})]);
+    let found = ask(
+        &engine,
+        "SELECT cost_usd, cost_per_decision_usd FROM cost_per_decision",
+    )
+    .await;
+    assert_eq!(
+        found,
+        vec![
+            json!({"cost_usd": "1999999999.999999998000", "cost_per_decision_usd": "999999.999999999999"})
+        ]
+    );
 }
 
 #[tokio::test]
 async fn success_and_escalation_count_what_ended() {
     let engine = engine(whole_world()).await;
-    let tasks = ask(&engine, "SELECT agent_name, tasks, successes, rate, open FROM task_success_rate ORDER BY 1").await;
+    let tasks = ask(
+        &engine,
+        "SELECT agent_name, tasks, successes, rate, open FROM task_success_rate ORDER BY 1",
+    )
+    .await;
     assert_eq!(
         tasks,
         vec![
@@ -71,7 +109,10 @@ async fn success_and_escalation_count_what_ended() {
         ]
     );
     let rates = ask(&engine, "SELECT agent_name, executions, escalations, rate, rate_low, open FROM escalation_rate ORDER BY 1").await;
-    assert_eq!(rates[0], json!({"agent_name": "triage", "executions": 2, "escalations": 0, "rate": 0.0, "rate_low": 0.0, "open": 0}));
+    assert_eq!(
+        rates[0],
+        json!({"agent_name": "triage", "executions": 2, "escalations": 0, "rate": 0.0, "rate_low": 0.0, "open": 0})
+    );
     assert_eq!(rates[1]["executions"], 1);
     assert_eq!(rates[1]["rate"], 1.0);
     assert_eq!(rates[1]["open"], 1);
@@ -81,13 +122,24 @@ async fn success_and_escalation_count_what_ended() {
 
 #[tokio::test]
 async fn an_agent_with_nothing_ended_has_no_rate() {
-    let engine = engine(moment(vec![charges(&[crate::fixture::execution("e", "a", 0.0, None)])])).await;
+    let engine = engine(moment(vec![charges(&[crate::fixture::execution(
+        "e", "a", 0.0, None,
+    )])]))
+    .await;
     assert_eq!(
-        ask(&engine, "SELECT tasks, rate, rate_low, open FROM task_success_rate").await,
+        ask(
+            &engine,
+            "SELECT tasks, rate, rate_low, open FROM task_success_rate"
+        )
+        .await,
         vec![json!({"tasks": 0, "rate": null, "rate_low": null, "open": 1})]
     );
     assert_eq!(
-        ask(&engine, "SELECT executions, rate, rate_high, open FROM escalation_rate").await,
+        ask(
+            &engine,
+            "SELECT executions, rate, rate_high, open FROM escalation_rate"
+        )
+        .await,
         vec![json!({"executions": 0, "rate": null, "rate_high": null, "open": 1})]
     );
 }
@@ -104,7 +156,9 @@ async fn latencies_are_percentiles_by_agent_and_operation() {
     let engine = engine(moment(vec![charges(&rows)])).await;
     assert_eq!(
         ask(&engine, "SELECT * FROM latency_p95").await,
-        vec![json!({"agent_name": "a", "operation": "chat", "n": 11, "p50_ms": 500.0, "p95_ms": 950.0, "max_ms": 1000.0})]
+        vec![
+            json!({"agent_name": "a", "operation": "chat", "n": 11, "p50_ms": 500.0, "p95_ms": 950.0, "max_ms": 1000.0})
+        ]
     );
 }
 
@@ -127,9 +181,16 @@ async fn by_hour_splits_by_the_moment_that_the_definition_names() {
     );
     let ended = json!("2026-03-01T13:00:00Z");
     for view in ["task_success_rate_by_hour", "escalation_rate_by_hour"] {
-        assert_eq!(ask(&engine, &format!("SELECT hour FROM {view}")).await, vec![json!({"hour": ended})]);
+        assert_eq!(
+            ask(&engine, &format!("SELECT hour FROM {view}")).await,
+            vec![json!({"hour": ended})]
+        );
     }
-    let by_operation = ask(&engine, "SELECT hour, n FROM latency_p95_by_hour WHERE operation = 'invoke_agent'").await;
+    let by_operation = ask(
+        &engine,
+        "SELECT hour, n FROM latency_p95_by_hour WHERE operation = 'invoke_agent'",
+    )
+    .await;
     assert_eq!(by_operation, vec![json!({"hour": ended, "n": 1})]);
 }
 
@@ -140,9 +201,17 @@ fn confidences(a_side: usize) -> Vec<ChargeRow> {
         confidence: Some(confidence),
         ..decision(&format!("{side}{n}"), "a", "e", second, "0")
     };
-    let mut rows: Vec<ChargeRow> =
-        (0..a_side).map(|n| of("b", n as f64, n, if n % 2 == 0 { 0.0 } else { 1.0 })).collect();
-    rows.extend((0..a_side).map(|n| of("w", 3600.0 + n as f64, n, if n % 4 == 0 { 0.0 } else { 1.0 })));
+    let mut rows: Vec<ChargeRow> = (0..a_side)
+        .map(|n| of("b", n as f64, n, if n % 2 == 0 { 0.0 } else { 1.0 }))
+        .collect();
+    rows.extend((0..a_side).map(|n| {
+        of(
+            "w",
+            3600.0 + n as f64,
+            n,
+            if n % 4 == 0 { 0.0 } else { 1.0 },
+        )
+    }));
     rows
 }
 
@@ -154,16 +223,27 @@ async fn confidence_drift_by_hand() {
     let engine = engine(moment(vec![charges(&confidences(400))])).await;
     let rows = ask(&engine, DRIFT).await;
     assert_eq!(rows.len(), 1);
-    assert_eq!((&rows[0]["n_baseline"], &rows[0]["n_window"]), (&json!(400), &json!(400)));
-    assert!((rows[0]["psi"].as_f64().unwrap() - 0.274_653).abs() < 1e-6, "{rows:?}");
+    assert_eq!(
+        (&rows[0]["n_baseline"], &rows[0]["n_window"]),
+        (&json!(400), &json!(400))
+    );
+    assert!(
+        (rows[0]["psi"].as_f64().unwrap() - 0.274_653).abs() < 1e-6,
+        "{rows:?}"
+    );
     // Two bins: (2 - 1)(1/400 + 1/400).
     assert!((rows[0]["psi_expected"].as_f64().unwrap() - 0.005).abs() < 1e-12);
     assert_eq!(rows[0]["verdict"], "drift");
     // A window against itself has not moved.
-    let itself = DRIFT.replace("13:00:00Z", "12:59:59Z").replace("14:00:00Z", "12:59:59Z");
+    let itself = DRIFT
+        .replace("13:00:00Z", "12:59:59Z")
+        .replace("14:00:00Z", "12:59:59Z");
     assert!(ask(&engine, &itself).await[0]["psi"].is_null());
     let same = "SELECT psi, verdict FROM confidence_drift('2026-03-01', '2026-03-02', '2026-03-01', '2026-03-02')";
-    assert_eq!(ask(&engine, same).await, vec![json!({"psi": 0.0, "verdict": "no drift"})]);
+    assert_eq!(
+        ask(&engine, same).await,
+        vec![json!({"psi": 0.0, "verdict": "no drift"})]
+    );
     // Any constant will do.
     let relative = "SELECT count(*) AS n FROM confidence_drift(now() - interval '2 hours', now(), now(), now() + interval '1 hour')";
     assert_eq!(ask(&engine, relative).await, vec![json!({"n": 0})]);
@@ -182,10 +262,20 @@ async fn a_function_names_the_argument_that_is_wrong() {
     let engine = engine(moment(Vec::new())).await;
     for (call, told) in [
         ("confidence_drift('2026-03-01')", "takes 4 arguments"),
-        ("confidence_drift('yesterday', '2026-03-02', '2026-03-01', '2026-03-02')", "argument 1"),
-        ("confidence_drift('2026-03-01', NULL, '2026-03-01', '2026-03-02')", "argument 2"),
+        (
+            "confidence_drift('yesterday', '2026-03-02', '2026-03-01', '2026-03-02')",
+            "argument 1",
+        ),
+        (
+            "confidence_drift('2026-03-01', NULL, '2026-03-01', '2026-03-02')",
+            "argument 2",
+        ),
     ] {
-        let error = engine.query("default", &format!("SELECT * FROM {call}")).await.unwrap_err().to_string();
+        let error = engine
+            .query("default", &format!("SELECT * FROM {call}"))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(told), "{call}: {error}");
     }
 }

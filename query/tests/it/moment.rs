@@ -37,8 +37,15 @@ async fn tables_and_views_of_one_statement_agree_while_rows_come_in() {
                       (SELECT sum(cost_usd) FROM charges) AS cost, (SELECT count(*) FROM spans) AS spans";
     for n in 1..=3 {
         let cost = format!("{:.12}", 0.5 * f64::from(n));
-        assert_eq!(ask(&engine, sql).await, vec![json!({"executions": n, "calls": n, "cost": cost, "spans": 0})]);
-        assert_eq!(looks.load(Ordering::SeqCst), n as usize, "one look a statement");
+        assert_eq!(
+            ask(&engine, sql).await,
+            vec![json!({"executions": n, "calls": n, "cost": cost, "spans": 0})]
+        );
+        assert_eq!(
+            looks.load(Ordering::SeqCst),
+            n as usize,
+            "one look a statement"
+        );
     }
 }
 
@@ -48,12 +55,16 @@ async fn a_plan_sees_the_rows_of_the_moment_it_runs() {
     let looks = Arc::clone(&source.looks);
     let engine = engine(source).await;
     let session = engine.session("default");
-    let plan = session.plan("SELECT count(*) AS n FROM model_calls").await.unwrap();
+    let plan = session
+        .plan("SELECT count(*) AS n FROM model_calls")
+        .await
+        .unwrap();
     assert_eq!(looks.load(Ordering::SeqCst), 0, "planning looks at no rows");
     for n in 1..=2 {
         let rows = session.run(plan.clone()).await.unwrap();
         let batches: Vec<_> = futures::TryStreamExt::try_collect(rows).await.unwrap();
-        let text = flyball_query::format::render(&batches, flyball_query::format::Format::Csv).unwrap();
+        let text =
+            flyball_query::format::render(&batches, flyball_query::format::Format::Csv).unwrap();
         assert_eq!(text, format!("n\n{n}\n"));
     }
 }
@@ -63,7 +74,10 @@ async fn what_reads_no_table_takes_no_snapshot() {
     let source = Growing::default();
     let looks = Arc::clone(&source.looks);
     let engine = engine(source).await;
-    assert_eq!(ask(&engine, "SELECT 1 AS one").await, vec![json!({"one": 1})]);
+    assert_eq!(
+        ask(&engine, "SELECT 1 AS one").await,
+        vec![json!({"one": 1})]
+    );
     assert!(!ask(&engine, "SHOW TABLES").await.is_empty());
     assert!(!ask(&engine, "DESCRIBE model_calls").await.is_empty());
     assert_eq!(looks.load(Ordering::SeqCst), 0);

@@ -17,21 +17,41 @@ async fn empty(dir: &TempDir) -> DeltaTable {
     let schema: StructType = Table::Charges.schema().as_ref().try_into_kernel().unwrap();
     let columns: Vec<StructField> = schema.fields().cloned().collect();
     let table = DeltaTable::try_from_url(url).await.unwrap();
-    table.create().with_columns(columns).with_partition_columns(["date"]).await.unwrap()
+    table
+        .create()
+        .with_columns(columns)
+        .with_partition_columns(["date"])
+        .await
+        .unwrap()
 }
 
 async fn appended(table: DeltaTable, rows: &[ChargeRow]) -> DeltaTable {
-    table.write([ChargeRow::batch(rows).unwrap()]).await.unwrap()
+    table
+        .write([ChargeRow::batch(rows).unwrap()])
+        .await
+        .unwrap()
 }
 
 fn snapshot(delta: Option<DeltaTable>, buffered: &[ChargeRow]) -> Snapshot {
     let mut all = moment(Vec::new());
-    let buffered = if buffered.is_empty() { Vec::new() } else { vec![ChargeRow::batch(buffered).unwrap()] };
-    all.tables.insert(Table::Charges, TableSnapshot { table: Table::Charges, delta, buffered });
+    let buffered = if buffered.is_empty() {
+        Vec::new()
+    } else {
+        vec![ChargeRow::batch(buffered).unwrap()]
+    };
+    all.tables.insert(
+        Table::Charges,
+        TableSnapshot {
+            table: Table::Charges,
+            delta,
+            buffered,
+        },
+    );
     all
 }
 
-const TOTALS: &str = "SELECT count(*) AS rows, sum(calls) AS calls, sum(cost_usd) AS cost FROM charges";
+const TOTALS: &str =
+    "SELECT count(*) AS rows, sum(calls) AS calls, sum(cost_usd) AS cost FROM charges";
 
 #[tokio::test]
 async fn files_and_buffer_are_one_table_at_one_version() {
@@ -42,7 +62,10 @@ async fn files_and_buffer_are_one_table_at_one_version() {
     let one = appended(empty(&dir).await, first).await;
     let two = appended(one.clone(), second).await;
     let all = ask(&*engine(snapshot(None, &world)).await, TOTALS).await;
-    assert_eq!(all, vec![json!({"rows": 11, "calls": 8, "cost": "0.003500000000"})]);
+    assert_eq!(
+        all,
+        vec![json!({"rows": 11, "calls": 8, "cost": "0.003500000000"})]
+    );
     // The version of the snapshot counts, not the newest: the same rows, however they are spread.
     for (delta, buffered) in [(&one, &world[4..]), (&two, third)] {
         let engine = engine(snapshot(Some(delta.clone()), buffered)).await;
@@ -53,7 +76,10 @@ async fn files_and_buffer_are_one_table_at_one_version() {
         );
     }
     let only_files = engine(snapshot(Some(one), &[])).await;
-    assert_eq!(ask(&only_files, "SELECT count(*) AS n FROM charges").await, vec![json!({"n": 4})]);
+    assert_eq!(
+        ask(&only_files, "SELECT count(*) AS n FROM charges").await,
+        vec![json!({"n": 4})]
+    );
 }
 
 #[tokio::test]
@@ -61,11 +87,24 @@ async fn both_sides_have_the_schema_of_the_table() {
     let dir = TempDir::new().unwrap();
     let world = world();
     let table = appended(empty(&dir).await, &world[..5]).await;
-    for source in [snapshot(Some(table.clone()), &world[5..]), snapshot(Some(table), &[]), snapshot(None, &world)] {
+    for source in [
+        snapshot(Some(table.clone()), &world[5..]),
+        snapshot(Some(table), &[]),
+        snapshot(None, &world),
+    ] {
         let engine = engine(source).await;
-        let batches = engine.query("default", "SELECT * FROM charges").await.unwrap();
-        assert_eq!(batches[0].schema().fields(), Table::Charges.schema().fields());
-        let mut read: Vec<ChargeRow> = batches.iter().flat_map(|b| ChargeRow::read(b).unwrap()).collect();
+        let batches = engine
+            .query("default", "SELECT * FROM charges")
+            .await
+            .unwrap();
+        assert_eq!(
+            batches[0].schema().fields(),
+            Table::Charges.schema().fields()
+        );
+        let mut read: Vec<ChargeRow> = batches
+            .iter()
+            .flat_map(|b| ChargeRow::read(b).unwrap())
+            .collect();
         read.sort_by(|a, b| (&a.charge_id, &a.entry).cmp(&(&b.charge_id, &b.entry)));
         for row in &read {
             assert!(world.contains(row), "{row:?}");
@@ -82,12 +121,26 @@ async fn filters_and_projections_reach_the_files() {
     let filtered = "SELECT charge_id FROM charges
                     WHERE agent_name = 'triage' AND entry = 'charge' AND date = '2026-03-01'
                       AND start_time BETWEEN '2026-03-01T12:00:01Z' AND '2026-03-01T12:00:02.5Z' ORDER BY 1";
-    assert_eq!(ask(&engine, filtered).await, vec![json!({"charge_id": "k1"}), json!({"charge_id": "m1"})]);
+    assert_eq!(
+        ask(&engine, filtered).await,
+        vec![json!({"charge_id": "k1"}), json!({"charge_id": "m1"})]
+    );
     let plan = ask(&engine, &format!("EXPLAIN {filtered}")).await;
-    let text = plan.iter().map(|row| row["plan"].as_str().unwrap()).collect::<Vec<_>>().join("\n");
+    let text = plan
+        .iter()
+        .map(|row| row["plan"].as_str().unwrap())
+        .collect::<Vec<_>>()
+        .join("\n");
     assert!(text.contains("Scan"), "{text}");
-    assert!(!text.contains("cost_usd"), "columns that are not asked for are not read: {text}");
-    let none = ask(&engine, "SELECT count(*) AS n FROM charges WHERE date = '2020-01-01'").await;
+    assert!(
+        !text.contains("cost_usd"),
+        "columns that are not asked for are not read: {text}"
+    );
+    let none = ask(
+        &engine,
+        "SELECT count(*) AS n FROM charges WHERE date = '2020-01-01'",
+    )
+    .await;
     assert_eq!(none, vec![json!({"n": 0})]);
 }
 
@@ -97,8 +150,15 @@ async fn a_table_that_was_never_loaded_is_named_in_the_error() {
     let url = url::Url::from_directory_path(dir.path()).unwrap();
     let unloaded = DeltaTable::try_from_url(url).await.unwrap();
     let engine = engine(snapshot(Some(unloaded), &[])).await;
-    let error = engine.query("default", "SELECT * FROM charges").await.unwrap_err().to_string();
+    let error = engine
+        .query("default", "SELECT * FROM charges")
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("charges"), "{error}");
     let shared: Arc<_> = engine;
-    assert_eq!(ask(&shared, "SELECT count(*) AS n FROM spans").await, vec![json!({"n": 0})]);
+    assert_eq!(
+        ask(&shared, "SELECT count(*) AS n FROM spans").await,
+        vec![json!({"n": 0})]
+    );
 }

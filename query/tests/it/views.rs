@@ -10,11 +10,27 @@ async fn every_view_of_an_empty_workspace_is_empty_and_not_an_error() {
     let engine = engine(moment(Vec::new())).await;
     for entry in flyball_query::catalogue::all() {
         if entry.kind != flyball_query::catalogue::Kind::Function {
-            assert!(ask(&engine, &format!("SELECT * FROM {}", entry.name)).await.is_empty(), "{}", entry.name);
+            assert!(
+                ask(&engine, &format!("SELECT * FROM {}", entry.name))
+                    .await
+                    .is_empty(),
+                "{}",
+                entry.name
+            );
         }
     }
-    for table in ["spans", "charges", "contents", "alerts", "audit", "action_events"] {
-        assert_eq!(ask(&engine, &format!("SELECT count(*) AS n FROM {table}")).await, vec![json!({"n": 0})]);
+    for table in [
+        "spans",
+        "charges",
+        "contents",
+        "alerts",
+        "audit",
+        "action_events",
+    ] {
+        assert_eq!(
+            ask(&engine, &format!("SELECT count(*) AS n FROM {table}")).await,
+            vec![json!({"n": 0})]
+        );
     }
 }
 
@@ -40,7 +56,12 @@ async fn model_calls_are_what_stands_and_agree_with_the_journal() {
                 (SELECT count(*) FROM model_calls) AS n, (SELECT sum(calls) FROM charges WHERE kind = 'model_call') AS calls",
     )
     .await;
-    assert_eq!(sums, vec![json!({"standing": "0.003500000000", "journal": "0.003500000000", "n": 3, "calls": 3})]);
+    assert_eq!(
+        sums,
+        vec![
+            json!({"standing": "0.003500000000", "journal": "0.003500000000", "n": 3, "calls": 3})
+        ]
+    );
 }
 
 #[tokio::test]
@@ -53,12 +74,18 @@ async fn executions_carry_the_sums_of_their_calls() {
          FROM executions ORDER BY execution_id",
     )
     .await;
-    assert_eq!(rows[0], json!({"execution_id": "e1", "task_id": "t1", "termination": "success", "escalated": null,
+    assert_eq!(
+        rows[0],
+        json!({"execution_id": "e1", "task_id": "t1", "termination": "success", "escalated": null,
         "duration_ms": 10000.0, "cost_usd": "0.003500000000", "model_calls": 2, "tool_calls": 1, "decisions": 2,
-        "errors": 1, "unpriced_calls": 0, "input_tokens": 2000, "output_tokens": 200}));
-    assert_eq!(rows[1], json!({"execution_id": "e2", "task_id": "t1", "termination": "failure", "escalated": null,
+        "errors": 1, "unpriced_calls": 0, "input_tokens": 2000, "output_tokens": 200})
+    );
+    assert_eq!(
+        rows[1],
+        json!({"execution_id": "e2", "task_id": "t1", "termination": "failure", "escalated": null,
         "duration_ms": 10000.0, "cost_usd": null, "model_calls": 0, "tool_calls": 0, "decisions": 0,
-        "errors": 0, "unpriced_calls": 0, "input_tokens": null, "output_tokens": null}));
+        "errors": 0, "unpriced_calls": 0, "input_tokens": null, "output_tokens": null})
+    );
     // A call that nobody could price leaves the cost unknown, and says so.
     assert_eq!(rows[2]["cost_usd"], json!(null));
     assert_eq!(rows[2]["unpriced_calls"], 1);
@@ -71,14 +98,36 @@ async fn executions_carry_the_sums_of_their_calls() {
 async fn a_charge_corrected_to_unpriced_leaves_the_cost_unknown_and_not_zero() {
     let mut rows = world();
     rows.retain(|row| ["m1", "x-e1"].contains(&row.charge_id.as_str()));
-    let m1 = rows.iter().find(|row| row.charge_id == "m1").unwrap().clone();
+    let m1 = rows
+        .iter()
+        .find(|row| row.charge_id == "m1")
+        .unwrap()
+        .clone();
     rows.push(crate::fixture::reversal(&m1));
-    rows.push(ChargeRow { charge_id: "m1b".into(), cost_usd: None, ..m1 });
+    rows.push(ChargeRow {
+        charge_id: "m1b".into(),
+        cost_usd: None,
+        ..m1
+    });
     let engine = engine(moment(vec![charges(&rows)])).await;
-    let found = ask(&engine, "SELECT cost_usd, unpriced_calls, model_calls FROM executions").await;
-    assert_eq!(found, vec![json!({"cost_usd": null, "unpriced_calls": 1, "model_calls": 1})]);
-    let metric = ask(&engine, "SELECT cost_per_decision_usd, decisions, unpriced_calls FROM cost_per_decision").await;
-    assert_eq!(metric, vec![json!({"cost_per_decision_usd": null, "decisions": 1, "unpriced_calls": 1})]);
+    let found = ask(
+        &engine,
+        "SELECT cost_usd, unpriced_calls, model_calls FROM executions",
+    )
+    .await;
+    assert_eq!(
+        found,
+        vec![json!({"cost_usd": null, "unpriced_calls": 1, "model_calls": 1})]
+    );
+    let metric = ask(
+        &engine,
+        "SELECT cost_per_decision_usd, decisions, unpriced_calls FROM cost_per_decision",
+    )
+    .await;
+    assert_eq!(
+        metric,
+        vec![json!({"cost_per_decision_usd": null, "decisions": 1, "unpriced_calls": 1})]
+    );
 }
 
 #[tokio::test]
@@ -98,7 +147,10 @@ async fn decisions_tell_what_was_asked_chosen_and_found() {
                    "result": "{\"text\":\"yes\"}", "cost_usd": "0.002500000000"}),
         ]
     );
-    assert_eq!(ask(&engine, "SELECT count(*) AS n FROM decisions").await, vec![json!({"n": 2})]);
+    assert_eq!(
+        ask(&engine, "SELECT count(*) AS n FROM decisions").await,
+        vec![json!({"n": 2})]
+    );
 }
 
 fn event(action: &str, event: &str, second: f64) -> ActionRow {
@@ -124,9 +176,21 @@ fn event(action: &str, event: &str, second: f64) -> ActionRow {
 #[tokio::test]
 async fn an_action_is_one_row_from_decision_to_release() {
     let decided = event("a1", "decided", 10.025);
-    let obeyed = ActionRow { obeyed_at: Some(micros(10.1)), obeyed_by: Some("r1".into()), ..event("a1", "obeyed", 10.1) };
-    let released = ActionRow { state: "running".into(), actor: "ada".into(), reason: "fixed".into(), ..event("a1", "released", 90.0) };
-    let shadow = ActionRow { mode: "shadow".into(), ..event("a2", "decided", 11.0) };
+    let obeyed = ActionRow {
+        obeyed_at: Some(micros(10.1)),
+        obeyed_by: Some("r1".into()),
+        ..event("a1", "obeyed", 10.1)
+    };
+    let released = ActionRow {
+        state: "running".into(),
+        actor: "ada".into(),
+        reason: "fixed".into(),
+        ..event("a1", "released", 90.0)
+    };
+    let shadow = ActionRow {
+        mode: "shadow".into(),
+        ..event("a2", "decided", 11.0)
+    };
     let engine = engine(moment(vec![actions(&[released, obeyed, decided, shadow])])).await;
     let rows = ask(
         &engine,
@@ -142,6 +206,13 @@ async fn an_action_is_one_row_from_decision_to_release() {
                "received_to_decided_ms": 5.0, "decided_to_obeyed_ms": 75.0, "ended_to_obeyed_ms": 100.0})
     );
     assert_eq!(rows[1]["ended_to_obeyed_ms"], json!(null));
-    let speed = ask(&engine, "SELECT actions, n, p50_ms, max_ms FROM control_latency").await;
-    assert_eq!(speed, vec![json!({"actions": 1, "n": 1, "p50_ms": 100.0, "max_ms": 100.0})]);
+    let speed = ask(
+        &engine,
+        "SELECT actions, n, p50_ms, max_ms FROM control_latency",
+    )
+    .await;
+    assert_eq!(
+        speed,
+        vec![json!({"actions": 1, "n": 1, "p50_ms": 100.0, "max_ms": 100.0})]
+    );
 }

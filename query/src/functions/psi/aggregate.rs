@@ -25,7 +25,10 @@ pub(in crate::functions) fn psi_drift() -> AggregateUDF {
 }
 
 fn fields() -> Fields {
-    ["psi", "expected", "z"].map(|name| Field::new(name, DataType::Float64, true)).into_iter().collect()
+    ["psi", "expected", "z"]
+        .map(|name| Field::new(name, DataType::Float64, true))
+        .into_iter()
+        .collect()
 }
 
 fn item() -> Arc<Field> {
@@ -42,9 +45,10 @@ struct Sides {
 impl Accumulator for Sides {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let numbers = values[0].as_primitive::<Float64Type>();
-        for (side, member) in
-            [(&mut self.baseline, values[1].as_boolean()), (&mut self.window, values[2].as_boolean())]
-        {
+        for (side, member) in [
+            (&mut self.baseline, values[1].as_boolean()),
+            (&mut self.window, values[2].as_boolean()),
+        ] {
             for row in 0..numbers.len() {
                 if numbers.is_valid(row) && member.is_valid(row) && member.value(row) {
                     side.push(numbers.value(row));
@@ -56,12 +60,19 @@ impl Accumulator for Sides {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let found = drift(&self.baseline, &self.window);
-        let columns: Vec<ArrayRef> =
-            [found.map(|d| d.psi), found.map(|d| d.expected), found.and_then(|d| d.z)]
-                .into_iter()
-                .map(|value| Arc::new(Float64Array::from(vec![value])) as ArrayRef)
-                .collect();
-        Ok(ScalarValue::Struct(Arc::new(StructArray::new(fields(), columns, None))))
+        let columns: Vec<ArrayRef> = [
+            found.map(|d| d.psi),
+            found.map(|d| d.expected),
+            found.and_then(|d| d.z),
+        ]
+        .into_iter()
+        .map(|value| Arc::new(Float64Array::from(vec![value])) as ArrayRef)
+        .collect();
+        Ok(ScalarValue::Struct(Arc::new(StructArray::new(
+            fields(),
+            columns,
+            None,
+        ))))
     }
 
     fn size(&self) -> usize {
@@ -73,7 +84,10 @@ impl Accumulator for Sides {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        for (side, lists) in [(&mut self.baseline, &states[0]), (&mut self.window, &states[1])] {
+        for (side, lists) in [
+            (&mut self.baseline, &states[0]),
+            (&mut self.window, &states[1]),
+        ] {
             for values in lists.as_list::<i32>().iter().flatten() {
                 side.extend_from_slice(values.as_primitive::<Float64Type>().values());
             }

@@ -12,7 +12,11 @@ fn a_window_in_one_bin_of_ten() {
     let baseline: Vec<f64> = (1..=10).map(f64::from).collect();
     let found = drift(&baseline, &[10.0]).unwrap();
     let by_hand = 9.0 * (0.0001 - 0.1) * (0.001_f64).ln() + 0.9 * 10.0_f64.ln();
-    assert!((found.psi - by_hand).abs() < 1e-9, "{} is not {by_hand}", found.psi);
+    assert!(
+        (found.psi - by_hand).abs() < 1e-9,
+        "{} is not {by_hand}",
+        found.psi
+    );
     assert!((found.expected - 9.0 * (0.1 + 1.0)).abs() < 1e-12);
 }
 
@@ -41,7 +45,9 @@ fn chance_is_told_from_drift() {
     let mut seed = 42_u64;
     let mut uniform = || {
         // The 64-bit linear congruential generator of Knuth's MMIX.
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (seed >> 11) as f64 / (1_u64 << 53) as f64
     };
     let (rounds, mut above, mut sum, mut alarms) = (200, 0, 0.0, 0);
@@ -53,9 +59,19 @@ fn chance_is_told_from_drift() {
         alarms += usize::from(found.z.unwrap() >= 2.326);
         sum += found.psi;
     }
-    assert!(above > rounds * 3 / 4, "{above} of {rounds} at or above 0.1");
-    assert!((0.15..0.25).contains(&(sum / rounds as f64)), "mean {}", sum / rounds as f64);
-    assert!(alarms <= rounds * 6 / 100, "{alarms} of {rounds} false alarms at one in a hundred");
+    assert!(
+        above > rounds * 3 / 4,
+        "{above} of {rounds} at or above 0.1"
+    );
+    assert!(
+        (0.15..0.25).contains(&(sum / rounds as f64)),
+        "mean {}",
+        sum / rounds as f64
+    );
+    assert!(
+        alarms <= rounds * 6 / 100,
+        "{alarms} of {rounds} false alarms at one in a hundred"
+    );
     let moved: Vec<f64> = (0..1000).map(|_| uniform() * 0.8).collect();
     let baseline: Vec<f64> = (0..1000).map(|_| uniform()).collect();
     assert!(drift(&baseline, &moved).unwrap().z.unwrap() > 5.0);
