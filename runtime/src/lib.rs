@@ -6,11 +6,12 @@
 //! The runtime runs them. An [`AgentSpec`](spec::AgentSpec) and a [`Task`](spec::Task) go into the
 //! [`engine`], which moves an execution along the edges of the [`machine`], asks the [`gate`] before it
 //! goes on, pays for calls from a [`budget`], calls [`model`]s and [`tools`] under a [`policy`], and
-//! tells every step in [`telemetry`]. [`fleet`] is a set of sample agents.
+//! tells every step in [`telemetry`].
 
 pub mod budget;
 pub mod clock;
 pub mod control;
+pub mod engine;
 pub mod error;
 pub mod gate;
 pub mod machine;
@@ -18,6 +19,7 @@ pub mod model;
 pub mod policy;
 pub mod spec;
 mod sqlite;
+pub mod telemetry;
 pub mod tools;
 
 pub use error::Error;

@@ -43,3 +43,28 @@ impl Governor for Control {
         Self::obeyed(self, obeyed).await
     }
 }
+
+/// No control plane: nothing is ever in force, and the runtime's own bounds are all there is.
+#[derive(Debug)]
+pub struct NoControl(watch::Sender<Arc<View>>);
+
+impl Default for NoControl {
+    fn default() -> Self {
+        Self(watch::Sender::new(Arc::default()))
+    }
+}
+
+#[async_trait::async_trait]
+impl Governor for NoControl {
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.0.borrow())
+    }
+
+    fn watch(&self) -> watch::Receiver<Arc<View>> {
+        self.0.subscribe()
+    }
+
+    async fn obeyed(&self, _: Obeyed) -> Result<(), Error> {
+        Ok(())
+    }
+}

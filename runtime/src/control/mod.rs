@@ -17,7 +17,7 @@ mod tables;
 mod view;
 
 pub use crate::Error;
-pub use governor::Governor;
+pub use governor::{Governor, NoControl};
 pub use plane::Control;
 pub use view::{InForce, Subject, View};
 

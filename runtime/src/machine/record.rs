@@ -205,6 +205,9 @@ impl Record {
             detail,
         };
         self.state = to;
+        if to == State::Plan {
+            self.counters.steps += 1;
+        }
         if let Some(termination) = event.termination() {
             let detail = transition.detail.clone();
             self.ended = Some(Ended {

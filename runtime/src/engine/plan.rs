@@ -1,0 +1,303 @@
+//! PLAN: the model is asked what to do next, within turn, budget and wall clock.
+
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+
+use super::run::{Cut, Run};
+use crate::Error;
+use crate::gate::{Limits, Stop};
+use crate::machine::{Action, Event, Observation};
+use crate::model::{Message, ModelError, Reply, Request, ToolCall};
+use crate::telemetry::{Span, SpanKind};
+use crate::tools::Effect;
+
+/// How one attempt at a model call went.
+enum Attempt {
+    Replied(Reply),
+    Failed(ModelError),
+    Frozen(Stop),
+    Late,
+}
+
+impl Run<'_> {
+    pub(super) async fn plan(&mut self) -> Result<(), Error> {
+        let mut span = self.begin(
+            format!("plan {}", self.record.spec.agent),
+            SpanKind::Internal,
+            "plan",
+        );
+        let result = self.ask(&mut span).await;
+        self.telemetry.end(span, self.now());
+        result
+    }
+
+    async fn ask(&mut self, span: &mut Span) -> Result<(), Error> {
+        let mut retries = 0;
+        loop {
+            let limits = match self.turn(None).await {
+                Cut::Done(limits) => limits,
+                Cut::Frozen(stop) => return self.freeze(&stop).await,
+                Cut::Late => return self.late().await,
+            };
+            let request = self.request(&limits);
+            let Some(worst) = self.worst(&request) else {
+                let detail = format!(
+                    "model {} has no price, so its budget can't be kept",
+                    request.model
+                );
+                span.failed("price_unknown", &detail);
+                return self
+                    .advance(Event::Exhausted, "price_unknown", detail)
+                    .await;
+            };
+            if let Err(exhausted) = self.record.budget.reserve(worst) {
+                span.failed("budget_exhausted", exhausted.to_string());
+                return self
+                    .advance(Event::Exhausted, "budget_exhausted", exhausted.to_string())
+                    .await;
+            }
+            match self.attempt(&request, worst, &limits, span).await? {
+                Attempt::Replied(reply) => return self.decide(reply, &limits, span).await,
+                Attempt::Frozen(stop) => {
+                    span.failed("frozen", &stop.detail);
+                    return self.freeze(&stop).await;
+                }
+                Attempt::Late => return self.late().await,
+                Attempt::Failed(error) => {
+                    let max_retries = self.record.spec.bounds.max_retries;
+                    if !error.is_transient() || retries >= max_retries {
+                        span.failed(error.kind(), error.to_string());
+                        return self.give_up(error, retries).await;
+                    }
+                    retries += 1;
+                    self.record.counters.retries += 1;
+                    match self
+                        .cut(
+                            None,
+                            self.wall_left(),
+                            tokio::time::sleep(pause(&error, retries)),
+                        )
+                        .await
+                    {
+                        Cut::Done(()) => {}
+                        Cut::Frozen(stop) => return self.freeze(&stop).await,
+                        Cut::Late => return self.late().await,
+                    }
+                }
+            }
+        }
+    }
+
+    /// One attempt: the reservation is on disk before it, settled after it.
+    async fn attempt(
+        &mut self,
+        request: &Request,
+        worst: Decimal,
+        limits: &Limits,
+        parent: &Span,
+    ) -> Result<Attempt, Error> {
+        self.record.counters.model_calls += 1;
+        self.note().await?;
+        // Taken before control is asked for the last time: so no call that was begun is dated after
+        // the moment at which this agent obeyed.
+        let started = self.now();
+        if let Some(stop) = self.parts.gate.stop(&self.subject(None)) {
+            self.record.counters.model_calls -= 1;
+            self.record.budget.settle(worst, Decimal::ZERO);
+            return Ok(Attempt::Frozen(stop));
+        }
+        let mut span = self.begin_at(
+            format!("chat {}", request.model),
+            SpanKind::Client,
+            "chat",
+            parent.id(),
+            started,
+        );
+        let done = self
+            .cut(None, self.wall_left(), self.parts.provider.chat(request))
+            .await;
+        let attempt = match done {
+            Cut::Done(Ok(mut reply)) => {
+                if reply.model.is_empty() {
+                    reply.model.clone_from(&request.model);
+                }
+                self.settle(worst, &reply, started);
+                Attempt::Replied(reply)
+            }
+            Cut::Done(Err(error)) => {
+                match error {
+                    // It may have been answered, and billed, without our hearing it.
+                    ModelError::Unreachable(_) => self.record.budget.forfeit(),
+                    _ => self.record.budget.settle(worst, Decimal::ZERO),
+                }
+                Attempt::Failed(error)
+            }
+            Cut::Frozen(stop) => {
+                self.record.budget.forfeit();
+                Attempt::Frozen(stop)
+            }
+            Cut::Late => {
+                self.record.budget.forfeit();
+                Attempt::Late
+            }
+        };
+        self.tell_call(&mut span, request, limits, worst);
+        match &attempt {
+            Attempt::Replied(reply) => self.tell_reply(&mut span, reply),
+            Attempt::Failed(error) => {
+                span.failed(error.kind(), error.to_string());
+            }
+            Attempt::Frozen(stop) => {
+                span.failed("frozen", &stop.detail);
+            }
+            Attempt::Late => {
+                span.failed("timeout", "cut at the wall clock bound");
+            }
+        }
+        self.telemetry.end(span, self.now());
+        Ok(attempt)
+    }
+
+    /// What the reply decides: actions, an answer, or that a person must take over.
+    async fn decide(
+        &mut self,
+        reply: Reply,
+        limits: &Limits,
+        span: &mut Span,
+    ) -> Result<(), Error> {
+        self.tell_judgement(span, &reply.judgement);
+        self.record.confidence = reply.judgement.confidence.or(self.record.confidence);
+        let depth = limits
+            .plan_depth
+            .unwrap_or(u32::MAX)
+            .min(self.record.spec.bounds.plan_depth)
+            .max(1);
+        let depth = usize::try_from(depth).unwrap_or(usize::MAX);
+        let chosen: Vec<ToolCall> = reply.tool_calls.into_iter().take(depth).collect();
+        let seq = self.record.seq;
+        self.record.pending = chosen
+            .iter()
+            .enumerate()
+            .map(|(index, call)| Action {
+                call_id: call.id.clone(),
+                tool: call.name.clone(),
+                input: call.arguments.clone(),
+                idempotency_key: format!("{}:{seq}:{index}", self.record.execution_id),
+            })
+            .collect();
+        let names: Vec<&str> = chosen.iter().map(|call| call.name.as_str()).collect();
+        let detail = names.join(", ");
+        let answer = reply.content;
+        self.record.messages.push(Message::Assistant {
+            content: answer.clone(),
+            tool_calls: chosen,
+        });
+        if let Some(why) = reply.judgement.escalate {
+            return self.advance(Event::Asked, "asked_by_agent", why).await;
+        }
+        if !self.record.pending.is_empty() {
+            return self.advance(Event::Chose, "", detail).await;
+        }
+        let success = reply.judgement.success.unwrap_or(true);
+        self.record.observation = Some(Observation::Answer {
+            text: answer,
+            success,
+        });
+        self.advance(Event::Answered, "", "a final answer").await
+    }
+
+    async fn give_up(&mut self, error: ModelError, retries: u32) -> Result<(), Error> {
+        let detail = format!("{error} (after {retries} retries)");
+        match error {
+            ModelError::Frozen(_) => self.advance(Event::Frozen, "frozen", detail).await,
+            ModelError::Budget(_) => {
+                self.advance(Event::Exhausted, "budget_exhausted", detail)
+                    .await
+            }
+            error if error.is_transient() => {
+                self.advance(Event::Broken, "model_unavailable", detail)
+                    .await
+            }
+            _ => self.advance(Event::Broken, "model_refused", detail).await,
+        }
+    }
+
+    pub(super) async fn late(&mut self) -> Result<(), Error> {
+        self.bound(
+            "max_wall_clock",
+            format!("{} ms have passed", self.record.spec.bounds.max_wall_ms),
+        )
+        .await
+    }
+
+    fn request(&self, limits: &Limits) -> Request {
+        let spec = &self.record.spec;
+        let model = limits
+            .tier
+            .as_ref()
+            .and_then(|tier| spec.tiers.get(tier))
+            .unwrap_or(&spec.model);
+        let fits = |contract: &crate::tools::Contract| {
+            !limits.read_only || contract.effect == Effect::ReadOnly
+        };
+        Request {
+            model: model.clone(),
+            agent: spec.agent.clone(),
+            execution_id: self.record.execution_id.clone(),
+            turn: self.record.counters.steps.saturating_sub(1),
+            messages: self.record.messages.clone(),
+            tools: self.parts.tools.offers(&spec.tools, fits),
+            max_tokens: spec.bounds.max_tokens,
+            temperature: spec.temperature,
+        }
+    }
+
+    /// The most that the call can cost; zero without a budget, none when nobody knows.
+    fn worst(&self, request: &Request) -> Option<Decimal> {
+        let provider = &self.parts.provider;
+        let (input, output) = (
+            provider.input_at_most(request),
+            u64::from(request.max_tokens),
+        );
+        let worst =
+            self.parts
+                .prices
+                .worst(provider.name(), &request.model, input, output, self.now());
+        worst.or_else(|| {
+            self.record
+                .budget
+                .limit()
+                .is_none()
+                .then_some(Decimal::ZERO)
+        })
+    }
+
+    fn settle(&mut self, worst: Decimal, reply: &Reply, started: i64) {
+        let provider = self.parts.provider.name();
+        let cost = match &reply.usage {
+            Some(usage) => self
+                .parts
+                .prices
+                .cost(provider, &reply.model, usage, started),
+            None => None,
+        };
+        if let Some(cost) =
+            cost.filter(|cost| *cost > worst && self.record.budget.limit().is_some())
+        {
+            tracing::warn!(%cost, %worst, model = reply.model, "a call cost more than its worst case");
+        }
+        self.record.budget.settle(worst, cost.unwrap_or(worst));
+    }
+}
+
+/// How long to wait before the next attempt: what the provider says, else 100 ms and doubling, at most 10 s.
+fn pause(error: &ModelError, retry: u32) -> Duration {
+    match error {
+        ModelError::Throttled {
+            retry_after: Some(wait),
+            ..
+        } => (*wait).min(Duration::from_secs(59)),
+        _ => Duration::from_millis(50 << retry.min(8)).min(Duration::from_secs(10)),
+    }
+}
