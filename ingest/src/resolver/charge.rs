@@ -1,0 +1,284 @@
+//! An entry of the journal, in the numbers of its trace: what is compared, entered and taken back.
+
+use flyball_pricing::{Cost, Tokens};
+use flyball_store::rows::{ChargeRow, Date, Entry, Kind, Micros, Usage};
+use rust_decimal::Decimal;
+use sha2::{Digest, Sha256};
+
+use super::fact::{Detail, Who};
+use super::words::{Sym, Word, Words};
+
+/// What the trace resolves to, for one call or execution. Two are the same entry when they are equal;
+/// the price is not part of it, so that a later book changes nothing that was charged.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Charge {
+    pub(super) kind: Kind,
+    /// The span that bills in its place.
+    pub(super) duplicate_of: Option<u64>,
+    /// An agent or step that bills for what it hides.
+    pub(super) by_container: bool,
+    pub(super) span_id: u64,
+    /// Nanoseconds since 1970.
+    pub(super) start: i64,
+    /// Nanoseconds; `None` while it runs.
+    pub(super) duration: Option<i64>,
+    pub(super) who: Who,
+    pub(super) execution: Sym,
+    pub(super) told: Detail,
+    pub(super) decision: Option<bool>,
+}
+
+/// What it costs, and by which price.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Priced {
+    pub(super) price_id: Sym,
+    pub(super) cost: Cost,
+}
+
+/// When and in what circumstances an entry is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stamp<'a> {
+    pub(super) trace_id: &'a str,
+    pub(super) charge_id: &'a str,
+    /// Microseconds since 1970.
+    pub(super) received: i64,
+    /// Microseconds since 1970.
+    pub(super) known: i64,
+    pub(super) reason: Option<&'a str>,
+    pub(super) log_position: u64,
+}
+
+impl Charge {
+    /// Without what no row of the kind carries: so that an entry read back equals the one that was made.
+    pub(super) fn trimmed(mut self) -> Self {
+        let told = &mut self.told;
+        told.plain_models = [None; 2];
+        told.closeness = 0;
+        told.decision = None;
+        told.output_has_tool_call = None;
+        if self.kind != Kind::Execution {
+            (told.termination, told.termination_reason, told.escalated, told.value) = (None, None, None, None);
+        }
+        if matches!(self.kind, Kind::Execution | Kind::ToolCall) {
+            (told.usage, told.tokens, told.client_cost) = (None, Tokens::default(), None);
+        }
+        if self.duplicate_of.is_some() {
+            (told.tokens, told.client_cost, self.decision) = (Tokens::default(), None, None);
+        }
+        self.who.task_id = self.who.task_id.filter(|task| *task != self.execution);
+        self
+    }
+
+    /// Deterministic over what it says, and over how often it was said before (`revision`): a replay makes
+    /// the same ids, and what is entered, taken back and entered again has two.
+    pub(super) fn id(&self, workspace: &str, trace_id: &str, revision: u32, words: &Words) -> String {
+        let mut hash = Sha256::new();
+        let mut text = |text: Option<&str>| match text {
+            Some(text) => {
+                hash.update((text.len() as u64 + 1).to_le_bytes());
+                hash.update(text);
+            }
+            None => hash.update(0u64.to_le_bytes()),
+        };
+        for part in [workspace, trace_id, self.kind.as_str()] {
+            text(Some(part));
+        }
+        text(self.told.usage.map(Usage::as_str));
+        for word in self.words() {
+            text(words.text(word));
+        }
+        for number in self.numbers() {
+            match number {
+                Some(number) => hash.update([&[1], &number.to_le_bytes()[..]].concat()),
+                None => hash.update([0]),
+            }
+        }
+        for money in [self.told.client_cost, self.told.value] {
+            hash.update(money.map_or_else(String::new, |money| money.normalize().to_string()));
+            hash.update([0]);
+        }
+        format!("{}-{revision}", hex::encode(&hash.finalize()[..16]))
+    }
+
+    /// The revision that an id was made with.
+    pub(super) fn revision(id: &str) -> u32 {
+        id.rsplit_once('-').and_then(|(_, revision)| revision.parse().ok()).unwrap_or_default()
+    }
+
+    fn words(&self) -> [Word; 30] {
+        let (who, told) = (&self.who, &self.told);
+        [
+            Some(self.execution),
+            who.agent_name,
+            who.agent_id,
+            who.agent_version,
+            who.agent_role,
+            who.session_id,
+            who.user_id,
+            who.tenant,
+            who.team,
+            who.environment,
+            who.workflow,
+            who.task_id,
+            who.task_type,
+            told.operation,
+            told.provider,
+            told.request_model,
+            told.response_model,
+            told.service_tier,
+            told.response_id,
+            told.finish_reason,
+            told.tool_name,
+            told.tool_call_id,
+            told.tool_effect,
+            told.tool_input_hash,
+            told.error_type,
+            told.state,
+            told.termination,
+            told.termination_reason,
+            told.policy_verdict,
+            told.version_set,
+        ]
+    }
+
+    fn numbers(&self) -> [Option<i64>; 16] {
+        let told = &self.told;
+        [
+            Some(self.span_id.cast_signed()),
+            self.duplicate_of.map(u64::cast_signed),
+            Some(i64::from(self.by_container)),
+            Some(self.start),
+            self.duration,
+            self.decision.map(i64::from),
+            told.tokens.input,
+            told.tokens.cache_read,
+            told.tokens.cache_write,
+            told.tokens.output,
+            told.tokens.reasoning,
+            told.step,
+            told.confidence.map(|share| share.to_bits().cast_signed()),
+            told.progress.map(|progress| progress.to_bits().cast_signed()),
+            told.queue_wait_ms,
+            told.escalated.map(i64::from),
+        ]
+    }
+
+    /// The row that enters it.
+    pub(super) fn row(&self, priced: Option<&Priced>, stamp: &Stamp<'_>, words: &Words) -> ChargeRow {
+        let (who, told) = (&self.who, &self.told);
+        let duplicate = self.duplicate_of.is_some();
+        let tokens = |count: Option<i64>| if duplicate { Some(0) } else { count };
+        let cost = |part: fn(&Cost) -> Decimal| match priced {
+            _ if duplicate => Some(Decimal::ZERO),
+            priced => priced.map(|priced| part(&priced.cost)),
+        };
+        let execution = words.get(self.execution).to_owned();
+        let billed_by = match self.kind {
+            Kind::Execution => None,
+            _ if duplicate => None,
+            _ if self.by_container => Some("container"),
+            _ => Some("call"),
+        };
+        ChargeRow {
+            date: Date::of_nanos(self.start),
+            start_time: Micros::of_nanos(self.start),
+            end_time: self.duration.map(|duration| Micros::of_nanos(self.start.saturating_add(duration))),
+            start_unix_nano: self.start,
+            duration_ns: self.duration,
+            received_at: Micros(stamp.received),
+            known_at: Micros(stamp.known),
+            charge_id: stamp.charge_id.to_owned(),
+            entry: if duplicate { Entry::Duplicate } else { Entry::Charge }.as_str().to_owned(),
+            reason: stamp.reason.map(str::to_owned),
+            kind: self.kind.as_str().to_owned(),
+            trace_id: stamp.trace_id.to_owned(),
+            span_id: hex(self.span_id),
+            duplicate_of: self.duplicate_of.map(hex),
+            billed_by: billed_by.map(str::to_owned),
+            task_id: words.string(who.task_id).unwrap_or_else(|| execution.clone()),
+            execution_id: execution,
+            task_type: words.string(who.task_type),
+            agent_name: words.string(who.agent_name),
+            agent_id: words.string(who.agent_id),
+            agent_version: words.string(who.agent_version),
+            agent_role: words.string(who.agent_role),
+            session_id: words.string(who.session_id),
+            user_id: words.string(who.user_id),
+            tenant: words.string(who.tenant),
+            team: words.string(who.team),
+            environment: words.string(who.environment),
+            workflow: words.string(who.workflow),
+            operation: words.string(told.operation),
+            provider: words.string(told.provider),
+            request_model: words.string(told.request_model),
+            response_model: words.string(told.response_model),
+            service_tier: words.string(told.service_tier),
+            response_id: words.string(told.response_id),
+            finish_reason: words.string(told.finish_reason),
+            tool_name: words.string(told.tool_name),
+            tool_call_id: words.string(told.tool_call_id),
+            tool_effect: words.string(told.tool_effect),
+            tool_input_hash: words.string(told.tool_input_hash),
+            error_type: words.string(told.error_type),
+            calls: i64::from(!duplicate),
+            decisions: i64::from(self.decision == Some(true)),
+            decision: self.decision,
+            usage: told.usage.map(|usage| usage.as_str().to_owned()),
+            input_tokens: tokens(told.tokens.input),
+            cache_read_tokens: tokens(told.tokens.cache_read),
+            cache_write_tokens: tokens(told.tokens.cache_write),
+            output_tokens: tokens(told.tokens.output),
+            reasoning_tokens: tokens(told.tokens.reasoning),
+            cost_usd: cost(|cost| cost.total),
+            cost_input_usd: cost(|cost| cost.input),
+            cost_cache_read_usd: cost(|cost| cost.cache_read),
+            cost_cache_write_usd: cost(|cost| cost.cache_write),
+            cost_output_usd: cost(|cost| cost.output),
+            cost_request_usd: cost(|cost| cost.request),
+            price_id: priced.map(|priced| words.get(priced.price_id).to_owned()),
+            client_cost_usd: told.client_cost,
+            step: told.step,
+            state: words.string(told.state),
+            confidence: told.confidence,
+            progress: told.progress,
+            termination: words.string(told.termination),
+            termination_reason: words.string(told.termination_reason),
+            escalated: told.escalated,
+            policy_verdict: words.string(told.policy_verdict),
+            queue_wait_ms: told.queue_wait_ms,
+            value_usd: told.value,
+            version_set: words.string(told.version_set),
+            log_position: i64::try_from(stamp.log_position).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+/// A row that takes another back: the same in all but its sign.
+pub(super) fn reversal(mut row: ChargeRow) -> ChargeRow {
+    let negated = |money: Option<Decimal>| money.map(|money| -money);
+    row.entry = Entry::Reversal.as_str().to_owned();
+    row.calls = -row.calls;
+    row.decisions = -row.decisions;
+    for tokens in [
+        &mut row.input_tokens,
+        &mut row.cache_read_tokens,
+        &mut row.cache_write_tokens,
+        &mut row.output_tokens,
+        &mut row.reasoning_tokens,
+    ] {
+        *tokens = tokens.map(|count| -count);
+    }
+    row.cost_usd = negated(row.cost_usd);
+    row.cost_input_usd = negated(row.cost_input_usd);
+    row.cost_cache_read_usd = negated(row.cost_cache_read_usd);
+    row.cost_cache_write_usd = negated(row.cost_cache_write_usd);
+    row.cost_output_usd = negated(row.cost_output_usd);
+    row.cost_request_usd = negated(row.cost_request_usd);
+    row.client_cost_usd = negated(row.client_cost_usd);
+    row.value_usd = negated(row.value_usd);
+    row
+}
+
+fn hex(id: u64) -> String {
+    format!("{id:016x}")
+}

@@ -1,0 +1,28 @@
+//! The resolver: from what spans tell one by one to what is charged, once.
+//!
+//! Spans come in as rows, children before parents, in different requests. A [`Resolver`] holds each open
+//! trace as a few numbers a span (`fact`, over the trace's own `words`), puts it in order (`tree`), decides
+//! who the agent was (`identity`), which executions it holds (`execution`), which span bills each call
+//! (`calls`, `tools`) and which calls were decisions (`decision`); `resolve` makes [`charges`](charge) of
+//! that, and `trace` holds them against what was posted. What changed is reversed and entered anew.
+//!
+//! The state machine knows no clock and no store: both are handed in. [`run`] drives it.
+
+mod calls;
+mod charge;
+mod decision;
+mod driver;
+mod execution;
+mod fact;
+mod identity;
+mod resolve;
+mod settled;
+mod state;
+mod stored;
+mod tools;
+mod trace;
+mod tree;
+mod words;
+
+pub use driver::{Command, Handle, run, start};
+pub use state::{Counts, Options, Post, Resolver, Told};

@@ -1,0 +1,312 @@
+//! One open trace: its spans, and what was posted of it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use flyball_pricing::{Book, Call, Cost};
+use flyball_store::Origin;
+use flyball_store::rows::{ChargeRow, Kind, SpanRow, Usage};
+
+use super::charge::{Charge, Priced, Stamp, reversal};
+use super::fact::{Fact, Own};
+use super::resolve::{Open, Resolved};
+use super::stored;
+use super::words::{Sym, Words};
+
+/// What there is at most one standing entry of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Key {
+    Span(u64),
+    Execution(Sym),
+}
+
+/// What stands in the journal under a key, and how many entries have stood there.
+#[derive(Debug, Default)]
+struct Slot {
+    stands: Option<Posted>,
+    revision: u32,
+}
+
+#[derive(Debug)]
+struct Posted {
+    charge: Charge,
+    priced: Option<Box<Priced>>,
+    charge_id: Box<str>,
+    received: i64,
+}
+
+/// What every trace of a workspace is resolved with.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    pub(super) workspace: String,
+    pub(super) book: std::sync::Arc<Book>,
+    pub(super) escalation_tools: HashSet<String>,
+}
+
+/// Times at which a trace may settle, nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) after_root: i64,
+    pub(super) idle: i64,
+    pub(super) age: i64,
+}
+
+/// Why a trace settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settles {
+    /// Its root has ended and every parent it names has been seen.
+    Complete,
+    /// Nothing more came.
+    Idle,
+    /// It was open for as long as any may be.
+    Aged,
+}
+
+/// One open trace.
+#[derive(Debug)]
+pub(super) struct Trace {
+    id: String,
+    words: Words,
+    facts: Vec<Fact>,
+    index: HashMap<u64, usize>,
+    owns: Vec<Own>,
+    own_index: HashMap<Own, u32>,
+    /// Parents that spans name and that have not been seen.
+    missing: HashSet<u64>,
+    has_root: bool,
+    slots: BTreeMap<Key, Slot>,
+    /// How its latest news came: what it causes is journalled as that.
+    pub(super) origin: Origin,
+    first_seen: i64,
+    last_seen: i64,
+    last_position: u64,
+    /// It has settled once: what is found now is a correction.
+    corrected: bool,
+    /// It has settled before, and what was known of it is yet to be read from the store.
+    pub(super) waits: bool,
+}
+
+impl Trace {
+    pub(super) fn new(id: &str, origin: Origin, now: i64) -> Self {
+        Self {
+            id: id.to_owned(),
+            words: Words::default(),
+            facts: Vec::new(),
+            index: HashMap::new(),
+            owns: Vec::new(),
+            own_index: HashMap::new(),
+            missing: HashSet::new(),
+            has_root: false,
+            slots: BTreeMap::new(),
+            origin,
+            first_seen: now,
+            last_seen: now,
+            last_position: 0,
+            corrected: false,
+            waits: false,
+        }
+    }
+
+    /// How many spans are held.
+    pub(super) fn len(&self) -> usize {
+        self.facts.len()
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Takes in a span. Of two tellings the later stands. Says whether one more is held.
+    pub(super) fn tell(&mut self, row: &SpanRow, now: i64) -> bool {
+        let (owns, own_index) = (&mut self.owns, &mut self.own_index);
+        let own = |own: Own| {
+            *own_index.entry(own).or_insert_with(|| {
+                owns.push(own);
+                u32::try_from(owns.len() - 1).unwrap_or(u32::MAX)
+            })
+        };
+        let Some(fact) = Fact::of(row, &mut self.words, own) else { return false };
+        self.last_seen = self.last_seen.max(now);
+        self.last_position = self.last_position.max(fact.position);
+        if let Some(&at) = self.index.get(&fact.span_id) {
+            if fact.position >= self.facts[at].position {
+                let moved = self.facts[at].parent_id != fact.parent_id;
+                self.facts[at] = fact;
+                if moved {
+                    self.look_for_parents();
+                }
+            }
+            return false;
+        }
+        self.missing.remove(&fact.span_id);
+        self.has_root |= fact.parent_id == 0;
+        if fact.parent_id != 0 && fact.parent_id != fact.span_id && !self.index.contains_key(&fact.parent_id) {
+            self.missing.insert(fact.parent_id);
+        }
+        self.index.insert(fact.span_id, self.facts.len());
+        self.facts.push(fact);
+        true
+    }
+
+    fn look_for_parents(&mut self) {
+        self.has_root = self.facts.iter().any(|fact| fact.parent_id == 0);
+        let parents = self.facts.iter().map(|fact| fact.parent_id);
+        self.missing = parents.filter(|parent| *parent != 0 && !self.index.contains_key(parent)).collect();
+    }
+
+    /// Takes in what the journal holds of it already. What the journal has, has settled once.
+    pub(super) fn recall(&mut self, rows: &[ChargeRow]) {
+        let reversed: HashSet<&str> =
+            rows.iter().filter(|row| stored::is_reversal(row)).map(|row| row.charge_id.as_str()).collect();
+        for row in rows.iter().filter(|row| !stored::is_reversal(row)) {
+            let Some((charge, priced)) = stored::read(row, &mut self.words) else { continue };
+            let slot = self.slots.entry(key(&charge)).or_default();
+            slot.revision = slot.revision.max(Charge::revision(&row.charge_id) + 1);
+            if !reversed.contains(row.charge_id.as_str()) {
+                slot.stands = Some(Posted {
+                    charge,
+                    priced: priced.map(Box::new),
+                    charge_id: row.charge_id.as_str().into(),
+                    received: row.received_at.0,
+                });
+            }
+            self.corrected = true;
+        }
+        self.waits = false;
+    }
+
+    /// Whether it may settle now, and why.
+    pub(super) fn settles(&self, patience: &Patience, now: i64) -> Option<Settles> {
+        let complete = self.has_root && self.missing.is_empty();
+        if self.waits {
+            None
+        } else if complete && now - self.last_seen >= patience.after_root {
+            Some(Settles::Complete)
+        } else if now - self.last_seen >= patience.idle {
+            Some(Settles::Idle)
+        } else if now - self.first_seen >= patience.age {
+            Some(Settles::Aged)
+        } else {
+            None
+        }
+    }
+
+    /// The entries that make the journal say what the trace resolves to now: what no longer holds is taken
+    /// back, what is new is entered, what stands is left alone.
+    pub(super) fn reconcile(&mut self, rules: &Rules, settled: bool, now: i64) -> Vec<ChargeRow> {
+        if self.waits {
+            return Vec::new();
+        }
+        let open = Open {
+            trace_id: &self.id,
+            facts: &self.facts,
+            index: &self.index,
+            owns: &self.owns,
+            escalation_tools: &rules.escalation_tools,
+            settled: settled || self.corrected,
+        };
+        let resolved = open.resolve(&mut self.words);
+        let mut rows = Vec::new();
+        let kept: HashSet<Key> = resolved.iter().map(|resolved| key(&resolved.charge)).collect();
+        let gone: Vec<Key> = self.slots.keys().filter(|key| !kept.contains(key)).copied().collect();
+        for key in gone {
+            rows.extend(self.take_back(key, self.reason(false), now));
+        }
+        for resolved in resolved {
+            let key = key(&resolved.charge);
+            let before = self.slots.get(&key).and_then(|slot| slot.stands.as_ref());
+            if before.is_some_and(|posted| posted.charge == resolved.charge) {
+                continue;
+            }
+            let turned = before.is_some_and(|posted| posted.charge.duplicate_of != resolved.charge.duplicate_of);
+            let reason = self.reason(turned).filter(|_| before.is_some() || self.corrected);
+            let priced = self.price(&resolved.charge, before, rules);
+            rows.extend(self.take_back(key, reason, now));
+            rows.push(self.enter(key, &resolved, priced, reason, rules, now));
+        }
+        if settled {
+            self.corrected = true;
+        }
+        rows
+    }
+
+    /// Why a correction is made, in the words of the journal.
+    fn reason(&self, turned_duplicate: bool) -> Option<&'static str> {
+        if turned_duplicate {
+            Some("duplicate")
+        } else {
+            self.corrected.then_some("late_span")
+        }
+    }
+
+    /// What a call cost before it still costs, when only its dimensions have changed.
+    fn price(&self, charge: &Charge, before: Option<&Posted>, rules: &Rules) -> Option<(String, Cost)> {
+        let countable = matches!(charge.told.usage, Some(Usage::Exact | Usage::Partial));
+        if charge.duplicate_of.is_some() || !countable || charge.kind == Kind::Execution {
+            return None;
+        }
+        let amounts = |charge: &Charge| (charge.told.tokens, charge.told.request_model, charge.told.response_model, charge.start);
+        if let Some(posted) = before.filter(|posted| amounts(&posted.charge) == amounts(charge))
+            && let Some(priced) = posted.priced.as_deref()
+        {
+            return Some((self.words.get(priced.price_id).to_owned(), priced.cost));
+        }
+        let call = Call {
+            response_model: self.words.text(charge.told.response_model),
+            request_model: self.words.text(charge.told.request_model),
+            start_unix_nano: charge.start,
+        };
+        let (price, cost) = rules.book.charge(&call, &charge.told.tokens)?;
+        Some((price.id.clone(), cost))
+    }
+
+    fn enter(
+        &mut self,
+        key: Key,
+        resolved: &Resolved,
+        priced: Option<(String, Cost)>,
+        reason: Option<&str>,
+        rules: &Rules,
+        now: i64,
+    ) -> ChargeRow {
+        let priced = priced.map(|(id, cost)| Priced { price_id: self.words.put(&id), cost });
+        let slot = self.slots.entry(key).or_default();
+        let charge_id = resolved.charge.id(&rules.workspace, &self.id, slot.revision, &self.words);
+        let stamp = Stamp {
+            trace_id: &self.id,
+            charge_id: &charge_id,
+            received: resolved.received,
+            known: now.div_euclid(1_000),
+            reason,
+            log_position: self.last_position,
+        };
+        let row = resolved.charge.row(priced.as_ref(), &stamp, &self.words);
+        slot.revision += 1;
+        slot.stands = Some(Posted {
+            charge: resolved.charge,
+            priced: priced.map(Box::new),
+            charge_id: charge_id.into(),
+            received: resolved.received,
+        });
+        row
+    }
+
+    fn take_back(&mut self, key: Key, reason: Option<&str>, now: i64) -> Option<ChargeRow> {
+        let posted = self.slots.get_mut(&key)?.stands.take()?;
+        let stamp = Stamp {
+            trace_id: &self.id,
+            charge_id: &posted.charge_id,
+            received: posted.received,
+            known: now.div_euclid(1_000),
+            reason,
+            log_position: self.last_position,
+        };
+        Some(reversal(posted.charge.row(posted.priced.as_deref(), &stamp, &self.words)))
+    }
+}
+
+fn key(charge: &Charge) -> Key {
+    match charge.kind {
+        Kind::Execution => Key::Execution(charge.execution),
+        _ => Key::Span(charge.span_id),
+    }
+}

@@ -1,0 +1,101 @@
+//! A trace's spans in order: parents before children, whatever order they came in.
+
+use std::collections::HashMap;
+
+use super::fact::Fact;
+
+/// The shape of a trace, by index of its facts.
+#[derive(Debug)]
+pub(super) struct Tree {
+    /// The parent, when it has been seen.
+    pub(super) parent: Vec<Option<usize>>,
+    /// Steps from the topmost span above it that has been seen.
+    pub(super) depth: Vec<u32>,
+    /// Whether every ancestor has been seen, up to a root.
+    pub(super) rooted: Vec<bool>,
+    /// Every span once, parents before children.
+    pub(super) order: Vec<usize>,
+}
+
+impl Tree {
+    /// Puts the facts in order. Parents that form a ring (no honest sender does that) are cut open at the
+    /// span with the lowest id.
+    pub(super) fn of(facts: &[Fact], index: &HashMap<u64, usize>) -> Self {
+        let count = facts.len();
+        let mut tree = Self {
+            parent: facts.iter().map(|fact| index.get(&fact.parent_id).copied()).collect(),
+            depth: vec![0; count],
+            rooted: vec![false; count],
+            order: Vec::with_capacity(count),
+        };
+        let children = Children::of(&tree.parent);
+        let mut seen = vec![false; count];
+        for (top, fact) in facts.iter().enumerate() {
+            if tree.parent[top].is_none() {
+                tree.walk(top, fact.parent_id == 0, &children, &mut seen);
+            }
+        }
+        if tree.order.len() < count {
+            let mut rings: Vec<usize> = (0..count).filter(|span| !seen[*span]).collect();
+            rings.sort_unstable_by_key(|span| facts[*span].span_id);
+            for top in rings {
+                if !seen[top] {
+                    tree.parent[top] = None;
+                    tree.walk(top, false, &children, &mut seen);
+                }
+            }
+        }
+        tree
+    }
+
+    /// Takes in everything below a span that has not been seen yet.
+    fn walk(&mut self, top: usize, rooted: bool, children: &Children, seen: &mut [bool]) {
+        let mut at = self.order.len();
+        self.order.push(top);
+        seen[top] = true;
+        self.rooted[top] = rooted;
+        while let Some(&span) = self.order.get(at) {
+            at += 1;
+            for child in children.below(span) {
+                if !std::mem::replace(&mut seen[child], true) {
+                    self.depth[child] = self.depth[span] + 1;
+                    self.rooted[child] = rooted;
+                    self.order.push(child);
+                }
+            }
+        }
+    }
+
+    /// The ancestors of a span, nearest first.
+    pub(super) fn ancestors(&self, span: usize) -> impl Iterator<Item = usize> + '_ {
+        std::iter::successors(self.parent[span], |span| self.parent[*span])
+    }
+
+    /// Which of several spans is the topmost: least deep, then first to start.
+    pub(super) fn height(&self, facts: &[Fact], span: usize) -> (u32, i64, u64) {
+        let (start, span_id) = facts[span].rank();
+        (self.depth[span], start, span_id)
+    }
+}
+
+/// Lists of children, strung through two arrays.
+struct Children {
+    first: Vec<Option<usize>>,
+    next: Vec<Option<usize>>,
+}
+
+impl Children {
+    fn of(parent: &[Option<usize>]) -> Self {
+        let mut children = Self { first: vec![None; parent.len()], next: vec![None; parent.len()] };
+        for (child, parent) in parent.iter().enumerate() {
+            if let Some(parent) = *parent {
+                children.next[child] = children.first[parent].replace(child);
+            }
+        }
+        children
+    }
+
+    fn below(&self, span: usize) -> impl Iterator<Item = usize> + '_ {
+        std::iter::successors(self.first[span], |child| self.next[*child])
+    }
+}
