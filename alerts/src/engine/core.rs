@@ -1,0 +1,351 @@
+//! The engine without its surroundings: events in, effects out, and time as an argument.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use flyball_runtime::control::{Order, Scope, View};
+use flyball_store::rows::ChargeRow;
+use flyball_store::{LogPosition, Origin};
+
+use super::status::{KeyStatus, RuleStatus, Status, Traffic};
+use super::watch::{Scene, Watch};
+use super::{Effect, Settings};
+use crate::fact::Fact;
+use crate::guard::Guard;
+use crate::living::Living;
+use crate::memory::{Saved, SavedState};
+use crate::rule::{Key, Rule, SECOND, When};
+use crate::state::State;
+use crate::window::Once;
+
+/// Charges remembered so that each counts once.
+const CHARGES: usize = 1_000_000;
+/// How often idle keys are let go.
+const SWEEP: i64 = 30 * SECOND;
+/// Keys that a status lists for one rule.
+const LISTED: usize = 1_000;
+
+/// All rules of one workspace at work.
+#[derive(Debug)]
+pub(super) struct Core {
+    workspace: Arc<str>,
+    watches: Vec<Watch>,
+    once: Once,
+    living: Living,
+    guard: Guard,
+    view: Arc<View>,
+    /// Whether the windows hold what was there before the restart; until then nothing is judged.
+    warm: bool,
+    swept: i64,
+    position: LogPosition,
+    traffic: Traffic,
+}
+
+impl Core {
+    pub(super) fn new(rules: Vec<Rule>, settings: &Settings, now: i64) -> Self {
+        let horizon = horizon(&rules);
+        let mut wanted: Vec<Key> = rules
+            .iter()
+            .filter(|rule| rule.acts() && matches!(rule.when, When::Sql { .. }))
+            .map(|rule| rule.key)
+            .collect();
+        wanted.sort_unstable_by_key(|key| key.as_str());
+        wanted.dedup();
+        Self {
+            workspace: settings.workspace.as_str().into(),
+            watches: rules
+                .into_iter()
+                .map(|rule| Watch::new(rule, settings.keys, now))
+                .collect(),
+            once: Once::new(horizon, CHARGES),
+            living: Living::new(wanted),
+            guard: Guard::new(settings.blast_radius),
+            view: Arc::default(),
+            warm: false,
+            swept: now,
+            position: 0,
+            traffic: Traffic::default(),
+        }
+    }
+
+    pub(super) fn workspace(&self) -> &str {
+        &self.workspace
+    }
+
+    /// How far back the windows reach, nanoseconds; none when no rule has one.
+    pub(super) fn reach(&self) -> Option<i64> {
+        let windows = self
+            .watches
+            .iter()
+            .filter(|w| !matches!(w.rule.when, When::Sql { .. }));
+        windows.map(|w| w.rule.when.window()).max()
+    }
+
+    /// Entries of the journal have come.
+    pub(super) fn charges(&mut self, origin: Origin, rows: &[ChargeRow], now: i64) -> Vec<Effect> {
+        let mut out = Vec::new();
+        let facts = rows.iter().map(|row| Fact::new(row, origin));
+        let facts = facts.filter(|fact| fact.charge() || fact.reversal());
+        // A correction is a reversal and a new charge at one moment, in either order: what is taken back
+        // goes first, or the same call would count twice for an instant.
+        let (back, rest): (Vec<_>, Vec<_>) =
+            facts.partition(|fact| fact.reversal() && self.once.stands(&fact.row.charge_id));
+        let mut reversed: Vec<(usize, Fact<'_>)> = Vec::new();
+        for fact in back.into_iter().chain(rest) {
+            self.position = self
+                .position
+                .max(u64::try_from(fact.row.log_position).unwrap_or(0));
+            if fact.reversal() {
+                // What never counted, or has left the windows, cannot be taken out of them.
+                if self.once.reverse(&fact.row.charge_id) {
+                    self.traffic.reversed += 1;
+                    self.feed(&fact, true, now, |i| reversed.push((i, fact)));
+                }
+                continue;
+            }
+            if !fact.counts() {
+                self.traffic.history += 1;
+                continue;
+            }
+            let anew = self.once.enter(&fact.row.charge_id, fact.received);
+            self.traffic.counted += u64::from(anew);
+            self.living.see(&fact, &self.workspace);
+            let mut concerned = Vec::new();
+            self.feed(&fact, anew, now, |i| concerned.push(i));
+            if origin == Origin::Live && self.warm {
+                for i in concerned {
+                    self.judge(i, &fact, now, &mut out);
+                }
+            }
+        }
+        if self.warm {
+            for (i, fact) in reversed {
+                self.judge(i, &fact, now, &mut out);
+            }
+        }
+        out
+    }
+
+    fn feed(&mut self, fact: &Fact<'_>, anew: bool, now: i64, mut concerned: impl FnMut(usize)) {
+        for (i, watch) in self.watches.iter_mut().enumerate() {
+            if watch.feed(fact, anew, &self.workspace, now) {
+                concerned(i);
+            }
+        }
+    }
+
+    fn judge(&mut self, i: usize, fact: &Fact<'_>, now: i64, out: &mut Vec<Effect>) {
+        let workspace = Arc::clone(&self.workspace);
+        let (watch, mut scene) = self.scene(i, now, &workspace, out);
+        if let Some(key) = fact.key(watch.rule.key, &workspace) {
+            watch.judge(key, &mut scene);
+        }
+    }
+
+    fn scene<'a>(
+        &'a mut self,
+        i: usize,
+        now: i64,
+        workspace: &'a str,
+        out: &'a mut Vec<Effect>,
+    ) -> (&'a mut Watch, Scene<'a>) {
+        let scene = Scene {
+            now,
+            workspace,
+            guard: &mut self.guard,
+            living: &self.living,
+            view: &self.view,
+            out,
+        };
+        (&mut self.watches[i], scene)
+    }
+
+    /// The log has come this far.
+    pub(super) fn reached(&mut self, position: LogPosition) {
+        self.position = self.position.max(position);
+    }
+
+    /// The windows are as full as they will be: from now on, what is in them is judged.
+    pub(super) fn warmed(&mut self, now: i64) -> Vec<Effect> {
+        self.warm = true;
+        self.tick(now)
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self, now: i64) -> Vec<Effect> {
+        let mut out = Vec::new();
+        if !self.warm {
+            return out;
+        }
+        let workspace = Arc::clone(&self.workspace);
+        for i in 0..self.watches.len() {
+            let (watch, mut scene) = self.scene(i, now, &workspace, &mut out);
+            watch.tick(&mut scene);
+        }
+        if now - self.swept >= SWEEP {
+            self.swept = now;
+            self.once.expire(now);
+            self.living.expire(now);
+            self.guard.expire(now);
+            for watch in &mut self.watches {
+                watch.sweep(now);
+            }
+        }
+        out
+    }
+
+    /// The answer to a rule's query has come.
+    pub(super) fn answered(
+        &mut self,
+        rule: &str,
+        answer: Result<Vec<RecordBatch>, String>,
+        now: i64,
+    ) -> Vec<Effect> {
+        let mut out = Vec::new();
+        let workspace = Arc::clone(&self.workspace);
+        if let Some(i) = self
+            .watches
+            .iter()
+            .position(|watch| watch.rule.name == rule)
+        {
+            let (watch, mut scene) = self.scene(i, now, &workspace, &mut out);
+            watch.answered(answer, &mut scene);
+        }
+        out
+    }
+
+    /// What is in force has changed. Where it became milder, a person (or a lease that ran out) has
+    /// forgiven what was: only what happens from now on may act there again.
+    pub(super) fn viewed(&mut self, view: Arc<View>, now: i64) {
+        let before = std::mem::replace(&mut self.view, view);
+        for scope in scopes(&before) {
+            if self.view.state_of(scope).severity() < before.state_of(scope).severity() {
+                self.forgive(scope, now);
+            }
+        }
+    }
+
+    fn forgive(&mut self, scope: &Scope, now: i64) {
+        self.guard.forget(scope);
+        for watch in &mut self.watches {
+            let rule = &watch.rule;
+            for (_, entry) in watch.keys.iter_mut() {
+                if entry.scope.as_ref() == Some(scope) {
+                    entry.forgive(rule, now);
+                }
+            }
+        }
+    }
+
+    /// An order could not be carried out: the next span of it may try again.
+    pub(super) fn failed(&mut self, order: &Order, key: &str) {
+        self.guard.forget(&order.scope);
+        let rule = order.rule.as_deref();
+        let watch = self
+            .watches
+            .iter_mut()
+            .find(|watch| Some(watch.rule.name.as_str()) == rule);
+        if let Some(entry) = watch.and_then(|watch| watch.keys.get_mut(key)) {
+            entry.acted = None;
+        }
+    }
+
+    pub(super) fn save(&self, now: i64) -> Saved {
+        let rules = self
+            .watches
+            .iter()
+            .map(|w| (w.rule.name.clone(), w.save(now)));
+        let in_force = scopes(&self.view).map(|scope| SavedState {
+            scope: scope.clone(),
+            state: self.view.state_of(scope).clone(),
+        });
+        Saved {
+            position: self.position,
+            rules: rules.collect(),
+            guard: self.guard.remember(),
+            in_force: in_force.collect(),
+        }
+    }
+
+    pub(super) fn restore(&mut self, saved: Saved, view: Arc<View>, now: i64) {
+        self.position = saved.position;
+        self.guard.recall(saved.guard);
+        let mut rules: BTreeMap<_, _> = saved.rules;
+        for watch in &mut self.watches {
+            if let Some(saved) = rules.remove(&watch.rule.name) {
+                watch.restore(saved, now);
+            }
+        }
+        self.view = view;
+        for SavedState { scope, state } in saved.in_force {
+            // Released while we were away.
+            if self.view.state_of(&scope).severity() < state.severity() {
+                self.forgive(&scope, now);
+            }
+        }
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let rules = self.watches.iter().map(|watch| {
+            let mut keys: Vec<_> = watch
+                .keys
+                .iter()
+                .map(|(key, entry)| KeyStatus {
+                    key: key.to_owned(),
+                    state: entry.machine.state,
+                    since_unix_nano: entry.machine.changed_at,
+                    value: entry.value.map(|v| v.normalize().to_string()),
+                    alert_id: entry.alert_id.clone(),
+                    action_id: entry.acted.clone(),
+                })
+                .collect();
+            keys.sort_by(|a, b| {
+                (a.state == State::Ok, &a.key).cmp(&(b.state == State::Ok, &b.key))
+            });
+            keys.truncate(LISTED);
+            RuleStatus {
+                name: watch.rule.name.clone(),
+                description: watch.rule.description.clone(),
+                version: watch.version.clone(),
+                severity: watch.rule.severity,
+                mode: watch.rule.mode,
+                key: watch.rule.key,
+                condition: watch.rule.condition(),
+                action: watch.rule.action.clone(),
+                scope: watch.rule.scope,
+                threshold: watch.rule.threshold.trigger.normalize().to_string(),
+                health: watch.health.state,
+                trouble: watch.trouble.clone(),
+                watched: watch.keys.len(),
+                evicted: watch.keys.evicted,
+                refused: watch.keys.refused,
+                unkeyed: watch.unkeyed,
+                keys,
+            }
+        });
+        Status {
+            workspace: self.workspace.to_string(),
+            warm: self.warm,
+            position: self.position,
+            known_agents: self.living.known(),
+            traffic: Traffic {
+                forgotten: self.once.forgotten,
+                ..self.traffic
+            },
+            rules: rules.collect(),
+        }
+    }
+}
+
+fn scopes(view: &View) -> impl Iterator<Item = &Scope> {
+    view.entries.iter().map(|entry| &entry.scope)
+}
+
+fn horizon(rules: &[Rule]) -> i64 {
+    let windows = rules
+        .iter()
+        .filter(|rule| !matches!(rule.when, When::Sql { .. }));
+    // One bucket more, since a window may begin anywhere in its first one.
+    windows.map(|rule| rule.when.window()).max().unwrap_or(0) + 10 * SECOND
+}

@@ -1,0 +1,175 @@
+//! One alert: what is measured for one key of one rule, and where its state machine stands.
+
+use std::collections::VecDeque;
+
+use flyball_runtime::control::Scope;
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+
+use crate::fact::{Fact, Sighting, SpanRef};
+use crate::measure::Measure;
+use crate::memory::SavedKey;
+use crate::rule::{Key, Rule, Target, spoken};
+use crate::state::{Machine, State};
+use crate::window::Worth;
+
+/// Spans kept for evidence.
+const SHOWN: usize = 5;
+
+/// State of one key.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) measure: Measure,
+    pub(super) machine: Machine,
+    /// The value that was judged last.
+    pub(super) value: Option<Decimal>,
+    /// From leaving ok to being ok again.
+    pub(super) alert_id: Option<String>,
+    /// The action of this episode.
+    pub(super) acted: Option<String>,
+    /// Does not try to act before.
+    pub(super) resting_until: i64,
+    /// A person released the target then: what was known by then is forgiven.
+    pub(super) forgiven_until: i64,
+    /// After a release, a rule without a window of its own must be well once before it acts, or wait until then.
+    pub(super) wants_calm_until: i64,
+    /// The last live span that was counted.
+    pub(super) sighting: Option<Sighting>,
+    /// Whom an action would be about, and whose agent that is.
+    pub(super) scope: Option<Scope>,
+    pub(super) agent: Option<Box<str>>,
+    recent: VecDeque<SpanRef>,
+    fed: i64,
+}
+
+impl Entry {
+    pub(super) fn new(rule: &Rule, now: i64) -> Self {
+        Self {
+            measure: Measure::new(&rule.when),
+            machine: Machine::default(),
+            value: None,
+            alert_id: None,
+            acted: None,
+            resting_until: 0,
+            forgiven_until: 0,
+            wants_calm_until: 0,
+            sighting: None,
+            scope: None,
+            agent: None,
+            recent: VecDeque::new(),
+            fed: now,
+        }
+    }
+
+    /// Takes a fact in; `anew` when it was not counted before.
+    pub(super) fn feed(&mut self, fact: &Fact<'_>, target: Option<Target>, anew: bool, now: i64) {
+        if fact.ended.min(fact.received) < self.forgiven_until {
+            return;
+        }
+        self.fed = now;
+        if anew {
+            self.measure.add(fact, now);
+            if let Some(span) = fact.span().filter(|_| fact.charge()) {
+                if self.recent.len() == SHOWN {
+                    self.recent.pop_front();
+                }
+                self.recent.push_back(span);
+            }
+        }
+        let sighting = fact.sighting();
+        if let Some(target) = target
+            && (sighting.is_some() || self.scope.is_none())
+        {
+            self.aim(fact, target);
+        }
+        self.sighting = sighting.or(self.sighting);
+    }
+
+    /// Remembers whom an action would be about; allocates only when that changes.
+    fn aim(&mut self, fact: &Fact<'_>, target: Target) {
+        let name = fact.key(target.key(), "");
+        if self.scope.as_ref().map(Scope::target) != name {
+            self.scope = fact.scope(target);
+        }
+        let agent = fact.key(Key::Agent, "");
+        if self.agent.as_deref() != agent {
+            self.agent = agent.map(Into::into);
+        }
+    }
+
+    /// The numbers and spans behind the value, for the record.
+    pub(super) fn evidence(&mut self, rule: &Rule, now: i64) -> Value {
+        let spans = self
+            .measure
+            .spans(now)
+            .unwrap_or_else(|| self.recent.iter().copied().collect());
+        let spans: Vec<_> = spans.into_iter().map(SpanRef::name).collect();
+        json!({
+            "measure": rule.when.as_str(),
+            "value": self.value.map(|v| v.normalize().to_string()),
+            "threshold": rule.threshold.trigger.normalize().to_string(),
+            "recovers_at": rule.threshold.recover.normalize().to_string(),
+            "window": spoken(rule.when.window()),
+            "numbers": self.measure.numbers(now),
+            "spans": spans,
+        })
+    }
+
+    /// A person released the target: only what is new may act again.
+    pub(super) fn forgive(&mut self, rule: &Rule, now: i64) {
+        self.measure.clear();
+        self.recent.clear();
+        self.acted = None;
+        self.resting_until = 0;
+        self.forgiven_until = now;
+        if matches!(self.measure, Measure::Told(_)) {
+            self.wants_calm_until = now + rule.cool_down;
+        }
+    }
+
+    pub(super) fn worth(&mut self, now: i64) -> Worth {
+        let busy = self.machine.state != State::Ok
+            || self.acted.is_some()
+            || self.resting_until.max(self.wants_calm_until) > now;
+        if busy {
+            Worth::Keep
+        } else if self.measure.is_empty(now) && self.machine.at_rest() {
+            Worth::Nothing
+        } else {
+            Worth::Since(self.fed)
+        }
+    }
+
+    /// What must survive a restart; none when nothing is going on.
+    pub(super) fn save(&self, now: i64) -> Option<SavedKey> {
+        let forgets = self.resting_until.max(self.wants_calm_until) <= now
+            // Windows are an hour at most: what was forgiven before has left them.
+            && now - self.forgiven_until > 3_600_000_000_000;
+        if self.machine.at_rest()
+            && self.machine.changed_at.is_none()
+            && self.acted.is_none()
+            && forgets
+        {
+            return None;
+        }
+        Some(SavedKey {
+            machine: self.machine,
+            alert_id: self.alert_id.clone(),
+            acted: self.acted.clone(),
+            resting_until: self.resting_until,
+            forgiven_until: self.forgiven_until,
+            wants_calm_until: self.wants_calm_until,
+            scope: self.scope.clone(),
+        })
+    }
+
+    pub(super) fn restore(&mut self, saved: SavedKey) {
+        self.machine = saved.machine;
+        self.alert_id = saved.alert_id;
+        self.acted = saved.acted;
+        self.resting_until = saved.resting_until;
+        self.forgiven_until = saved.forgiven_until;
+        self.wants_calm_until = saved.wants_calm_until;
+        self.scope = saved.scope;
+    }
+}

@@ -1,0 +1,328 @@
+//! The engine: reads the store's events, judges at once, and carries out what follows.
+//!
+//! [`core`] is pure: events and time in, effects out. This file and `deliver` give it its surroundings.
+//! An order never waits for a row to be kept or a notice to be sent: each goes its own way.
+
+mod core;
+mod deliver;
+mod entry;
+mod status;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod words;
+
+pub use status::{KeyStatus, RuleStatus, Status, Traffic};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use flyball_runtime::control::{Order, View};
+use flyball_store::rows::{AlertRow, ChargeRow, Row};
+use flyball_store::{Event, Origin};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch as channel};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::core::Core;
+use self::deliver::{Deliver, Outcome};
+use crate::guard::BlastRadius;
+use crate::memory::{Memory, Saved};
+use crate::notify::{Notice, Notifier};
+use crate::ports::{Ask, Clock, Orders, Records};
+use crate::rule::Rule;
+use crate::{Error, Result};
+
+/// How often time passes for rules on which nothing arrives.
+const TICK: Duration = Duration::from_secs(1);
+/// How long filling the windows again may take.
+const WARM_UP: Duration = Duration::from_secs(5);
+
+/// What follows from an event, in the order in which it must happen.
+#[derive(Debug)]
+enum Effect {
+    Order {
+        order: Box<Order>,
+        key: String,
+    },
+    Alert(Box<AlertRow>),
+    Notice {
+        to: Option<Vec<String>>,
+        notice: Box<Notice>,
+    },
+    Ask {
+        rule: String,
+        sql: String,
+        every: i64,
+    },
+}
+
+/// What can be set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The workspace that is watched.
+    pub workspace: String,
+    /// Most keys of one rule; beyond, idle ones make room, and that is counted.
+    pub keys: usize,
+    /// How much automatic freezes may touch.
+    pub blast_radius: BlastRadius,
+}
+
+impl Default for Settings {
+    /// Workspace `default`, 10,000 keys a rule, the default blast radius.
+    fn default() -> Self {
+        Self {
+            workspace: "default".to_owned(),
+            keys: 10_000,
+            blast_radius: BlastRadius::default(),
+        }
+    }
+}
+
+/// What the engine works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The store's events: `store.subscribe()`. Subscribe before the resolver resumes.
+    pub events: mpsc::UnboundedReceiver<Event>,
+    /// The control plane.
+    pub orders: Arc<dyn Orders>,
+    /// Where alerts are kept.
+    pub records: Arc<dyn Records>,
+    /// Answers the queries of rules.
+    pub ask: Arc<dyn Ask>,
+    /// Who tells people.
+    pub notifiers: Vec<Arc<dyn Notifier>>,
+    /// What survives a restart.
+    pub memory: Arc<dyn Memory>,
+    /// What time it is.
+    pub clock: Clock,
+    /// What can be set.
+    pub settings: Settings,
+}
+
+/// Alerting at work. Dropping it ends it; [`Alerts::stop`] also saves where it stood.
+#[derive(Debug)]
+pub struct Alerts {
+    core: Arc<Mutex<Core>>,
+    end: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Alerts {
+    /// Starts to watch. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When a rule names a notifier that is not there, or the saved state cannot be read.
+    pub fn start(rules: Vec<Rule>, parts: Parts) -> Result<Arc<Self>> {
+        check_notifiers(&rules, &parts.notifiers)?;
+        let now = parts.clock.now();
+        let view = parts.orders.watch();
+        let mut core = Core::new(rules, &parts.settings, now);
+        let current = Arc::clone(&view.borrow());
+        core.restore(parts.memory.load()?.unwrap_or_default(), current, now);
+        let core = Arc::new(Mutex::new(core));
+        let end = CancellationToken::new();
+        let task = Task {
+            core: Arc::clone(&core),
+            clock: parts.clock.clone(),
+            memory: Arc::clone(&parts.memory),
+        };
+        let task = tokio::spawn(task.run(parts, view, end.clone()));
+        Ok(Arc::new(Self {
+            core,
+            end,
+            task: Mutex::new(Some(task)),
+        }))
+    }
+
+    /// How every rule and key stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.core.lock().status()
+    }
+
+    /// Ends it: what was decided is still delivered (for a few seconds at most), and the state is saved.
+    pub async fn stop(&self) {
+        self.end.cancel();
+        let task = self.task.lock().take();
+        if let Some(task) = task
+            && let Err(e) = task.await
+        {
+            tracing::error!("alerting ended badly: {e}");
+        }
+    }
+}
+
+impl Drop for Alerts {
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
+}
+
+fn check_notifiers(rules: &[Rule], notifiers: &[Arc<dyn Notifier>]) -> Result<()> {
+    for rule in rules {
+        for name in rule.notify.iter().flatten() {
+            if !notifiers.iter().any(|notifier| notifier.name() == name) {
+                let known: Vec<_> = notifiers.iter().map(|n| n.name()).collect();
+                let known = if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                };
+                return Err(Error::NotifierUnknown {
+                    rule: rule.name.clone(),
+                    name: name.clone(),
+                    known,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Task {
+    core: Arc<Mutex<Core>>,
+    clock: Clock,
+    memory: Arc<dyn Memory>,
+}
+
+impl Task {
+    async fn run(
+        self,
+        parts: Parts,
+        mut view: channel::Receiver<Arc<View>>,
+        end: CancellationToken,
+    ) {
+        let mut events = parts.events;
+        let (mut deliver, mut outcomes) = Deliver::start(
+            parts.settings.workspace,
+            parts.orders,
+            parts.records,
+            parts.ask,
+            parts.notifiers,
+        );
+        self.warm_up(&deliver);
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut saving = None;
+        let mut dirty = false;
+        loop {
+            let effects = tokio::select! {
+                biased;
+                () = end.cancelled() => break,
+                _ = ticks.tick() => {
+                    if dirty && saving.as_ref().is_none_or(JoinHandle::is_finished) {
+                        saving = Some(self.save());
+                        dirty = false;
+                    }
+                    self.with(Core::tick)
+                }
+                changed = view.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    let view = Arc::clone(&view.borrow_and_update());
+                    dirty = true;
+                    self.with(|core, now| { core.viewed(view, now); Vec::new() })
+                }
+                Some(outcome) = outcomes.recv() => self.came_of(outcome),
+                event = events.recv() => match event {
+                    Some(event) => self.event(&event),
+                    // The store has closed.
+                    None => break,
+                },
+            };
+            dirty |= !effects.is_empty();
+            for effect in effects {
+                deliver.effect(effect);
+            }
+        }
+        deliver.stop().await;
+        if let Some(saving) = saving {
+            let _ = saving.await;
+        }
+        let _ = self.save().await;
+    }
+
+    fn with(&self, step: impl FnOnce(&mut Core, i64) -> Vec<Effect>) -> Vec<Effect> {
+        let now = self.clock.now();
+        step(&mut self.core.lock(), now)
+    }
+
+    fn event(&self, event: &Event) -> Vec<Effect> {
+        self.with(|core, now| match event {
+            Event::Charges {
+                workspace,
+                origin,
+                rows,
+            } if **workspace == *core.workspace() => core.charges(*origin, rows, now),
+            Event::Rows {
+                workspace,
+                position,
+                ..
+            } if **workspace == *core.workspace() => {
+                core.reached(*position);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        })
+    }
+
+    fn came_of(&self, outcome: Outcome) -> Vec<Effect> {
+        self.with(|core, now| match outcome {
+            Outcome::Answer { rule, answer } => core.answered(&rule, answer, now),
+            Outcome::Failed { order, key } => {
+                core.failed(&order, &key);
+                Vec::new()
+            }
+            Outcome::Warm(answer) => {
+                match answer.and_then(|batches| charges(&batches)) {
+                    Ok(rows) => drop(core.charges(Origin::Replay, &rows, now)),
+                    Err(reason) => tracing::warn!(
+                        reason,
+                        "windows start empty: the last charges cannot be read"
+                    ),
+                }
+                core.warmed(now)
+            }
+        })
+    }
+
+    /// Fills the windows again with what is in the tables. What arrives meanwhile is in both, and counts once.
+    fn warm_up(&self, deliver: &Deliver) {
+        let reach = self.core.lock().reach();
+        match reach {
+            Some(reach) => {
+                let since = (self.clock.now() - reach) / 1_000;
+                let sql = format!(
+                    "SELECT charge_id, entry, kind, trace_id, span_id, start_unix_nano, duration_ns, received_at, \
+                     execution_id, agent_name, session_id, tenant, tool_name, tool_input_hash, error_type, calls, \
+                     cost_usd, progress, termination, escalated, log_position \
+                     FROM charges WHERE received_at >= to_timestamp_micros({since}) ORDER BY received_at, known_at"
+                );
+                deliver.warm(sql, WARM_UP);
+            }
+            None => deliver.warm_without(),
+        }
+    }
+
+    fn save(&self) -> JoinHandle<()> {
+        let saved: Saved = self.core.lock().save(self.clock.now());
+        let memory = Arc::clone(&self.memory);
+        tokio::task::spawn_blocking(move || {
+            if let Err(e) = memory.save(&saved) {
+                tracing::error!("{e}");
+            }
+        })
+    }
+}
+
+fn charges(batches: &[RecordBatch]) -> std::result::Result<Vec<ChargeRow>, String> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        rows.extend(ChargeRow::read(batch).map_err(|e| e.to_string())?);
+    }
+    Ok(rows)
+}

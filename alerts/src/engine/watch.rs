@@ -1,0 +1,399 @@
+//! One rule at work: its keys, and what follows when one of them is judged.
+
+use flyball_runtime::control::{Mode, Order, View};
+use rust_decimal::Decimal;
+
+use super::Effect;
+use super::entry::Entry;
+use super::words;
+use crate::answer;
+use crate::fact::{Fact, scope_of};
+use crate::guard::{Guard, Verdict, action_id, digest, spell, state_of};
+use crate::living::Living;
+use crate::measure::Measure;
+use crate::memory::SavedRule;
+use crate::notify::Deed;
+use crate::rule::{Key, Rule, SECOND, When};
+use crate::state::{Change, Machine, NoData, Policy, Sample, State, Threshold};
+use crate::window::Keyed;
+
+/// What a rule may look at and change while it judges.
+pub(super) struct Scene<'a> {
+    pub(super) now: i64,
+    pub(super) workspace: &'a str,
+    pub(super) guard: &'a mut Guard,
+    pub(super) living: &'a Living,
+    pub(super) view: &'a View,
+    pub(super) out: &'a mut Vec<Effect>,
+}
+
+/// A rule at work.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) rule: Rule,
+    pub(super) version: String,
+    policy: Policy,
+    pub(super) keys: Keyed<Entry>,
+    /// Facts and rows that had no key.
+    pub(super) unkeyed: u64,
+    /// Whether the query itself works.
+    pub(super) health: Machine,
+    health_id: Option<String>,
+    pub(super) trouble: Option<String>,
+    limit: usize,
+    due: i64,
+    asking: bool,
+}
+
+impl Watch {
+    pub(super) fn new(rule: Rule, limit: usize, now: i64) -> Self {
+        let first = match &rule.when {
+            When::Sql { every, .. } => now + (*every).min(10 * SECOND),
+            _ => i64::MAX,
+        };
+        Self {
+            version: rule.version(),
+            policy: rule.policy(),
+            rule,
+            keys: Keyed::new(limit),
+            unkeyed: 0,
+            health: Machine::default(),
+            health_id: None,
+            trouble: None,
+            limit,
+            due: first,
+            asking: false,
+        }
+    }
+
+    /// Takes a fact in. Answers whether it concerned a key of this rule.
+    pub(super) fn feed(&mut self, fact: &Fact<'_>, anew: bool, workspace: &str, now: i64) -> bool {
+        if !Measure::concerns(&self.rule.when, fact) {
+            return false;
+        }
+        let Some(key) = fact.key(self.rule.key, workspace) else {
+            self.unkeyed += 1;
+            return false;
+        };
+        let rule = &self.rule;
+        let entry = if fact.reversal() {
+            self.keys.get_mut(key)
+        } else {
+            self.keys
+                .entry(key, || Entry::new(rule, now), |entry| entry.worth(now))
+        };
+        if let Some(entry) = entry {
+            entry.feed(fact, rule.scope, anew, now);
+        }
+        true
+    }
+
+    /// Judges one key by what its window holds now.
+    pub(super) fn judge(&mut self, key: &str, scene: &mut Scene<'_>) {
+        let now = scene.now;
+        let Some(entry) = self.keys.get_mut(key) else {
+            return;
+        };
+        let sample = match entry.measure.value(now) {
+            Some(value) => Sample::Value(value),
+            // A key that has not begun is not missing.
+            None if entry.machine.at_rest() => return,
+            None => Sample::NoData,
+        };
+        Judge {
+            rule: &self.rule,
+            version: &self.version,
+            policy: &self.policy,
+        }
+        .judge(key, entry, sample, scene);
+    }
+
+    /// Time passes: windows empty, holds run out. Asks its query when that is due.
+    pub(super) fn tick(&mut self, scene: &mut Scene<'_>) {
+        if let When::Sql { query, every, .. } = &self.rule.when {
+            if scene.now >= self.due && !self.asking {
+                self.asking = true;
+                self.due = scene.now + every;
+                scene.out.push(Effect::Ask {
+                    rule: self.rule.name.clone(),
+                    sql: query.clone(),
+                    every: *every,
+                });
+            }
+            return;
+        }
+        let judge = Judge {
+            rule: &self.rule,
+            version: &self.version,
+            policy: &self.policy,
+        };
+        for (key, entry) in self.keys.iter_mut() {
+            let value = entry.measure.value(scene.now);
+            let rising = value.is_some_and(|value| self.policy.threshold.breached(value));
+            if entry.machine.at_rest() && !rising {
+                continue;
+            }
+            judge.judge(
+                key,
+                entry,
+                value.map_or(Sample::NoData, Sample::Value),
+                scene,
+            );
+        }
+    }
+
+    /// The answer to its query has come.
+    pub(super) fn answered(
+        &mut self,
+        answer: Result<Vec<arrow::array::RecordBatch>, String>,
+        scene: &mut Scene<'_>,
+    ) {
+        self.asking = false;
+        let rows = answer
+            .and_then(|batches| answer::read(&self.rule, scene.workspace, &batches, self.limit));
+        let (rows, left_out) = match rows {
+            Ok(rows) => rows,
+            Err(reason) => return self.ail(Some(reason), scene),
+        };
+        self.unkeyed += left_out;
+        self.ail(None, scene);
+        for (_, entry) in self.keys.iter_mut() {
+            entry.measure = Measure::Told(None);
+        }
+        for (key, value) in &rows {
+            let (rule, now) = (&self.rule, scene.now);
+            let entry = self
+                .keys
+                .entry(key, || Entry::new(rule, now), |entry| entry.worth(now));
+            let Some(entry) = entry else {
+                continue;
+            };
+            entry.measure = Measure::Told(*value);
+            if let Some(target) = rule.scope {
+                entry.scope = Some(scope_of(target, key));
+                entry.sighting = scene.living.last(rule.key, key);
+                entry.agent = (rule.key == Key::Agent).then(|| key.as_str().into());
+            }
+        }
+        let judge = Judge {
+            rule: &self.rule,
+            version: &self.version,
+            policy: &self.policy,
+        };
+        for (key, entry) in self.keys.iter_mut() {
+            let sample = entry
+                .measure
+                .value(scene.now)
+                .map_or(Sample::NoData, Sample::Value);
+            judge.judge(key, entry, sample, scene);
+        }
+    }
+
+    /// Notes whether the query works; a change of that is an alert of its own, under the key `rule`.
+    fn ail(&mut self, trouble: Option<String>, scene: &mut Scene<'_>) {
+        let policy = Policy {
+            threshold: Threshold {
+                trigger: Decimal::ONE,
+                recover: Decimal::ONE,
+                low: false,
+            },
+            hold: 0,
+            keep_firing_for: 0,
+            cool_down: self.policy.cool_down,
+            no_data: NoData::Hold,
+        };
+        let sample = if trouble.is_some() {
+            Sample::Error
+        } else {
+            Sample::Value(Decimal::ZERO)
+        };
+        let (machine, change) = self.health.step(sample, scene.now, &policy);
+        self.health = machine;
+        self.trouble = trouble;
+        let Some(change) = change else {
+            return;
+        };
+        let id = alert_id(&self.rule, "rule", scene.now);
+        let id = self.health_id.take().unwrap_or(id);
+        let summary = match &self.trouble {
+            Some(reason) => format!("the query of rule {} fails: {reason}", self.rule.name),
+            None => format!("the query of rule {} answers again", self.rule.name),
+        };
+        let told = words::Told {
+            id: &id,
+            key: "rule",
+            change,
+            value: None,
+            summary,
+            evidence: None,
+            deed: None,
+        };
+        words::tell(&self.rule, &told, scene);
+        self.health_id = (change.to != State::Ok).then_some(id);
+    }
+
+    pub(super) fn sweep(&mut self, now: i64) {
+        self.keys.sweep(|entry| entry.worth(now));
+    }
+
+    pub(super) fn save(&self, now: i64) -> SavedRule {
+        let keys = self
+            .keys
+            .iter()
+            .filter_map(|(key, entry)| Some((key.to_owned(), entry.save(now)?)));
+        SavedRule {
+            health: self.health,
+            keys: keys.collect(),
+        }
+    }
+
+    pub(super) fn restore(&mut self, saved: SavedRule, now: i64) {
+        self.health = saved.health;
+        for (key, saved) in saved.keys {
+            let rule = &self.rule;
+            if let Some(entry) = self
+                .keys
+                .entry(&key, || Entry::new(rule, now), |e| e.worth(now))
+            {
+                entry.restore(saved);
+            }
+        }
+    }
+}
+
+fn alert_id(rule: &Rule, key: &str, now: i64) -> String {
+    digest(&[&rule.name, key, &now.to_string()])
+}
+
+/// A rule without its keys, so that a key can be judged while they are walked.
+struct Judge<'a> {
+    rule: &'a Rule,
+    version: &'a str,
+    policy: &'a Policy,
+}
+
+impl Judge<'_> {
+    fn judge(&self, key: &str, entry: &mut Entry, sample: Sample, scene: &mut Scene<'_>) {
+        let (machine, change) = entry.machine.step(sample, scene.now, self.policy);
+        entry.machine = machine;
+        let mut breached = false;
+        if let Sample::Value(value) = sample {
+            entry.value = Some(value);
+            breached = self.policy.threshold.breached(value);
+            if !breached {
+                entry.wants_calm_until = 0;
+            }
+        }
+        if entry.alert_id.is_none() && change.is_some() {
+            entry.alert_id = Some(alert_id(self.rule, key, scene.now));
+        }
+        // First act, then talk.
+        let acts = self.rule.acts() && breached && machine.state == State::Firing;
+        let deed = if acts {
+            self.act(key, entry, scene)
+        } else {
+            None
+        };
+        let ordered = deed.as_ref().is_some_and(|deed| deed.action_id.is_some());
+        if change.is_some() || ordered {
+            // An action without a change of state is told as if it had just begun to fire.
+            let told = change.unwrap_or(Change {
+                from: State::Firing,
+                to: State::Firing,
+            });
+            self.tell(key, entry, told, deed, scene);
+        }
+        if change.is_some_and(|change| change.to == State::Ok) {
+            entry.alert_id = None;
+            entry.acted = None;
+        }
+    }
+
+    /// Orders the action, unless something speaks against it. None when there is nothing new to say.
+    fn act(&self, key: &str, entry: &mut Entry, scene: &mut Scene<'_>) -> Option<Deed> {
+        let now = scene.now;
+        if entry.acted.is_some() || entry.resting_until.max(entry.wants_calm_until) > now {
+            return None;
+        }
+        let scope = entry.scope.clone()?;
+        let mut deed = Deed {
+            action: words::verb(&self.rule.action).to_owned(),
+            target: spell(&scope),
+            action_id: None,
+            outcome: String::new(),
+        };
+        let Some(sighting) = entry.sighting.filter(|sighting| sighting.fresh(now)) else {
+            "not ordered: no live span of it ended within the last minute"
+                .clone_into(&mut deed.outcome);
+            return Some(deed);
+        };
+        let agent = entry.agent.as_deref();
+        match scene
+            .guard
+            .judge(self.rule, &scope, agent, scene.living, scene.view, now)
+        {
+            Verdict::Act => {}
+            Verdict::Holds(why) => {
+                entry.resting_until = now + self.rule.cool_down;
+                deed.outcome = format!("not ordered: {why}");
+                return Some(deed);
+            }
+            Verdict::Withheld { why, until } => {
+                entry.resting_until = until;
+                deed.outcome = format!("withheld: {why}");
+                return Some(deed);
+            }
+        }
+        let window = self.rule.when.window();
+        let start = (sighting.received.div_euclid(window) * window).max(entry.forgiven_until);
+        let id = action_id(self.rule, self.version, &scope, start);
+        let evidence = entry.evidence(self.rule, now);
+        let order = Order {
+            scope,
+            state: state_of(&self.rule.action),
+            actor: format!("rule:{}", self.rule.name),
+            reason: words::describe(self.rule, key, entry.value, &evidence),
+            rule: Some(self.rule.name.clone()),
+            mode: self.rule.mode,
+            cause: Some(sighting.cause()),
+            evidence: Some(evidence),
+            action_id: Some(id.clone()),
+        };
+        scene.out.push(Effect::Order {
+            order: Box::new(order),
+            key: key.to_owned(),
+        });
+        entry.acted = Some(id.clone());
+        deed.action_id = Some(id);
+        match self.rule.mode {
+            Mode::Enforce => "ordered",
+            Mode::Shadow => "shadow: recorded, without effect",
+        }
+        .clone_into(&mut deed.outcome);
+        Some(deed)
+    }
+
+    fn tell(
+        &self,
+        key: &str,
+        entry: &mut Entry,
+        change: Change,
+        deed: Option<Deed>,
+        scene: &mut Scene<'_>,
+    ) {
+        let evidence = entry.evidence(self.rule, scene.now);
+        let summary = words::describe(self.rule, key, entry.value, &evidence);
+        let id = entry.alert_id.clone().unwrap_or_default();
+        let key = format!("{}={key}", self.rule.key.as_str());
+        let told = words::Told {
+            id: &id,
+            key: &key,
+            change,
+            value: entry.value,
+            summary,
+            evidence: Some(evidence),
+            deed,
+        };
+        words::tell(self.rule, &told, scene);
+    }
+}

@@ -1,0 +1,87 @@
+//! What can go wrong here, each named for what it was.
+
+use std::path::PathBuf;
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong in alerting.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A rule file or folder could not be read.
+    #[error("rules: cannot read {}: {reason}", path.display())]
+    RulesUnreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// A rule file is not the YAML it should be: syntax, an unknown or missing field, a wrong kind of node.
+    #[error("{file}:{line}: {reason}")]
+    RuleSyntax {
+        /// The file, as given.
+        file: String,
+        /// Line, from 1.
+        line: u64,
+        /// What the reader met and what it expected.
+        reason: String,
+    },
+    /// A field of a rule holds what it must not.
+    #[error("{file}:{line}: rule {rule}: {field} is {value}; {accepted}")]
+    RuleField {
+        /// The file, as given.
+        file: String,
+        /// Line, from 1.
+        line: u64,
+        /// The rule's name.
+        rule: String,
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+        /// What is accepted, in words.
+        accepted: String,
+    },
+    /// Two rules have one name.
+    #[error("{file}:{line}: rule {rule} is already defined in {first}; names must be unique")]
+    RuleTwice {
+        /// The second file.
+        file: String,
+        /// Line, from 1.
+        line: u64,
+        /// The name.
+        rule: String,
+        /// Where it stood first.
+        first: String,
+    },
+    /// A rule names a notifier that is not configured.
+    #[error("rule {rule}: notify names {name}, which is not configured; configured are: {known}")]
+    NotifierUnknown {
+        /// The rule.
+        rule: String,
+        /// What it names.
+        name: String,
+        /// The configured names.
+        known: String,
+    },
+    /// A webhook's configuration is wrong.
+    #[error("webhook {name}: {field} is {value}; {accepted}")]
+    Webhook {
+        /// The webhook.
+        name: String,
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+        /// What is accepted, in words.
+        accepted: &'static str,
+    },
+    /// Saved state could not be read or written.
+    #[error("alert state {}: {reason}", path.display())]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+}

@@ -1,0 +1,179 @@
+//! What in-stream rules see: one entry of the resolver's journal, and how it came.
+
+use flyball_runtime::control::{Cause, Scope};
+use flyball_store::Origin;
+use flyball_store::rows::{ChargeRow, Entry, Kind};
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+use crate::rule::{Calls, Key, SECOND, Target};
+
+/// What ended longer than this before we received it, or before now, never causes an action.
+pub(crate) const FRESH: i64 = 60 * SECOND;
+
+/// A span by its ids, small enough to keep a few for every key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SpanRef {
+    pub(crate) trace: u128,
+    pub(crate) span: u64,
+}
+
+/// A span as evidence shows it.
+#[derive(Debug, Serialize)]
+pub(crate) struct SpanName {
+    trace_id: String,
+    span_id: String,
+}
+
+impl SpanRef {
+    pub(crate) fn name(self) -> SpanName {
+        SpanName {
+            trace_id: format!("{:032x}", self.trace),
+            span_id: format!("{:016x}", self.span),
+        }
+    }
+}
+
+/// A live span that may cause an action while it is fresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sighting {
+    pub(crate) span: SpanRef,
+    pub(crate) ended: i64,
+    pub(crate) received: i64,
+}
+
+impl Sighting {
+    /// Whether it ended within the last minute, by our clock.
+    pub(crate) fn fresh(&self, now: i64) -> bool {
+        now - self.ended <= FRESH
+    }
+
+    pub(crate) fn cause(&self) -> Cause {
+        let SpanName { trace_id, span_id } = self.span.name();
+        Cause {
+            trace_id,
+            span_id,
+            ended_at_unix_nano: self.ended,
+            received_at_unix_nano: self.received,
+        }
+    }
+}
+
+/// A journal entry, read for rules.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fact<'a> {
+    pub(crate) row: &'a ChargeRow,
+    pub(crate) received: i64,
+    pub(crate) ended: i64,
+    origin: Origin,
+}
+
+impl<'a> Fact<'a> {
+    pub(crate) fn new(row: &'a ChargeRow, origin: Origin) -> Self {
+        let received = row.received_at.0.saturating_mul(1_000);
+        // What still runs is as fresh as the last that we heard of it.
+        let ended = row
+            .duration_ns
+            .map_or(received, |long| row.start_unix_nano.saturating_add(long));
+        Self {
+            row,
+            received,
+            ended,
+            origin,
+        }
+    }
+
+    pub(crate) fn reversal(&self) -> bool {
+        self.row.entry == Entry::Reversal.as_str()
+    }
+
+    pub(crate) fn charge(&self) -> bool {
+        self.row.entry == Entry::Charge.as_str()
+    }
+
+    /// Whether windows may count it at all: neither an import nor late when we received it. Otherwise an
+    /// hour of history that arrives in one second would look like a runaway.
+    pub(crate) fn counts(&self) -> bool {
+        self.origin != Origin::Import && self.received.saturating_sub(self.ended) <= FRESH
+    }
+
+    /// It as a possible cause: only what arrives live.
+    pub(crate) fn sighting(&self) -> Option<Sighting> {
+        if self.origin != Origin::Live || !self.charge() {
+            return None;
+        }
+        let span = self.span()?;
+        Some(Sighting {
+            span,
+            ended: self.ended,
+            received: self.received,
+        })
+    }
+
+    pub(crate) fn span(&self) -> Option<SpanRef> {
+        let trace = u128::from_str_radix(&self.row.trace_id, 16).ok()?;
+        let span = u64::from_str_radix(&self.row.span_id, 16).ok()?;
+        Some(SpanRef { trace, span })
+    }
+
+    pub(crate) fn key(&self, key: Key, workspace: &'a str) -> Option<&'a str> {
+        let name = match key {
+            Key::Workspace => Some(workspace),
+            Key::Tenant => self.row.tenant.as_deref(),
+            Key::Agent => self.row.agent_name.as_deref(),
+            Key::Tool => self.row.tool_name.as_deref(),
+            Key::Session => self.row.session_id.as_deref(),
+            Key::Execution => Some(self.row.execution_id.as_str()),
+        };
+        name.filter(|name| !name.is_empty())
+    }
+
+    pub(crate) fn scope(&self, target: Target) -> Option<Scope> {
+        self.key(target.key(), "")
+            .map(|name| scope_of(target, name))
+    }
+
+    pub(crate) fn kind(&self, kind: Kind) -> bool {
+        self.row.kind == kind.as_str()
+    }
+
+    pub(crate) fn call(&self, calls: Calls) -> bool {
+        self.kind(match calls {
+            Calls::Tool => Kind::ToolCall,
+            Calls::Model => Kind::ModelCall,
+        })
+    }
+
+    /// +1 for a charge, -1 for its reversal.
+    pub(crate) fn sign(&self) -> i64 {
+        if self.reversal() { -1 } else { 1 }
+    }
+
+    /// What it adds to spend; a reversal's is negative already.
+    pub(crate) fn cost(&self) -> Decimal {
+        self.row.cost_usd.unwrap_or_default()
+    }
+
+    /// Whether it says that the distance to the goal became shorter.
+    pub(crate) fn progressed(&self) -> bool {
+        self.row.progress.is_some_and(|progress| progress > 0.0)
+    }
+
+    /// An execution that was handed to a person.
+    pub(crate) fn escalated(&self) -> bool {
+        self.kind(Kind::Execution)
+            && (self.row.escalated == Some(true)
+                || self.row.termination.as_deref() == Some("escalation"))
+    }
+}
+
+/// The scope of a target of that name.
+pub(crate) fn scope_of(target: Target, name: &str) -> Scope {
+    let name = name.to_owned();
+    match target {
+        Target::Tenant => Scope::Tenant(name),
+        Target::Agent => Scope::Agent(name),
+        Target::Tool => Scope::Tool(name),
+        Target::Execution => Scope::Execution(name),
+    }
+}

@@ -1,0 +1,122 @@
+//! What survives a restart: states, cool-downs, and what was in force. Windows do not: they are filled
+//! again from the last minutes of `charges`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
+use std::path::PathBuf;
+
+use flyball_runtime::control::{Scope, State};
+use flyball_store::LogPosition;
+use serde::{Deserialize, Serialize};
+
+use crate::guard::Remembered;
+use crate::state::Machine;
+use crate::{Error, Result};
+
+/// Everything that is kept. A plain value: how it is kept is [`Memory`]'s affair.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Saved {
+    /// The latest log position that was seen.
+    pub position: LogPosition,
+    pub(crate) rules: BTreeMap<String, SavedRule>,
+    pub(crate) guard: Remembered,
+    pub(crate) in_force: Vec<SavedState>,
+}
+
+/// A scope and the state that was in force for it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SavedState {
+    pub(crate) scope: Scope,
+    pub(crate) state: State,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct SavedRule {
+    pub(crate) health: Machine,
+    pub(crate) keys: BTreeMap<String, SavedKey>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SavedKey {
+    pub(crate) machine: Machine,
+    pub(crate) alert_id: Option<String>,
+    pub(crate) acted: Option<String>,
+    pub(crate) resting_until: i64,
+    pub(crate) forgiven_until: i64,
+    pub(crate) wants_calm_until: i64,
+    pub(crate) scope: Option<Scope>,
+}
+
+/// Where the state is kept.
+pub trait Memory: Send + Sync + fmt::Debug {
+    /// What was saved last, if anything.
+    ///
+    /// # Errors
+    /// When there is something that cannot be read.
+    fn load(&self) -> Result<Option<Saved>>;
+    /// Replaces it, entirely or not at all. May block.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn save(&self, saved: &Saved) -> Result<()>;
+}
+
+/// Keeps it in a JSON file.
+#[derive(Debug)]
+pub struct FileMemory {
+    path: PathBuf,
+}
+
+impl FileMemory {
+    /// Keeps it at this path (its folder must exist).
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    fn failed(&self, reason: impl fmt::Display) -> Error {
+        Error::Memory {
+            path: self.path.clone(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+impl Memory for FileMemory {
+    fn load(&self) -> Result<Option<Saved>> {
+        match std::fs::read(&self.path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|e| self.failed(e)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(self.failed(e)),
+        }
+    }
+
+    fn save(&self, saved: &Saved) -> Result<()> {
+        let bytes = serde_json::to_vec(saved).map_err(|e| self.failed(e))?;
+        let next = self.path.with_extension("next");
+        let written = std::fs::File::create(&next).and_then(|mut file| {
+            file.write_all(&bytes)?;
+            // The rename must not come true before the bytes do.
+            file.sync_all()?;
+            std::fs::rename(&next, &self.path)
+        });
+        written.map_err(|e| self.failed(e))
+    }
+}
+
+/// Keeps nothing: for those who need no restart.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoMemory;
+
+impl Memory for NoMemory {
+    fn load(&self) -> Result<Option<Saved>> {
+        Ok(None)
+    }
+
+    fn save(&self, _: &Saved) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! Rule files: the YAML form, and where it is found.
+//!
+//! Every leaf is read as text with its line, so that `5.00` stays 5.00 dollars (never a float) and an
+//! error can point at it. Unknown and doubled fields are errors.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use super::{Rule, check};
+use crate::{Error, Result};
+
+/// The rules that ship with the crate.
+const DEFAULT: &str = include_str!("../../rules/default.yaml");
+
+/// A leaf, with its line.
+pub(super) type Leaf = Spanned<String>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    rules: Vec<Spanned<RuleForm>>,
+}
+
+/// One rule as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RuleForm {
+    pub(super) name: Leaf,
+    pub(super) description: Option<Leaf>,
+    pub(super) severity: Option<Leaf>,
+    pub(super) mode: Option<Leaf>,
+    pub(super) key: Leaf,
+    pub(super) when: Spanned<WhenForm>,
+    pub(super) recover_below: Option<Leaf>,
+    pub(super) recover_above: Option<Leaf>,
+    #[serde(rename = "for")]
+    pub(super) hold: Option<Leaf>,
+    pub(super) keep_firing_for: Option<Leaf>,
+    pub(super) cool_down: Option<Leaf>,
+    pub(super) no_data: Option<Leaf>,
+    pub(super) action: Option<Spanned<ActionForm>>,
+    pub(super) scope: Option<Leaf>,
+    pub(super) notify: Option<Vec<Leaf>>,
+}
+
+/// What is measured, as written.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum WhenForm {
+    Sql(SqlForm),
+    SpendRate(WindowForm),
+    RepeatedToolCalls(WindowForm),
+    ErrorRate(ErrorRateForm),
+    Escalations(WindowForm),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SqlForm {
+    pub(super) query: Leaf,
+    pub(super) every: Leaf,
+    pub(super) value: Option<Leaf>,
+    pub(super) key_column: Option<Leaf>,
+    pub(super) at_least: Option<Leaf>,
+    pub(super) at_most: Option<Leaf>,
+    pub(super) deterministic: Option<Leaf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WindowForm {
+    pub(super) at_least: Leaf,
+    pub(super) window: Leaf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ErrorRateForm {
+    pub(super) of: Option<Leaf>,
+    pub(super) at_least: Leaf,
+    pub(super) window: Leaf,
+    pub(super) min_calls: Option<Leaf>,
+}
+
+/// What is done, as written.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ActionForm {
+    Notify,
+    Throttle(ThrottleForm),
+    Degrade(DegradeForm),
+    Freeze,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ThrottleForm {
+    pub(super) calls_per_minute: Leaf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DegradeForm {
+    pub(super) tier: Option<Leaf>,
+    pub(super) read_only: Option<Leaf>,
+    pub(super) plan_depth: Option<Leaf>,
+}
+
+/// The rules of a file, or of every `.yaml` and `.yml` file in a folder (by name, without subfolders).
+///
+/// # Errors
+/// When something cannot be read, is not valid (naming file, line, field, value and what is accepted),
+/// or when two rules have one name.
+pub fn load(path: &Path) -> Result<Vec<Rule>> {
+    let mut seen = HashMap::new();
+    let mut rules = Vec::new();
+    for file in files(path)? {
+        let text = std::fs::read_to_string(&file).map_err(|e| unreadable(&file, &e))?;
+        read(&file.display().to_string(), &text, &mut seen, &mut rules)?;
+    }
+    Ok(rules)
+}
+
+/// The rules in a text; `file` is the name that errors show.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(file: &str, text: &str) -> Result<Vec<Rule>> {
+    let mut rules = Vec::new();
+    read(file, text, &mut HashMap::new(), &mut rules)?;
+    Ok(rules)
+}
+
+/// The rules that are used when none are configured: see `alerts/rules/default.yaml`.
+///
+/// # Errors
+/// Never, unless the shipped file is broken (a test reads it).
+pub fn default_rules() -> Result<Vec<Rule>> {
+    parse("alerts/rules/default.yaml", DEFAULT)
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !std::fs::metadata(path)
+        .map_err(|e| unreadable(path, &e))?
+        .is_dir()
+    {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(|e| unreadable(path, &e))? {
+        let file = entry.map_err(|e| unreadable(path, &e))?.path();
+        let yaml = file.extension().is_some_and(|e| e == "yaml" || e == "yml");
+        if yaml && file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(
+    file: &str,
+    text: &str,
+    seen: &mut HashMap<String, String>,
+    rules: &mut Vec<Rule>,
+) -> Result<()> {
+    let parsed: File = serde_saphyr::from_str(text).map_err(|e| syntax(file, &e))?;
+    for form in parsed.rules {
+        let line = form.referenced.line();
+        let rule = check::rule(file, line, form.value)?;
+        if let Some(first) = seen.insert(rule.name.clone(), format!("{file}:{line}")) {
+            return Err(Error::RuleTwice {
+                file: file.to_owned(),
+                line,
+                rule: rule.name,
+                first,
+            });
+        }
+        rules.push(rule);
+    }
+    Ok(())
+}
+
+fn syntax(file: &str, error: &serde_saphyr::Error) -> Error {
+    let line = error.location().map_or(1, |l| l.line());
+    let mut reason = error.without_snippet().to_string();
+    // The line stands in front already; the column is of use only beside it.
+    if let Some(cut) = reason.rfind(" at line ") {
+        reason.truncate(cut);
+    }
+    if text_is_empty(&reason) {
+        reason = "the file is empty; it must hold `rules:` and a list".to_owned();
+    }
+    Error::RuleSyntax {
+        file: file.to_owned(),
+        line,
+        reason,
+    }
+}
+
+fn text_is_empty(reason: &str) -> bool {
+    reason.starts_with("unexpected end of input")
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::RulesUnreadable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    }
+}

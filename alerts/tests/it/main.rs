@@ -1,0 +1,6 @@
+#![allow(clippy::unwrap_used, missing_docs)]
+//! The crate's public face: the engine on a channel of store events, with the real control plane, and the
+//! webhook against a real server.
+
+mod engine;
+mod webhook;
