@@ -89,6 +89,12 @@ pub enum Error {
     /// The store refused: full, or broken.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// Rows that the store handed back are not of the schema they should be.
+    #[error("rows of the store could not be read: {0}")]
+    Rows(#[from] arrow::error::ArrowError),
+    /// The resolver has stopped: why stands in the log, and in what stopping it returns.
+    #[error("the resolver has stopped; charges are caught up at the next start")]
+    ResolverStopped,
     /// A file or folder could not be read.
     #[error("{path}: {source}")]
     Io {

@@ -1,7 +1,8 @@
 //! The OTLP collector, and the resolver that turns traces into charges.
 //!
-//! A request is decoded (`otlp`), normalised by the table of [`conventions`] into rows ([`normalise`]),
-//! appended to the store, and read back by the [`resolver`], which posts what each call cost.
+//! A request comes in by a port ([`server`]) or from a file ([`import`]), is decompressed and decoded
+//! ([`otlp`]), normalised by the table of [`conventions`] into rows ([`normalise`]), appended to the store
+//! ([`pipeline`]), and read back by the [`resolver`], which posts what each call cost.
 
 pub mod conventions;
 pub mod error;

@@ -31,19 +31,12 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`flyball_store::Error::Full`] when there is no room for now, anything else when the store is broken.
     async fn append(&self, append: Append) -> flyball_store::Result<Appended>;
-
-    /// Whether a body with this digest is in already.
-    fn seen(&self, workspace: &str, digest: &[u8; 32]) -> bool;
 }
 
 #[tonic::async_trait]
 impl Sink for Store {
     async fn append(&self, append: Append) -> flyball_store::Result<Appended> {
         Self::append(self, append).await
-    }
-
-    fn seen(&self, workspace: &str, digest: &[u8; 32]) -> bool {
-        Self::seen(self, workspace, digest)
     }
 }
 
@@ -102,12 +95,6 @@ impl Ingest {
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
-    }
-
-    /// Whether this (decompressed) body is in already.
-    #[must_use]
-    pub fn seen(&self, workspace: &str, body: &Bytes) -> bool {
-        self.sink.seen(workspace, &digest(body))
     }
 
     /// Takes in a decompressed body of `/v1/traces`. When this returns, its good spans are durable; bad

@@ -11,7 +11,7 @@ mod signal;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use flyball_store::{self as store, Encoding, Origin, Signal};
@@ -24,8 +24,8 @@ use signal::Manifests;
 /// Bytes of one imported body, decompressed: recorded batches may be larger than live ones.
 const BODY_BYTES: usize = 256 << 20;
 
-/// How often in a row the store may say that it is full before an import gives up.
-const FULL_MAX: u32 = 1_000;
+/// How long one body is offered to a full store before the import gives up: many times what a flush takes.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Told after every file.
 pub trait Progress: Send + Sync {
@@ -115,7 +115,6 @@ pub async fn run(
 #[derive(Debug)]
 enum Outcome {
     TakenIn(Accepted),
-    AlreadyIn,
     NotKept(Signal),
     Skipped(String),
 }
@@ -129,7 +128,6 @@ impl ImportReport {
             })
         };
         match outcome {
-            Outcome::AlreadyIn => self.already_in += 1,
             Outcome::TakenIn(accepted) if accepted.duplicate => self.already_in += 1,
             Outcome::TakenIn(accepted) => {
                 self.requests += u64::from(accepted.spans > 0);
@@ -177,9 +175,6 @@ async fn file(
         Ok(body) => body,
         Err(e) => return Ok(Outcome::Skipped(e.to_string())),
     };
-    if ingest.seen(workspace, &body) {
-        return Ok(Outcome::AlreadyIn);
-    }
     let (signal, encoding) = match manifests
         .of(path)
         .map_or_else(|| signal::detect(&body, ingest.limits()), Ok)
@@ -200,7 +195,7 @@ async fn take_in(
     body: Bytes,
     encoding: Encoding,
 ) -> Result<Outcome> {
-    let mut full = 0;
+    let give_up = Instant::now() + PATIENCE;
     loop {
         match ingest
             .traces(body.clone(), encoding, Origin::Import, workspace)
@@ -210,15 +205,19 @@ async fn take_in(
                 return Ok(Outcome::Skipped("holds no spans".to_owned()));
             }
             Ok(accepted) => return Ok(Outcome::TakenIn(accepted)),
-            Err(Error::Store(store::Error::Full { retry_after_ms, .. })) if full < FULL_MAX => {
-                full += 1;
+            Err(Error::Store(store::Error::Full { retry_after_ms, .. }))
+                if Instant::now() < give_up =>
+            {
                 tokio::time::sleep(Duration::from_millis(retry_after_ms)).await;
             }
             Err(
                 e @ (Error::BadProtobuf { .. }
                 | Error::BadJson { .. }
                 | Error::TooLarge { .. }
-                | Error::Normalise(_)),
+                | Error::Normalise(_)
+                | Error::Store(
+                    store::Error::TooLarge { .. } | store::Error::BatchRefused { .. },
+                )),
             ) => return Ok(Outcome::Skipped(e.to_string())),
             Err(e) => return Err(e),
         }

@@ -39,10 +39,14 @@ pub struct Rejected {
     pub reason: String,
 }
 
-/// Normalises a request. Spans whose index is in `skip` are passed over: a replay leaves out what was
-/// rejected when the request first came.
+/// Normalises a request. Spans whose index is in `skip` (ascending) are passed over: a replay leaves out
+/// what was rejected when the request first came.
 #[must_use]
-pub fn spans(request: &ExportTraceServiceRequest, received_at_unix_nano: i64, skip: &[u32]) -> Normalised {
+pub fn spans(
+    request: &ExportTraceServiceRequest,
+    received_at_unix_nano: i64,
+    skip: &[u32],
+) -> Normalised {
     let mut rows = Vec::new();
     let mut contents = Vec::new();
     let mut rejected = Vec::new();
@@ -53,12 +57,18 @@ pub fn spans(request: &ExportTraceServiceRequest, received_at_unix_nano: i64, sk
             for sent in &scoped.spans {
                 let at = index;
                 index += 1;
-                if skip.contains(&at) {
+                if skip.binary_search(&at).is_ok() {
                     continue;
                 }
                 match accept::accept(sent) {
                     Ok(place) => {
-                        let row = span::row(sent, &place, scoped.scope.as_ref(), &resource, received_at_unix_nano);
+                        let row = span::row(
+                            sent,
+                            &place,
+                            scoped.scope.as_ref(),
+                            &resource,
+                            received_at_unix_nano,
+                        );
                         contents.extend(content::row(sent, &row));
                         rows.push(row);
                     }
@@ -72,11 +82,17 @@ pub fn spans(request: &ExportTraceServiceRequest, received_at_unix_nano: i64, sk
 
 fn batches(rows: &[SpanRow], contents: &[ContentRow], rejected: Vec<Rejected>) -> Normalised {
     let made = SpanRow::batch(rows).and_then(|spans| {
-        let contents = (!contents.is_empty()).then(|| ContentRow::batch(contents)).transpose()?;
+        let contents = (!contents.is_empty())
+            .then(|| ContentRow::batch(contents))
+            .transpose()?;
         Ok((spans, contents))
     });
     match made {
-        Ok((spans, contents)) => Normalised { spans, contents, rejected },
+        Ok((spans, contents)) => Normalised {
+            spans,
+            contents,
+            rejected,
+        },
         // Money is the only value that might not fit its column, and `value` has seen to that.
         Err(problem) => {
             let count = rows.len() + rejected.len();
@@ -85,7 +101,12 @@ fn batches(rows: &[SpanRow], contents: &[ContentRow], rejected: Vec<Rejected>) -
             Normalised {
                 spans: RecordBatch::new_empty(SpanRow::schema()),
                 contents: None,
-                rejected: all.map(|index| Rejected { index, reason: reason.clone() }).collect(),
+                rejected: all
+                    .map(|index| Rejected {
+                        index,
+                        reason: reason.clone(),
+                    })
+                    .collect(),
             }
         }
     }

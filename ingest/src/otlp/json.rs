@@ -4,8 +4,9 @@
 //! keys ignored). Exporters take liberties, and none of these costs anybody their spans: 64-bit integers
 //! as strings or as numbers, enums by name, `null` for an absent field, `{}` for an empty list message,
 //! `snake_case` keys, half a surrogate pair where a text was cut, a byte order mark.
-//! How single values are read is in [`value`].
+//! How fields and lists are read is in [`value`], the scalars themselves in [`scalar`].
 
+mod scalar;
 mod value;
 
 use std::fmt;
@@ -23,9 +24,8 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::error::{Error, Result};
-use value::{
-    Base64, Budget, Double, Enum, Field, HexId, Key, List, Number, Read, Text, Truth, in_field,
-};
+use scalar::{Base64, Double, Enum, HexId, Number, Text, Truth};
+use value::{Budget, Field, Key, List, Read, in_field};
 
 /// Decodes a trace request; its tree of messages may take `limit` bytes.
 pub(super) fn traces(body: &[u8], limit: usize) -> Result<ExportTraceServiceRequest> {

@@ -76,10 +76,9 @@ async fn traces(State(ingest): State<Arc<Ingest>>, request: Request) -> Response
         .is_some_and(|kind| kind.starts_with("application/grpc"))
     {
         // gRPC's own rule for a client that does not speak it.
-        return Response::builder()
-            .status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
-            .body(Body::empty())
-            .unwrap_or_default();
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return response;
     }
     match accept(&ingest, request).await {
         Ok(accepted) => message(export_response(&accepted).encode_to_vec().into()),

@@ -97,7 +97,7 @@ impl From<&Error> for Refusal {
                 Some(FAULT_RETRY),
             ),
             // No RetryInfo: to OTLP that says "not again", and again it would be as large.
-            Error::TooLarge { .. } => {
+            Error::TooLarge { .. } | Error::Store(store::Error::TooLarge { .. }) => {
                 (Code::ResourceExhausted, StatusCode::PAYLOAD_TOO_LARGE, None)
             }
             Error::SignalNotKept { .. } => (Code::Unimplemented, StatusCode::NOT_FOUND, None),
@@ -106,15 +106,18 @@ impl From<&Error> for Refusal {
                 StatusCode::TOO_MANY_REQUESTS,
                 Some(Duration::from_millis(*retry_after_ms)),
             ),
+            // Ours to mend; until then the same request would fail again.
+            Error::Store(store::Error::BatchRefused { .. })
+            | Error::Normalise(_)
+            | Error::Rows(_)
+            | Error::ResolverStopped
+            | Error::Io { .. }
+            | Error::Serve { .. } => (Code::Internal, StatusCode::INTERNAL_SERVER_ERROR, None),
             Error::Store(_) => (
                 Code::Unavailable,
                 StatusCode::SERVICE_UNAVAILABLE,
                 Some(FAULT_RETRY),
             ),
-            // Ours to mend; until then the same request would fail again.
-            Error::Normalise(_) | Error::Io { .. } | Error::Serve { .. } => {
-                (Code::Internal, StatusCode::INTERNAL_SERVER_ERROR, None)
-            }
         };
         Self {
             code,

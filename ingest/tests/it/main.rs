@@ -5,3 +5,6 @@ mod collector;
 mod grpc;
 mod http;
 mod import;
+mod journal;
+mod store;
+mod truth;
