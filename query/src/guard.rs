@@ -18,8 +18,9 @@ const SETTABLE: [&str; 3] = [
 ];
 
 /// First words of statements that read, or are about the session.
-const READING: [&str; 10] =
-    ["SELECT", "WITH", "VALUES", "TABLE", "FROM", "EXPLAIN", "SHOW", "DESCRIBE", "DESC", "SET"];
+const READING: [&str; 10] = [
+    "SELECT", "WITH", "VALUES", "TABLE", "FROM", "EXPLAIN", "SHOW", "DESCRIBE", "DESC", "SET",
+];
 
 /// Passes a plan that reads and nothing else.
 ///
@@ -49,8 +50,11 @@ pub(crate) fn read_only(plan: &LogicalPlan) -> Result<()> {
 /// An error of planning a statement, which for one that is not about reading says just that, and not
 /// which of its details happens to be unknown here.
 pub(crate) fn not_planned(statement: &str, error: DataFusionError) -> Error {
-    let verb: String =
-        statement.trim_start().chars().take_while(char::is_ascii_alphabetic).collect();
+    let verb: String = statement
+        .trim_start()
+        .chars()
+        .take_while(char::is_ascii_alphabetic)
+        .collect();
     let verb = verb.to_ascii_uppercase();
     if READING.contains(&verb.as_str()) || verb.is_empty() {
         Error::invalid(error)

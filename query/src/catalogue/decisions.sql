@@ -12,7 +12,7 @@ WITH made AS (
 did AS (
   SELECT
     m.charge_id,
-    string_agg(t.tool_name, ', ' ORDER BY t.start_unix_nano) AS action,
+    arrow_cast(string_agg(t.tool_name, ', ' ORDER BY t.start_unix_nano), 'Utf8') AS action,
     first_value(c.output ORDER BY t.start_unix_nano) AS result
   FROM made m
   JOIN tool_calls t

@@ -304,3 +304,49 @@ async fn without_keys_only_this_machine_is_served() {
         .unwrap_err();
     assert!(matches!(refused, Error::NotLoopback { .. }), "{refused}");
 }
+
+/// What psql itself asks, when it is installed.
+#[tokio::test(flavor = "multi_thread")]
+async fn psql_lists_and_describes() {
+    let address = serve(engine(whole_world()).await).await;
+    let psql = |command: &'static str| async move {
+        tokio::process::Command::new("psql")
+            .args([
+                "-X",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &address.port().to_string(),
+                "-c",
+                command,
+            ])
+            .env_remove("PGPASSWORD")
+            .output()
+            .await
+    };
+    if psql("SELECT 1").await.is_err() {
+        return;
+    }
+    for (command, told) in [
+        ("\\dt", "charges"),
+        ("\\dv", "cost_per_decision"),
+        ("\\d", "model_calls"),
+        ("\\d model_calls", "cost_usd"),
+        ("\\d charges", "cost_usd"),
+        ("\\l", "flyball"),
+        ("\\dn", "public"),
+        ("\\conninfo", "127.0.0.1"),
+        (
+            "select agent_name, cost_per_decision_usd from cost_per_decision",
+            "0.001750000000",
+        ),
+    ] {
+        let output = psql(command).await.unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && text.contains(told),
+            "{command}: {text} {errors}"
+        );
+    }
+}

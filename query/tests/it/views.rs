@@ -34,6 +34,44 @@ async fn every_view_of_an_empty_workspace_is_empty_and_not_an_error() {
     }
 }
 
+/// Clients are promised these types, each of which the ports write in every form.
+#[tokio::test]
+async fn every_column_has_a_type_that_every_port_speaks() {
+    use arrow::datatypes::{DataType, TimeUnit};
+    let engine = engine(moment(Vec::new())).await;
+    for entry in flyball_query::catalogue::all() {
+        let call = match entry.kind {
+            flyball_query::catalogue::Kind::Function => {
+                format!(
+                    "{}('2026-03-01', '2026-03-02', '2026-03-02', '2026-03-03')",
+                    entry.name
+                )
+            }
+            _ => entry.name.clone(),
+        };
+        let empty = engine
+            .query("default", &format!("SELECT * FROM {call}"))
+            .await
+            .unwrap();
+        for field in empty[0].schema().fields() {
+            let known = match field.data_type() {
+                DataType::Utf8 | DataType::Int64 | DataType::Float64 => true,
+                DataType::Boolean | DataType::Date32 => true,
+                DataType::Decimal128(_, 12) => true,
+                DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) => zone.as_ref() == "UTC",
+                _ => false,
+            };
+            assert!(
+                known,
+                "{}.{}: {}",
+                entry.name,
+                field.name(),
+                field.data_type()
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn model_calls_are_what_stands_and_agree_with_the_journal() {
     let engine = engine(whole_world()).await;
