@@ -1,2 +1,42 @@
-//! flyball
-fn main() {}
+//! The `flyball` binary: command line, configuration, wiring. No logic of its own.
+
+mod cli;
+mod commands;
+mod config;
+mod core;
+mod http;
+mod ledger;
+mod running;
+mod serve;
+
+use clap::Parser as _;
+
+fn main() -> std::process::ExitCode {
+    let cli = cli::Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("FLYBALL_LOG").unwrap_or_else(|_| "flyball=info,warn".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    match commands::run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("flyball: {}", words(&error));
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and its causes, each said once: many errors name their cause already.
+fn words(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
+        if said.is_empty() {
+            cause
+        } else if said.contains(&cause) {
+            said
+        } else {
+            format!("{said}: {cause}")
+        }
+    })
+}

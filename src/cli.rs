@@ -1,0 +1,238 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Watches AI agents, counts what they cost to the last digit, and stops the ones that go wrong.
+#[derive(Debug, Parser)]
+#[command(name = "flyball", version, propagate_version = true)]
+pub struct Cli {
+    /// Settings file; `flyball.toml` in the working directory when there is one.
+    #[arg(long, global = true, env = "FLYBALL_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Local data directory (setting `data.dir`, $FLYBALL_DATA_DIR).
+    #[arg(long, global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server: OTLP in, SQL out, alerts and control between.
+    Serve(Listen),
+    /// Run everything on an empty directory with a fleet of sample agents, and watch one run away.
+    Demo(Demo),
+    /// Load recorded OTLP: .pb, .json, .gz, files or folders of them.
+    Import(Import),
+    /// Ask in SQL.
+    Query(Query),
+    /// Print a FinOps report.
+    Report(Report),
+    /// Stop an agent, a tool, a tenant, an execution or everything, until released.
+    Freeze(Target),
+    /// Slow them down.
+    Throttle(Throttle),
+    /// Let them go on with less: a cheaper tier, read-only tools, shallower plans.
+    Degrade(Degrade),
+    /// Lift what was set on that very scope.
+    Release(Target),
+    /// Show what is in force.
+    Status,
+    /// Print every setting in force, and where each value came from.
+    Config,
+    /// Run agents of the bundled runtime.
+    Agent(Agent),
+}
+
+/// Where to listen; each overrides its setting `listen.*`.
+#[derive(Debug, Args, Default)]
+pub struct Listen {
+    /// OTLP/gRPC.
+    #[arg(long)]
+    pub otlp_grpc: Option<String>,
+    /// OTLP/HTTP.
+    #[arg(long)]
+    pub otlp_http: Option<String>,
+    /// PostgreSQL wire.
+    #[arg(long)]
+    pub postgres: Option<String>,
+    /// Console and REST API.
+    #[arg(long)]
+    pub http: Option<String>,
+    /// Price file in LiteLLM's format, instead of the built-in book.
+    #[arg(long)]
+    pub prices: Option<PathBuf>,
+    /// Alert rules, instead of the built-in ones.
+    #[arg(long)]
+    pub rules: Option<PathBuf>,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Stay up when the fleet has ended.
+    #[arg(long)]
+    pub keep: bool,
+    /// Seconds the fleet runs at most.
+    #[arg(long, default_value_t = 30)]
+    pub seconds: u64,
+    /// Seed of the fleet.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+}
+
+/// Options of `import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Files or folders.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Price file in LiteLLM's format that replaces the book for this run, valid for all time.
+    #[arg(long)]
+    pub prices: Option<PathBuf>,
+}
+
+/// Options of `query`.
+#[derive(Debug, Args)]
+pub struct Query {
+    /// The statement.
+    pub sql: String,
+    /// How to print the rows.
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: Format,
+}
+
+/// Output formats.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// Comma-separated values with a header.
+    Csv,
+    /// An array of objects; decimals as strings.
+    Json,
+}
+
+/// Options of `report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Which report.
+    #[command(subcommand)]
+    pub kind: ReportKind,
+}
+
+/// The reports.
+#[derive(Debug, Subcommand)]
+pub enum ReportKind {
+    /// What everything cost, by the dimensions asked for.
+    Chargeback {
+        /// Dimensions: team, agent, tenant, environment, user, session, model, provider, tool, day.
+        #[arg(long, value_delimiter = ',', default_value = "team,agent")]
+        by: Vec<String>,
+        /// From this day (YYYY-MM-DD, UTC).
+        #[arg(long)]
+        since: Option<String>,
+        /// Before this day.
+        #[arg(long)]
+        until: Option<String>,
+        /// table or csv.
+        #[arg(long, value_enum, default_value = "table")]
+        format: Format,
+    },
+}
+
+/// Whom a control command is about: exactly one.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub struct Target {
+    /// Whom.
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+    /// Why; kept on the ledger.
+    #[arg(long)]
+    pub reason: String,
+}
+
+/// Exactly one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct ScopeArgs {
+    /// An agent, by name.
+    #[arg(long)]
+    pub agent: Option<String>,
+    /// A tool, by name.
+    #[arg(long)]
+    pub tool: Option<String>,
+    /// A tenant.
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// One execution, by id.
+    #[arg(long)]
+    pub execution: Option<String>,
+    /// Everything.
+    #[arg(long)]
+    pub global: bool,
+}
+
+/// Options of `throttle`.
+#[derive(Debug, Args)]
+pub struct Throttle {
+    /// Whom and why.
+    #[command(flatten)]
+    pub target: Target,
+    /// Calls a minute.
+    #[arg(long, default_value_t = 10)]
+    pub calls_per_minute: u32,
+}
+
+/// Options of `degrade`.
+#[derive(Debug, Args)]
+pub struct Degrade {
+    /// Whom and why.
+    #[command(flatten)]
+    pub target: Target,
+    /// Model tier to fall back to.
+    #[arg(long)]
+    pub tier: Option<String>,
+    /// Only tools that read.
+    #[arg(long)]
+    pub read_only: bool,
+    /// Deepest plan.
+    #[arg(long)]
+    pub plan_depth: Option<u32>,
+}
+
+/// Options of `agent`.
+#[derive(Debug, Args)]
+pub struct Agent {
+    /// What to run.
+    #[command(subcommand)]
+    pub command: AgentCommand,
+}
+
+/// What the bundled runtime can run.
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// The fleet of sample agents that `demo` uses, against a running server.
+    Fleet {
+        /// Where spans go (OTLP/gRPC).
+        #[arg(long, default_value = "http://127.0.0.1:4317")]
+        otlp: String,
+        /// Control API.
+        #[arg(long, default_value = "http://127.0.0.1:8080")]
+        control: String,
+        /// Seed.
+        #[arg(long, default_value_t = 7)]
+        seed: u64,
+        /// Seconds at most.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// No agent runs away.
+        #[arg(long)]
+        healthy: bool,
+    },
+}

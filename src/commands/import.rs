@@ -1,0 +1,125 @@
+//! `flyball import`: recorded OTLP into the data directory, or through the server that owns it.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use async_trait::async_trait;
+use flyball_ingest::import::{self, Counts, ImportReport, Progress};
+use flyball_ingest::otlp::Limits;
+use flyball_ingest::pipeline::{Accepted, Ingest, Sink};
+use flyball_store::{Append, Appended, Encoding, Error as StoreError};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::config::Config;
+use crate::running::Server;
+use crate::core::{Core, WORKSPACE};
+
+/// Imports `paths`, and prints what became of them.
+pub async fn run(config: &Config, paths: &[PathBuf]) -> Result<()> {
+    let bar = Bar::new();
+    let report = if let Some(server) = Server::find(&config.store.data_dir).await {
+        if config.prices_file.is_some() {
+            bail!("a server runs on {}, and prices with its own book: stop it, or leave --prices out",
+                config.store.data_dir.display());
+        }
+        let ingest = Ingest::new(Arc::new(Remote { server }), Limits::of_body(config.request_bytes_max));
+        import::run(&ingest, WORKSPACE, paths, &bar).await?
+    } else {
+        let core = Core::open(config).await?;
+        let report = import::run(&core.ingest, WORKSPACE, paths, &bar).await;
+        // What came in before an error is in: settle and flush it all the same.
+        core.settle_and_close().await?;
+        report?
+    };
+    bar.0.finish_and_clear();
+    print(&report);
+    Ok(())
+}
+
+fn print(report: &ImportReport) {
+    println!(
+        "{} files, {} bytes: {} requests and {} spans taken in, {} requests were in already",
+        report.counts.files_total, report.counts.bytes, report.requests, report.counts.spans, report.already_in
+    );
+    if report.rejected_spans > 0 {
+        println!("{} spans were refused:", report.rejected_spans);
+    }
+    for note in &report.rejected {
+        println!("  {}: {}", note.path.display(), note.reason);
+    }
+    if !report.skipped.is_empty() {
+        println!("{} files were passed over:", report.skipped.len());
+    }
+    for note in &report.skipped {
+        println!("  {}: {}", note.path.display(), note.reason);
+    }
+}
+
+/// The progress bar; nothing where nobody looks.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Self {
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} files  {msg}  {elapsed}") {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+}
+
+impl Progress for Bar {
+    fn update(&self, so_far: &Counts) {
+        self.0.set_length(so_far.files_total as u64);
+        self.0.set_position(so_far.files_done as u64);
+        self.0.set_message(format!("{} spans, {} bytes", so_far.spans, so_far.bytes));
+    }
+}
+
+/// The running server as a place to put requests.
+#[derive(Debug)]
+struct Remote {
+    server: Server,
+}
+
+#[async_trait]
+impl Sink for Remote {
+    async fn append(&self, append: Append) -> flyball_store::Result<Appended> {
+        let content_type = match append.header.encoding {
+            Encoding::Protobuf => "application/x-protobuf",
+            Encoding::Json => "application/json",
+        };
+        let url = self.server.url("/api/v1/import");
+        let request = |http: &reqwest::Client| http.post(url).header("content-type", content_type).body(append.body);
+        let broken = |reason: String| StoreError::LogPoisoned { reason };
+        let answer = self.server.send(request).await.map_err(|e| broken(format!("{e:#}")))?;
+        let accepted: Answer = serde_json::from_slice(&answer).map_err(|e| broken(e.to_string()))?;
+        Ok(Appended { position: 0, duplicate: accepted.duplicate })
+    }
+}
+
+/// What `POST /api/v1/import` answers.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Answer {
+    /// Spans kept.
+    spans: u64,
+    /// Spans refused.
+    rejected: u64,
+    /// Why, for the first few.
+    message: String,
+    /// The same body was in already.
+    duplicate: bool,
+}
+
+impl From<Accepted> for Answer {
+    fn from(accepted: Accepted) -> Self {
+        Self {
+            spans: accepted.spans,
+            rejected: accepted.rejected,
+            message: accepted.message,
+            duplicate: accepted.duplicate,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! One module a command. Each finds the running server and goes through its API, or takes the lock itself.
+
+//mod agent;
+mod control;
+mod demo;
+mod import;
+mod query;
+mod report;
+
+pub use import::Answer;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::cli::{Cli, Command};
+use crate::config::{Config, Settings};
+use crate::serve::Serving;
+
+/// Runs one command to its end.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    runtime.block_on(dispatch(cli))
+}
+
+async fn dispatch(cli: Cli) -> Result<ExitCode> {
+    let settings = settings(&cli)?;
+    if matches!(cli.command, Command::Config) {
+        print_settings(&settings);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let config = settings.config()?;
+    match cli.command {
+        Command::Serve(_) => serve(&config).await?,
+        Command::Demo(options) => demo::run(config, cli.data_dir.as_deref(), &options).await?,
+        Command::Import(options) => import::run(&config, &options.paths).await?,
+        Command::Query(options) => query::run(&config, &options.sql, options.format).await?,
+        Command::Report(options) => report::run(&config, &options.kind).await?,
+        Command::Freeze(target) => control::freeze(&config, &target).await?,
+        Command::Throttle(options) => control::throttle(&config, &options).await?,
+        Command::Degrade(options) => control::degrade(&config, &options).await?,
+        Command::Release(target) => control::release(&config, &target).await?,
+        Command::Status => control::status(&config).await?,
+        Command::Agent(_) => {}
+        Command::Config => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Defaults, file, environment and this command's flags.
+fn settings(cli: &Cli) -> Result<Settings> {
+    let text = |path: &Option<std::path::PathBuf>| path.as_ref().map(|p| p.display().to_string());
+    let mut flags = vec![("data.dir", text(&cli.data_dir))];
+    match &cli.command {
+        Command::Serve(listen) => flags.extend([
+            ("listen.otlp_grpc", listen.otlp_grpc.clone()),
+            ("listen.otlp_http", listen.otlp_http.clone()),
+            ("listen.postgres", listen.postgres.clone()),
+            ("listen.http", listen.http.clone()),
+            ("prices.file", text(&listen.prices)),
+            ("alerts.rules", text(&listen.rules)),
+        ]),
+        Command::Import(import) => flags.push(("prices.file", text(&import.prices))),
+        _ => {}
+    }
+    Ok(Settings::load(cli.config.as_deref(), |name| std::env::var(name).ok(), &flags)?)
+}
+
+fn print_settings(settings: &Settings) {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING).set_header(["setting", "value", "from", "meaning"]);
+    for (key, value, source) in settings.in_force() {
+        table.add_row([key.name, value.as_str(), &source.to_string(), key.doc]);
+    }
+    println!("{table}");
+}
+
+async fn serve(config: &Config) -> Result<()> {
+    let serving = Serving::start(config).await?;
+    let ports = serving.ports();
+    println!("flyball serves {}", config.store.data_dir.display());
+    println!("  OTLP        grpc://{}  http://{}/v1/traces", ports.otlp_grpc, ports.otlp_http);
+    println!("  SQL         psql -h {} -p {} -U flyball flyball", ports.postgres.ip(), ports.postgres.port());
+    println!("  console     http://{}/", ports.http);
+    serving.until_told_to_stop().await?;
+    println!("flyball has stopped; everything is flushed");
+    Ok(())
+}

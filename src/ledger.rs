@@ -1,0 +1,115 @@
+//! The control plane's ledger, kept by the store: every control event becomes a row of `actions` and a record of `audit`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use flyball_runtime::control::{ControlEvent, Decision, Ledger, Mode, Obeyed, Scope, State};
+use flyball_store::rows::{ActionRow, AuditRow, Date, Micros};
+use flyball_store::{OwnEvent, Store};
+
+/// Keeps control events in a store, under one workspace.
+#[derive(Debug)]
+pub struct StoreLedger {
+    store: Arc<Store>,
+    workspace: String,
+}
+
+impl StoreLedger {
+    /// A ledger over this store.
+    #[must_use]
+    pub fn new(store: Arc<Store>, workspace: impl Into<String>) -> Self {
+        Self { store, workspace: workspace.into() }
+    }
+}
+
+#[async_trait]
+impl Ledger for StoreLedger {
+    async fn record(&self, event: &ControlEvent) -> Result<(), String> {
+        let (action, actor, subject) = match event {
+            ControlEvent::Decided(decision) => decided(decision, "decided"),
+            ControlEvent::Released(decision) => decided(decision, "released"),
+            ControlEvent::Obeyed(obeyed) => obeyed_row(obeyed),
+        };
+        let audit = AuditRow {
+            date: action.date,
+            at: action.at,
+            event: format!("control.{}", action.event),
+            actor,
+            subject,
+            record: serde_json::to_string(event).map_err(|e| e.to_string())?,
+            log_position: 0,
+        };
+        self.store.record(&self.workspace, OwnEvent::Action(action)).await.map_err(|e| e.to_string())?;
+        self.store.record(&self.workspace, OwnEvent::Audit(audit)).await.map_err(|e| e.to_string())?;
+        Ok(())
+    }
+}
+
+fn decided(decision: &Decision, event: &str) -> (ActionRow, String, String) {
+    let at = Micros::of_nanos(decision.decided_at_unix_nano);
+    let (scope, target) = scope_words(&decision.scope);
+    let (state, parameters) = state_words(&decision.state);
+    let cause = decision.cause.as_ref();
+    let row = ActionRow {
+        date: Date::of_micros(at.0),
+        at,
+        action_id: decision.action_id.clone(),
+        event: event.to_owned(),
+        state: state.to_owned(),
+        previous_state: Some(state_words(&decision.previous).0.to_owned()),
+        scope: scope.to_owned(),
+        target: target.to_owned(),
+        parameters,
+        actor: decision.actor.clone(),
+        reason: decision.reason.clone(),
+        mode: match decision.mode {
+            Mode::Shadow => "shadow",
+            Mode::Enforce => "enforce",
+        }
+        .to_owned(),
+        rule: decision.rule.clone(),
+        cause_trace_id: cause.map(|c| c.trace_id.clone()),
+        cause_span_id: cause.map(|c| c.span_id.clone()),
+        cause_ended_at: cause.map(|c| Micros::of_nanos(c.ended_at_unix_nano)),
+        cause_received_at: cause.map(|c| Micros::of_nanos(c.received_at_unix_nano)),
+        decided_at: Some(at),
+        evidence: decision.evidence.as_ref().map(ToString::to_string),
+        ..ActionRow::default()
+    };
+    (row, decision.actor.clone(), format!("{scope}:{target}"))
+}
+
+fn obeyed_row(obeyed: &Obeyed) -> (ActionRow, String, String) {
+    let at = Micros::of_nanos(obeyed.obeyed_at_unix_nano);
+    let row = ActionRow {
+        date: Date::of_micros(at.0),
+        at,
+        action_id: obeyed.action_id.clone(),
+        event: "obeyed".to_owned(),
+        obeyed_at: Some(at),
+        obeyed_by: Some(obeyed.by.clone()),
+        ..ActionRow::default()
+    };
+    (row, obeyed.by.clone(), format!("action:{}", obeyed.action_id))
+}
+
+fn scope_words(scope: &Scope) -> (&'static str, &str) {
+    match scope {
+        Scope::Global => ("global", ""),
+        Scope::Workspace(name) => ("workspace", name),
+        Scope::Tenant(name) => ("tenant", name),
+        Scope::Agent(name) => ("agent", name),
+        Scope::Tool(name) => ("tool", name),
+        Scope::Execution(id) => ("execution", id),
+    }
+}
+
+fn state_words(state: &State) -> (&'static str, Option<String>) {
+    let word = match state {
+        State::Running => return ("running", None),
+        State::Frozen => return ("frozen", None),
+        State::Throttled { .. } => "throttled",
+        State::Degraded { .. } => "degraded",
+    };
+    (word, serde_json::to_string(state).ok())
+}

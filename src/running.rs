@@ -1,0 +1,89 @@
+//! Finding a running server: it leaves its ports in the data directory, and takes them away when it ends.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+
+/// The ports in use, as kept in `<data_dir>/ports.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ports {
+    /// Process that serves.
+    pub pid: u32,
+    /// OTLP/gRPC.
+    pub otlp_grpc: SocketAddr,
+    /// OTLP/HTTP.
+    pub otlp_http: SocketAddr,
+    /// PostgreSQL wire.
+    pub postgres: SocketAddr,
+    /// Console and REST API.
+    pub http: SocketAddr,
+}
+
+fn file(data_dir: &Path) -> PathBuf {
+    data_dir.join("ports.json")
+}
+
+impl Ports {
+    /// Leaves the ports where other commands look.
+    pub fn publish(&self, data_dir: &Path) -> Result<()> {
+        // Renamed into place, so that nobody reads half a file.
+        let (path, draft) = (file(data_dir), data_dir.join("ports.json.new"));
+        std::fs::write(&draft, serde_json::to_vec_pretty(self)?)
+            .and_then(|()| std::fs::rename(&draft, &path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Takes them away again.
+    pub fn withdraw(data_dir: &Path) {
+        // A leftover is harmless: `find` asks the port before it trusts the file.
+        let _ = std::fs::remove_file(file(data_dir));
+    }
+}
+
+/// A running server's API.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Where it listens.
+    pub ports: Ports,
+    client: reqwest::Client,
+}
+
+impl Server {
+    /// The server that owns this data directory, when one answers.
+    pub async fn find(data_dir: &Path) -> Option<Self> {
+        let ports: Ports = serde_json::from_slice(&std::fs::read(file(data_dir)).ok()?).ok()?;
+        let server = Self { ports, client: reqwest::Client::new() };
+        let health = server.client.get(server.url("/healthz")).timeout(std::time::Duration::from_secs(2));
+        health.send().await.ok()?.status().is_success().then_some(server)
+    }
+
+    /// The same, or an error that says how to start one.
+    pub async fn need(data_dir: &Path) -> Result<Self> {
+        Self::find(data_dir).await.with_context(|| {
+            format!("no server runs on {0}: start one with `flyball serve --data-dir {0}`", data_dir.display())
+        })
+    }
+
+    /// Address of a path of its API.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.ports.http)
+    }
+
+    /// Sends a request and gives back the body, or the server's own words when it refuses.
+    pub async fn send(&self, request: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder) -> Result<bytes::Bytes> {
+        let answer = request(&self.client).send().await.context("the server did not answer")?;
+        let status = answer.status();
+        let body = answer.bytes().await.context("the server's answer broke off")?;
+        if !status.is_success() {
+            let words = serde_json::from_slice::<serde_json::Value>(&body)
+                .ok()
+                .and_then(|v| Some(v.get("message").or_else(|| v.get("error"))?.as_str()?.to_owned()))
+                .unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
+            bail!("{words} ({status})");
+        }
+        Ok(body)
+    }
+}

@@ -1,0 +1,186 @@
+//! The wiring of `flyball serve`: who is handed what, in which order they start, and in which they stop.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use axum::middleware::from_fn_with_state;
+use flyball_alerts::notify::{Notifier, Webhook, WebhookConfig};
+use flyball_alerts::{Alerts, Parts, Rule, Settings, memory, ports, rule};
+use flyball_dashboards::console::{ConsoleState, FleetData, Hosts, same_origin};
+use flyball_ingest::server;
+use flyball_query::Engine;
+use flyball_runtime::control::{self, Control, View};
+use flyball_store::Store;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::core::{Core, WORKSPACE};
+use crate::http;
+use crate::ledger::StoreLedger;
+use crate::running::Ports;
+
+/// Everything of one process, running.
+pub struct Serving {
+    core: Core,
+    ports: Ports,
+    data_dir: std::path::PathBuf,
+    control: Arc<Control>,
+    alerts: Arc<Alerts>,
+    servers: JoinSet<Result<()>>,
+    closing: CancellationToken,
+}
+
+impl Serving {
+    /// Starts it all; returns when every port answers.
+    pub async fn start(config: &Config) -> Result<Self> {
+        let data_dir = config.store.data_dir.clone();
+        let core = Core::open(config).await?;
+        let ledger = Arc::new(StoreLedger::new(Arc::clone(&core.store), WORKSPACE));
+        let control = Control::open(&data_dir.join("control.db"), ledger).await?;
+        let alerts = start_alerts(config, &core, &control)?;
+        let closing = CancellationToken::new();
+        let mut servers = JoinSet::new();
+        let (grpc, otlp_http) = (bind(config.otlp_grpc).await?, bind(config.otlp_http).await?);
+        let (postgres, http) = (bind(config.postgres).await?, bind(config.http).await?);
+        let ports = Ports {
+            pid: std::process::id(),
+            otlp_grpc: grpc.local_addr()?,
+            otlp_http: otlp_http.local_addr()?,
+            postgres: postgres.local_addr()?,
+            http: http.local_addr()?,
+        };
+        let closed = || closing.clone().cancelled_owned();
+        let (ingest, done) = (Arc::clone(&core.ingest), closed());
+        servers.spawn(async move { Ok(server::grpc::serve(grpc, ingest, done).await?) });
+        let (ingest, done) = (Arc::clone(&core.ingest), closed());
+        servers.spawn(async move { Ok(server::http::serve(otlp_http, ingest, done).await?) });
+        let (engine, done) = (Arc::clone(&core.engine), closed());
+        servers.spawn(async move {
+            tokio::select! {
+                served = flyball_query::pg::serve(engine, WORKSPACE, postgres) => Ok(served?),
+                () = done => Ok(()),
+            }
+        });
+        let (router, done) = (router(&core, &control, &alerts), closed());
+        servers.spawn(async move {
+            // Long polls are cut rather than waited for: their clients come back on their own.
+            let served = axum::serve(http, router).into_future();
+            tokio::select! {
+                served = served => Ok(served?),
+                () = done => Ok(()),
+            }
+        });
+        ports.publish(&data_dir)?;
+        Ok(Self { core, ports, data_dir, control, alerts, servers, closing })
+    }
+
+    /// The ports in use.
+    #[must_use]
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// What is kept.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.core.store
+    }
+
+    /// Serves until Ctrl-C or a TERM signal, or until a port fails; then stops in order.
+    pub async fn until_told_to_stop(mut self) -> Result<()> {
+        let failed = tokio::select! {
+            told = told_to_stop() => told.map(|()| None)?,
+            ended = self.servers.join_next() => ended,
+        };
+        self.stop().await?;
+        match failed {
+            Some(ended) => ended.context("a server was lost")?,
+            None => Ok(()),
+        }
+    }
+
+    /// Nothing new comes in; what is on its way is finished, kept and flushed.
+    pub async fn stop(mut self) -> Result<()> {
+        Ports::withdraw(&self.data_dir);
+        self.closing.cancel();
+        while self.servers.join_next().await.is_some() {}
+        self.alerts.stop().await;
+        self.core.close().await
+    }
+}
+
+async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+async fn told_to_stop() -> Result<()> {
+    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed?,
+        _ = term.recv() => {}
+    }
+    Ok(())
+}
+
+fn start_alerts(config: &Config, core: &Core, control: &Arc<Control>) -> Result<Arc<Alerts>> {
+    let rules: Vec<Rule> = match &config.rules {
+        Some(path) => rule::load(path)?,
+        None => rule::default_rules()?,
+    };
+    let mut notifiers: Vec<Arc<dyn Notifier>> = Vec::new();
+    if let Some(url) = &config.webhook_url {
+        let webhook = WebhookConfig { secret: config.webhook_secret.clone(), ..WebhookConfig::new("webhook", url) };
+        notifiers.push(Webhook::start(webhook)?);
+    }
+    Ok(Alerts::start(
+        rules,
+        Parts {
+            events: core.store.subscribe(),
+            orders: Arc::clone(control) as _,
+            records: Arc::clone(&core.store) as _,
+            ask: Arc::clone(&core.engine) as _,
+            notifiers,
+            memory: memory_of(&config.store.data_dir),
+            clock: ports::Clock::default(),
+            settings: Settings { workspace: WORKSPACE.to_owned(), ..Settings::default() },
+        },
+    )?)
+}
+
+fn memory_of(data_dir: &Path) -> Arc<dyn memory::Memory> {
+    Arc::new(memory::FileMemory::new(data_dir.join("alerts.json")))
+}
+
+/// Port 8080: console, REST API, metrics, health.
+fn router(core: &Core, control: &Arc<Control>, alerts: &Arc<Alerts>) -> axum::Router {
+    let hosts = Hosts::default();
+    let data = Arc::new(Fleet { engine: Arc::clone(&core.engine), control: Arc::clone(control) });
+    let now = Arc::new(|| chrono::Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX));
+    let console = ConsoleState::new(data, WORKSPACE, hosts.clone(), now);
+    flyball_query::http::router(Arc::clone(&core.engine), WORKSPACE)
+        .merge(control::api::router(Arc::clone(control)))
+        .merge(flyball_dashboards::console::router(console))
+        .merge(http::router(Arc::clone(&core.store), Arc::clone(&core.ingest), Arc::clone(alerts)))
+        .layer(from_fn_with_state(hosts, same_origin))
+}
+
+/// The console's figures, from the engine and the control plane.
+#[derive(Debug)]
+struct Fleet {
+    engine: Arc<Engine>,
+    control: Arc<Control>,
+}
+
+#[async_trait::async_trait]
+impl FleetData for Fleet {
+    async fn query(&self, sql: &str) -> Result<Vec<arrow::array::RecordBatch>, String> {
+        self.engine.query(WORKSPACE, sql).await.map_err(|e| e.to_string())
+    }
+
+    fn control_view(&self) -> Arc<View> {
+        self.control.view()
+    }
+}

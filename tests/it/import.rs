@@ -1,0 +1,72 @@
+//! Recorded OTLP of real frameworks comes out with the provider's own totals.
+
+use serde_json::Value;
+
+use crate::harness::{import, number, query, recording, row};
+
+/// The frameworks of which the spans alone tell every call's usage.
+pub const FRAMEWORKS: [&str; 5] = ["openai_v2", "oi_openai", "oi_langgraph", "oi_openai_agents", "traceloop"];
+
+const TOTALS: &str = "sum(input_tokens) AS input, sum(cache_read_tokens) AS cache_read, \
+     sum(cache_write_tokens) AS cache_write, sum(output_tokens) AS output, sum(reasoning_tokens) AS reasoning, \
+     sum(cost_usd) AS cost";
+
+fn expected(framework: &str) -> Option<Value> {
+    let text = std::fs::read(recording(framework).join("expected.json")).ok()?;
+    let expected: Value = serde_json::from_slice(&text).unwrap();
+    Some(expected["recoverable"]["with_the_details_that_spans_show"].clone())
+}
+
+/// Asserts that a row of `TOTALS` is the provider's truth, to the last digit.
+fn assert_truth(framework: &str, got: &Value, truth: &Value) {
+    for (column, key) in [
+        ("calls", "calls"),
+        ("input", "input_total_tokens"),
+        ("cache_read", "cache_read_tokens"),
+        ("cache_write", "cache_write_tokens"),
+        ("output", "output_total_tokens"),
+        ("reasoning", "reasoning_tokens"),
+    ] {
+        let got = if got[column].is_null() { 0.0 } else { number(&got[column]) };
+        assert_eq!(got, number(&truth[key]), "{framework}: {column}");
+    }
+    let digits = |value: &Value| value.as_str().unwrap().parse::<rust_decimal::Decimal>().unwrap();
+    assert_eq!(digits(&got["cost"]), digits(&truth["cost_usd"]), "{framework}: cost");
+}
+
+#[test]
+fn calls_tokens_and_cost_are_the_providers() {
+    let mut tried = 0;
+    for framework in FRAMEWORKS {
+        let Some(truth) = expected(framework) else {
+            eprintln!("no recording of {framework} here: skipped");
+            continue;
+        };
+        tried += 1;
+        let dir = tempfile::tempdir().unwrap();
+        import(dir.path(), &[recording(framework)]);
+        let calls = row(dir.path(), &format!("SELECT count(*) AS calls, {TOTALS} FROM model_calls WHERE usage = 'exact'"));
+        assert_truth(framework, &calls, &truth);
+        let journal =
+            row(dir.path(), &format!("SELECT sum(calls) AS calls, {TOTALS} FROM charges WHERE kind = 'model_call' AND usage = 'exact'"));
+        assert_truth(framework, &journal, &truth);
+    }
+    assert!(tried >= 3, "the fixtures hold three recordings at least");
+}
+
+#[test]
+fn importing_again_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let folders = [recording("openai_v2"), recording("traceloop")];
+    let everything = |dir: &std::path::Path| {
+        let spans = row(dir, "SELECT count(*) AS spans, count(DISTINCT span_id) AS ids FROM spans");
+        let charges = query(dir, "SELECT kind, entry, count(*) AS n, sum(cost_usd) AS cost FROM charges GROUP BY 1, 2 ORDER BY 1, 2");
+        (spans, charges)
+    };
+    import(dir.path(), &folders);
+    let once = everything(dir.path());
+    assert_eq!(number(&once.0["spans"]), 68.0 + 105.0, "no span is lost");
+    assert_eq!(once.0["spans"], once.0["ids"]);
+    import(dir.path(), &folders);
+    assert_eq!(everything(dir.path()), once);
+}
