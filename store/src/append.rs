@@ -38,7 +38,11 @@ pub trait Decoder: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// What is wrong with the body, in words; recovery stops there, since the request was acknowledged.
-    fn decode(&self, header: &Header, body: &Bytes) -> std::result::Result<Vec<(Table, RecordBatch)>, String>;
+    fn decode(
+        &self,
+        header: &Header,
+        body: &Bytes,
+    ) -> std::result::Result<Vec<(Table, RecordBatch)>, String>;
 }
 
 /// Our own events, kept through the log like everything else. Their bodies are JSON.
@@ -77,7 +81,11 @@ impl OwnEvent {
             rejected: Vec::new(),
             digest: [0; 32],
         };
-        Ok(Append { header, body: body.into(), batches })
+        Ok(Append {
+            header,
+            body: body.into(),
+            batches,
+        })
     }
 
     /// Reads an event's frame back.
@@ -129,17 +137,26 @@ pub(crate) fn fitted(batches: Vec<(Table, RecordBatch)>) -> Result<Vec<(Table, R
     let fit = |(table, batch): (Table, RecordBatch)| {
         let refused = |reason: String| Error::BatchRefused { table, reason };
         if !table.is_logged() {
-            return Err(refused("its rows come from the resolver's journal, not from requests".into()));
+            return Err(refused(
+                "its rows come from the resolver's journal, not from requests".into(),
+            ));
         }
         fits(table, &batch).map_err(refused)?;
         let batch = RecordBatch::try_new(table.schema(), batch.columns().to_vec());
         Ok((table, batch.map_err(|error| refused(error.to_string()))?))
     };
-    batches.into_iter().filter(|(_, batch)| batch.num_rows() > 0).map(fit).collect()
+    batches
+        .into_iter()
+        .filter(|(_, batch)| batch.num_rows() > 0)
+        .map(fit)
+        .collect()
 }
 
 /// Writes a request's position into its rows.
-pub(crate) fn stamp(batch: &RecordBatch, position: LogPosition) -> std::result::Result<RecordBatch, ArrowError> {
+pub(crate) fn stamp(
+    batch: &RecordBatch,
+    position: LogPosition,
+) -> std::result::Result<RecordBatch, ArrowError> {
     let mut columns = batch.columns().to_vec();
     let at = batch.schema().index_of("log_position")?;
     columns[at] = Arc::new(Int64Array::from_value(position as i64, batch.num_rows()));
@@ -150,13 +167,20 @@ pub(crate) fn stamp(batch: &RecordBatch, position: LogPosition) -> std::result::
 fn fits(table: Table, batch: &RecordBatch) -> std::result::Result<(), String> {
     let (want, have) = (table.schema(), batch.schema());
     if want.fields().len() != have.fields().len() {
-        return Err(format!("it has {} columns, the table {}", have.fields().len(), want.fields().len()));
+        return Err(format!(
+            "it has {} columns, the table {}",
+            have.fields().len(),
+            want.fields().len()
+        ));
     }
     for (want, have) in want.fields().iter().zip(have.fields()) {
         if want.name() != have.name() || want.data_type() != have.data_type() {
             return Err(format!(
                 "column {} {} where the table has {} {}",
-                have.name(), have.data_type(), want.name(), want.data_type()
+                have.name(),
+                have.data_type(),
+                want.name(),
+                want.data_type()
             ));
         }
     }
@@ -165,11 +189,22 @@ fn fits(table: Table, batch: &RecordBatch) -> std::result::Result<(), String> {
 
 /// A workspace's name becomes a folder and part of a URL.
 pub(crate) fn check_workspace(name: &str) -> Result<()> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    let plain = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_'
+    };
     let sound = (1..=64).contains(&name.len())
         && name.bytes().all(plain)
-        && name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    if sound { Ok(()) } else { Err(Error::WorkspaceName { name: name.to_owned() }) }
+        && name
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    if sound {
+        Ok(())
+    } else {
+        Err(Error::WorkspaceName {
+            name: name.to_owned(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -183,7 +218,19 @@ mod tests {
         for name in ["default", "a", "team-7_x", "0"] {
             assert!(check_workspace(name).is_ok(), "{name}");
         }
-        for name in ["", ".", "..", "a/b", "A", "-a", "_x", "a b", "\u{e4}", "a%2f", &"x".repeat(65)] {
+        for name in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "A",
+            "-a",
+            "_x",
+            "a b",
+            "\u{e4}",
+            "a%2f",
+            &"x".repeat(65),
+        ] {
             assert!(check_workspace(name).is_err(), "{name}");
         }
     }
@@ -200,6 +247,12 @@ mod tests {
         let append = OwnEvent::Alert(row.clone()).into_append("default").unwrap();
         let (table, batch) = OwnEvent::decode(&append.body).unwrap().remove(0);
         assert_eq!((table, &batch), (Table::Alerts, &append.batches[0].1));
-        assert_eq!(AlertRow::read(&batch).unwrap(), vec![AlertRow { date: Date::of_micros(row.at.0), ..row }]);
+        assert_eq!(
+            AlertRow::read(&batch).unwrap(),
+            vec![AlertRow {
+                date: Date::of_micros(row.at.0),
+                ..row
+            }]
+        );
     }
 }

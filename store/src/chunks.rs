@@ -35,7 +35,13 @@ impl Chunk {
     fn new(first: LogPosition, last: LogPosition, batch: RecordBatch, level: u8) -> Self {
         let bytes = batch.get_array_memory_size() as u64;
         let enough = batch.num_rows() >= ROWS_ENOUGH || bytes >= BYTES_ENOUGH;
-        Self { first, last, batch, bytes, level: if enough { TOP } else { level } }
+        Self {
+            first,
+            last,
+            batch,
+            bytes,
+            level: if enough { TOP } else { level },
+        }
     }
 }
 
@@ -83,14 +89,28 @@ impl Chunks {
     /// Takes the last chunks off as one, when there are enough of one level.
     fn merge_tail(&mut self) -> Result<Option<Chunk>, ArrowError> {
         let free = self.list.len() - self.fixed;
-        let Some(level) = self.list.back().map(|chunk| chunk.level) else { return Ok(None) };
-        let alike = self.list.iter().rev().take(free.min(FAN_IN)).take_while(|chunk| chunk.level == level).count();
+        let Some(level) = self.list.back().map(|chunk| chunk.level) else {
+            return Ok(None);
+        };
+        let alike = self
+            .list
+            .iter()
+            .rev()
+            .take(free.min(FAN_IN))
+            .take_while(|chunk| chunk.level == level)
+            .count();
         let start = self.list.len() - alike;
         if alike < FAN_IN || level == TOP {
             return Ok(None);
         }
-        let batches: Vec<_> = self.list.range(start..).map(|chunk| chunk.batch.clone()).collect();
-        let (Some(first), Some(last)) = (self.list.get(start), self.list.back()) else { return Ok(None) };
+        let batches: Vec<_> = self
+            .list
+            .range(start..)
+            .map(|chunk| chunk.batch.clone())
+            .collect();
+        let (Some(first), Some(last)) = (self.list.get(start), self.list.back()) else {
+            return Ok(None);
+        };
         let merged = concat_batches(&first.batch.schema(), &batches)?;
         let merged = Chunk::new(first.first, last.last, merged, level + 1);
         for _ in 0..alike {
@@ -101,8 +121,16 @@ impl Chunks {
 
     /// Marks all chunks up to a position as being flushed.
     pub(crate) fn fix(&mut self, to: LogPosition) -> Vec<RecordBatch> {
-        self.fixed = self.list.iter().take_while(|chunk| chunk.last <= to).count();
-        self.list.iter().take(self.fixed).map(|chunk| chunk.batch.clone()).collect()
+        self.fixed = self
+            .list
+            .iter()
+            .take_while(|chunk| chunk.last <= to)
+            .count();
+        self.list
+            .iter()
+            .take(self.fixed)
+            .map(|chunk| chunk.batch.clone())
+            .collect()
     }
 
     /// Marks everything as being flushed.
@@ -142,7 +170,13 @@ impl Chunks {
         if at < self.fixed {
             return Ok(());
         }
-        let Some(chunk) = self.list.get_mut(at).filter(|chunk| chunk.first <= position) else { return Ok(()) };
+        let Some(chunk) = self
+            .list
+            .get_mut(at)
+            .filter(|chunk| chunk.first <= position)
+        else {
+            return Ok(());
+        };
         let kept = Chunk::new(chunk.first, chunk.last, keep(&chunk.batch)?, chunk.level);
         self.bytes = self.bytes - chunk.bytes + kept.bytes;
         self.rows = self.rows - chunk.batch.num_rows() + kept.batch.num_rows();

@@ -53,7 +53,11 @@ struct Memory {
 impl Dedupe {
     /// Opens (or creates) `state.db` and loads what it remembers. A reader leaves the file as it is.
     pub(crate) fn open(path: &Path, read_only: bool) -> Result<Self> {
-        let db = if read_only { Connection::open_in_memory()? } else { Connection::open(path)? };
+        let db = if read_only {
+            Connection::open_in_memory()?
+        } else {
+            Connection::open(path)?
+        };
         db.execute_batch(
             "PRAGMA journal_mode = WAL;
              PRAGMA synchronous = FULL;
@@ -73,12 +77,19 @@ impl Dedupe {
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
             let workspace: String = row.get(0)?;
-            let known = Known { position: row.get::<_, i64>(2)? as u64, received_at: row.get(3)?, for_ever: row.get(4)? };
+            let known = Known {
+                position: row.get::<_, i64>(2)? as u64,
+                received_at: row.get(3)?,
+                for_ever: row.get(4)?,
+            };
             memory.learn(&workspace, row.get(1)?, known);
         }
         drop(rows);
         drop(query);
-        Ok(Self { memory: Mutex::new(memory), db: Mutex::new(db) })
+        Ok(Self {
+            memory: Mutex::new(memory),
+            db: Mutex::new(db),
+        })
     }
 
     /// Where the request stands already. An import that was known as live is remembered for ever from now on.
@@ -87,7 +98,10 @@ impl Dedupe {
             return None;
         }
         let mut memory = self.memory.lock();
-        let known = memory.workspaces.get_mut(header.workspace.as_str())?.get_mut(&header.digest)?;
+        let known = memory
+            .workspaces
+            .get_mut(header.workspace.as_str())?
+            .get_mut(&header.digest)?;
         if !known.holds(header.received_at_unix_nano) {
             return None;
         }
@@ -104,7 +118,11 @@ impl Dedupe {
     /// Whether a body with this digest is in, by the clock of the latest request.
     pub(crate) fn seen(&self, workspace: &str, digest: &Digest) -> bool {
         let memory = self.memory.lock();
-        memory.workspaces.get(workspace).and_then(|known| known.get(digest)).is_some_and(|known| known.holds(memory.now))
+        memory
+            .workspaces
+            .get(workspace)
+            .and_then(|known| known.get(digest))
+            .is_some_and(|known| known.holds(memory.now))
     }
 
     /// Remembers a request that stands in the log.
@@ -119,7 +137,9 @@ impl Dedupe {
         };
         let mut memory = self.memory.lock();
         let workspace = memory.learn(&header.workspace, header.digest, known);
-        memory.unsaved.push_back((position, workspace, header.digest));
+        memory
+            .unsaved
+            .push_back((position, workspace, header.digest));
     }
 
     /// Writes everything up to a log position to `state.db`, so that the log may be cut there.
@@ -151,7 +171,11 @@ impl Dedupe {
         transaction.commit()?;
         drop(db);
         let mut memory = self.memory.lock();
-        while memory.unsaved.front().is_some_and(|(at, ..)| *at <= position) {
+        while memory
+            .unsaved
+            .front()
+            .is_some_and(|(at, ..)| *at <= position)
+        {
             memory.unsaved.pop_front();
         }
         Ok(())
@@ -168,7 +192,13 @@ fn save(db: &Connection, workspace: &str, digest: &Digest, known: Known) -> Resu
          ON CONFLICT DO UPDATE SET position = excluded.position, received_at = excluded.received_at,
              for_ever = max(for_ever, excluded.for_ever)",
     )?
-    .execute(params![workspace, digest, known.position as i64, known.received_at, known.for_ever])?;
+    .execute(params![
+        workspace,
+        digest,
+        known.position as i64,
+        known.received_at,
+        known.for_ever
+    ])?;
     Ok(())
 }
 
@@ -235,9 +265,17 @@ mod tests {
         let known = |digest, origin, at| dedupe.known(&header("a", digest, origin, at));
         assert_eq!(known(1, Origin::Live, 59 * MINUTE), Some(1));
         assert_eq!(known(1, Origin::Live, 60 * MINUTE), None);
-        assert_eq!(known(2, Origin::Live, 10_000 * MINUTE), Some(2), "a live request equal to an import");
+        assert_eq!(
+            known(2, Origin::Live, 10_000 * MINUTE),
+            Some(2),
+            "a live request equal to an import"
+        );
         assert_eq!(known(3, Origin::Live, 0), None);
-        assert_eq!(dedupe.known(&header("b", 1, Origin::Live, 0)), None, "another workspace");
+        assert_eq!(
+            dedupe.known(&header("b", 1, Origin::Live, 0)),
+            None,
+            "another workspace"
+        );
     }
 
     #[test]
@@ -246,10 +284,16 @@ mod tests {
         let path = dir.path().join("state.db");
         let dedupe = Dedupe::open(&path, false).unwrap();
         dedupe.learn(1, &header("a", 1, Origin::Live, 0));
-        assert_eq!(dedupe.known(&header("a", 1, Origin::Import, MINUTE)), Some(1));
+        assert_eq!(
+            dedupe.known(&header("a", 1, Origin::Import, MINUTE)),
+            Some(1)
+        );
         drop(dedupe);
         let dedupe = Dedupe::open(&path, false).unwrap();
-        assert_eq!(dedupe.known(&header("a", 1, Origin::Import, 1_000 * MINUTE)), Some(1));
+        assert_eq!(
+            dedupe.known(&header("a", 1, Origin::Import, 1_000 * MINUTE)),
+            Some(1)
+        );
     }
 
     #[test]
@@ -265,8 +309,14 @@ mod tests {
         drop(dedupe);
         let dedupe = Dedupe::open(&path, false).unwrap();
         let now = 62 * MINUTE;
-        let known: Vec<_> = (1..=4).map(|digest| dedupe.known(&header("a", digest, Origin::Live, now))).collect();
-        assert_eq!(known, [None, Some(2), Some(3), None], "the first expired, the last was only in the log");
+        let known: Vec<_> = (1..=4)
+            .map(|digest| dedupe.known(&header("a", digest, Origin::Live, now)))
+            .collect();
+        assert_eq!(
+            known,
+            [None, Some(2), Some(3), None],
+            "the first expired, the last was only in the log"
+        );
         assert!(dedupe.seen("a", &[3; 32]) && !dedupe.seen("a", &[1; 32]));
     }
 }

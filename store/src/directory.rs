@@ -30,7 +30,9 @@ impl Directory {
     /// Takes the lock of a directory that exists.
     pub(crate) fn existing(root: &Path) -> Result<Self> {
         if !root.join("log").is_dir() {
-            return Err(Error::NoData { path: root.to_owned() });
+            return Err(Error::NoData {
+                path: root.to_owned(),
+            });
         }
         Self::lock(root)
     }
@@ -51,8 +53,15 @@ impl Directory {
                 let mut holder = String::new();
                 let _ = file.read_to_string(&mut holder);
                 let holder = holder.trim();
-                let holder = if holder.is_empty() { "another process" } else { holder };
-                return Err(Error::Locked { path, holder: holder.to_owned() });
+                let holder = if holder.is_empty() {
+                    "another process"
+                } else {
+                    holder
+                };
+                return Err(Error::Locked {
+                    path,
+                    holder: holder.to_owned(),
+                });
             }
             Err(TryLockError::Error(source)) => return Err(Error::file("lock", &path)(source)),
         }
@@ -62,7 +71,10 @@ impl Directory {
             .and_then(|()| file.seek(SeekFrom::Start(0)))
             .and_then(|_| file.write_all(me.as_bytes()))
             .map_err(Error::file("write", &path))?;
-        Ok(Self { root: root.to_owned(), _lock: file })
+        Ok(Self {
+            root: root.to_owned(),
+            _lock: file,
+        })
     }
 
     /// The folder of the log.
@@ -111,8 +123,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let owner = Directory::own(dir.path()).unwrap();
         let error = Directory::own(dir.path()).unwrap_err().to_string();
-        assert!(error.contains(&format!("process {} (", std::process::id())), "{error}");
-        assert!(error.contains(&dir.path().join("lock").display().to_string()), "{error}");
+        assert!(
+            error.contains(&format!("process {} (", std::process::id())),
+            "{error}"
+        );
+        assert!(
+            error.contains(&dir.path().join("lock").display().to_string()),
+            "{error}"
+        );
         drop(owner);
         Directory::own(dir.path()).unwrap();
     }
@@ -120,7 +138,10 @@ mod tests {
     #[test]
     fn a_node_keeps_its_id_and_reading_makes_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(Directory::existing(dir.path()), Err(Error::NoData { .. })));
+        assert!(matches!(
+            Directory::existing(dir.path()),
+            Err(Error::NoData { .. })
+        ));
         let owner = Directory::own(dir.path()).unwrap();
         assert_eq!(owner.node_id().unwrap(), owner.node_id().unwrap());
         assert_eq!(owner.node_id().unwrap().len(), 36);

@@ -25,7 +25,9 @@ pub enum Error {
         retry_after_ms: u64,
     },
     /// One request is larger than a frame of the log can be.
-    #[error("a request of {bytes} bytes is more than a frame of the log holds ({limit} bytes): send it in parts")]
+    #[error(
+        "a request of {bytes} bytes is more than a frame of the log holds ({limit} bytes): send it in parts"
+    )]
     TooLarge {
         /// Its size.
         bytes: u64,
@@ -33,7 +35,9 @@ pub enum Error {
         limit: u64,
     },
     /// A workspace's name becomes a folder's name, so it is kept simple.
-    #[error("workspace {name:?} is not 1 to 64 characters of a-z, 0-9, - and _, the first a letter or digit")]
+    #[error(
+        "workspace {name:?} is not 1 to 64 characters of a-z, 0-9, - and _, the first a letter or digit"
+    )]
     WorkspaceName {
         /// The name as given.
         name: String,
@@ -89,7 +93,9 @@ pub enum Error {
         found: PathBuf,
     },
     /// The log ends before what a table already holds: the directory is older than the tables.
-    #[error("the log ends at position {log}, but table {table} has committed up to {committed}: the data directory is older than the tables")]
+    #[error(
+        "the log ends at position {log}, but table {table} has committed up to {committed}: the data directory is older than the tables"
+    )]
     LogBehindTables {
         /// Last position of the log.
         log: LogPosition,
@@ -99,7 +105,9 @@ pub enum Error {
         committed: LogPosition,
     },
     /// Writing or syncing the log failed before: what is on disk is unknown, so nothing more is acknowledged.
-    #[error("the log takes no more requests since it could not be written: {reason}. Mend the disk and restart")]
+    #[error(
+        "the log takes no more requests since it could not be written: {reason}. Mend the disk and restart"
+    )]
     LogPoisoned {
         /// The first failure.
         reason: String,
@@ -119,7 +127,9 @@ pub enum Error {
         reason: String,
     },
     /// Where tables should live is not a place we know.
-    #[error("tables_url {url:?}: {reason}. Accepted: file:///path, s3://bucket/path, gs://bucket/path, az://container/path")]
+    #[error(
+        "tables_url {url:?}: {reason}. Accepted: file:///path, s3://bucket/path, gs://bucket/path, az://container/path"
+    )]
     TablesUrl {
         /// As configured.
         url: String,
@@ -127,7 +137,9 @@ pub enum Error {
         reason: String,
     },
     /// The object store overwrites where it should refuse, so two writers could destroy each other's commits.
-    #[error("{url} does not refuse to overwrite an object that exists (put-if-absent): tables cannot be kept safely there")]
+    #[error(
+        "{url} does not refuse to overwrite an object that exists (put-if-absent): tables cannot be kept safely there"
+    )]
     NoPutIfAbsent {
         /// The place.
         url: String,
@@ -177,9 +189,16 @@ pub enum Error {
 
 impl Error {
     /// For `map_err` on file operations.
-    pub(crate) fn file(doing: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn file(
+        doing: &'static str,
+        path: &std::path::Path,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File { doing, path, source }
+        move |source| Self::File {
+            doing,
+            path,
+            source,
+        }
     }
 
     /// For `map_err` on object store operations.

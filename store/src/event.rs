@@ -49,7 +49,8 @@ impl Subscribers {
 
     /// Tells everyone who still listens.
     pub(crate) fn publish(&mut self, event: &Event) {
-        self.0.retain(|subscriber| subscriber.send(event.clone()).is_ok());
+        self.0
+            .retain(|subscriber| subscriber.send(event.clone()).is_ok());
     }
 
     pub(crate) fn is_empty(&self) -> bool {

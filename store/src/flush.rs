@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use deltalake::DeltaTable;
 
+use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::log::LogPosition;
 use crate::store::Store;
@@ -64,11 +65,20 @@ impl Store {
     }
 
     /// Flushes until nothing more may be, table by table, then cuts the log.
-    pub(crate) async fn flush_tables(&self, tables: Vec<Place>, even_if_failed_lately: bool) -> Result<()> {
+    pub(crate) async fn flush_tables(
+        &self,
+        tables: Vec<Place>,
+        even_if_failed_lately: bool,
+    ) -> Result<()> {
         let mut flusher = self.flusher.lock().await;
         let mut outcome = Ok(());
         for place in tables {
-            if !even_if_failed_lately && flusher.failed.get(&place).is_some_and(|(_, until)| Instant::now() < *until) {
+            if !even_if_failed_lately
+                && flusher
+                    .failed
+                    .get(&place)
+                    .is_some_and(|(_, until)| Instant::now() < *until)
+            {
                 continue;
             }
             let flushed = self.flush_table(&mut flusher, &place).await;
@@ -81,21 +91,46 @@ impl Store {
         outcome.and(self.cut_log(&mut flusher).await)
     }
 
+    /// Flushes what is visible now. What comes in meanwhile waits, or a busy table would never be done.
     async fn flush_table(&self, flusher: &mut Flusher, place: &Place) -> Result<()> {
-        loop {
-            let pending = match flusher.pending.remove(place) {
-                Some(pending) => Some(pending),
-                None => self.prepare(place).await?,
-            };
-            let Some(pending) = pending else { return Ok(()) };
-            let current = self.state.lock().workspace_mut(&place.0).version_mut(place.1).delta.clone();
-            let committed = tables::commit(&self.objects, &self.app, &place.0, place.1, current, &pending.commit).await;
-            match committed {
-                Ok(delta) => self.swap(place, Some(delta), &pending.commit, pending.then),
-                Err(error) => {
-                    flusher.pending.insert(place.clone(), pending);
-                    return Err(error);
-                }
+        let until = self.state.lock().visible;
+        if let Some(left_over) = flusher.pending.remove(place) {
+            self.commit(flusher, place, left_over).await?;
+        }
+        while let Some(pending) = self.prepare(place).await? {
+            self.commit(flusher, place, pending).await?;
+            if !self.state.lock().waits(place, until) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, flusher: &mut Flusher, place: &Place, pending: Pending) -> Result<()> {
+        let current = self
+            .state
+            .lock()
+            .workspace_mut(&place.0)
+            .version_mut(place.1)
+            .delta
+            .clone();
+        match tables::commit(
+            &self.objects,
+            &self.app,
+            &place.0,
+            place.1,
+            current,
+            &pending.commit,
+        )
+        .await
+        {
+            Ok(delta) => {
+                self.swap(place, Some(delta), &pending.commit, pending.then);
+                Ok(())
+            }
+            Err(error) => {
+                flusher.pending.insert(place.clone(), pending);
+                Err(error)
             }
         }
     }
@@ -106,17 +141,36 @@ impl Store {
         if *table == Table::Charges {
             return self.prepare_charges(place).await;
         }
-        let Some(taken) = self.state.lock().take(workspace, *table) else { return Ok(None) };
+        let Some(taken) = self.state.lock().take(workspace, *table) else {
+            return Ok(None);
+        };
         let written = match self.sync_log().await {
-            Ok(()) => tables::write(&self.objects.log_store(workspace, *table)?, *table, taken.batches).await,
+            Ok(()) => {
+                tables::write(
+                    &self.objects.log_store(workspace, *table)?,
+                    *table,
+                    taken.batches,
+                )
+                .await
+            }
             Err(error) => Err(error),
         };
         match written {
-            Ok(adds) => {
-                Ok(Some(Pending { commit: Commit { adds, position: taken.to }, then: Then::Logged { to: taken.to } }))
-            }
+            Ok(adds) => Ok(Some(Pending {
+                commit: Commit {
+                    adds,
+                    position: taken.to,
+                },
+                then: Then::Logged { to: taken.to },
+            })),
             Err(error) => {
-                if let Some(logged) = self.state.lock().workspace_mut(workspace).logged.get_mut(table) {
+                if let Some(logged) = self
+                    .state
+                    .lock()
+                    .workspace_mut(workspace)
+                    .logged
+                    .get_mut(table)
+                {
                     logged.buffer.give_back();
                 }
                 Err(error)
@@ -126,7 +180,9 @@ impl Store {
 
     async fn prepare_charges(&self, place: &Place) -> Result<Option<Pending>> {
         let (workspace, table) = place;
-        let Some(taken) = self.state.lock().workspace_mut(workspace).journal.take() else { return Ok(None) };
+        let Some(taken) = self.state.lock().workspace_mut(workspace).journal.take() else {
+            return Ok(None);
+        };
         let (position, settled) = (taken.resolved_to, taken.settled());
         let written = async {
             let netted = tokio::task::spawn_blocking(move || taken.net()).await??;
@@ -147,7 +203,11 @@ impl Store {
                 Ok(Some(Pending { commit, then }))
             }
             Err(error) => {
-                self.state.lock().workspace_mut(workspace).journal.give_back(&settled);
+                self.state
+                    .lock()
+                    .workspace_mut(workspace)
+                    .journal
+                    .give_back(&settled);
                 Err(error)
             }
         }
@@ -163,8 +223,13 @@ impl Store {
             version.committed = version.committed.max(commit.position);
             version.flushed_at = Some(Instant::now());
             self.figures.flushes.fetch_add(1, Relaxed);
-            self.figures.files.fetch_add(commit.adds.len() as u64, Relaxed);
-            self.figures.file_bytes.fetch_add(commit.adds.iter().map(|add| add.size.max(0) as u64).sum(), Relaxed);
+            self.figures
+                .files
+                .fetch_add(commit.adds.len() as u64, Relaxed);
+            self.figures.file_bytes.fetch_add(
+                commit.adds.iter().map(|add| add.size.max(0) as u64).sum(),
+                Relaxed,
+            );
         }
         match then {
             Then::Logged { to } => {
@@ -176,11 +241,12 @@ impl Store {
         }
     }
 
-    /// A table must never be ahead of the log, or positions could be given out twice.
+    /// A table must never be ahead of the log, or positions could be given out twice. What is visible is synced
+    /// already, unless a looser promise was configured.
     async fn sync_log(&self) -> Result<()> {
         match &self.log {
-            Some(log) => log.sync().await,
-            None => Ok(()),
+            Some(log) if self.config.durability != Durability::Durable => log.sync().await,
+            _ => Ok(()),
         }
     }
 
@@ -200,9 +266,17 @@ impl Store {
 
     fn note_failure(&self, flusher: &mut Flusher, place: &Place, error: &Error) {
         self.figures.flush_failures.fetch_add(1, Relaxed);
-        let failures = flusher.failed.get(place).map_or(0, |(failures, _)| *failures) + 1;
-        let pause = BACK_OFF.saturating_mul(1 << (failures - 1).min(10)).min(BACK_OFF_MAX);
-        flusher.failed.insert(place.clone(), (failures, Instant::now() + pause));
+        let failures = flusher
+            .failed
+            .get(place)
+            .map_or(0, |(failures, _)| *failures)
+            + 1;
+        let pause = BACK_OFF
+            .saturating_mul(1 << (failures - 1).min(10))
+            .min(BACK_OFF_MAX);
+        flusher
+            .failed
+            .insert(place.clone(), (failures, Instant::now() + pause));
         tracing::error!(
             workspace = &*place.0, table = place.1.name(), %error, failures, retry_in = ?pause,
             "a flush failed; its rows stay in the buffer and in the log"
@@ -213,13 +287,17 @@ impl Store {
 /// The background task: ends when the store is gone.
 pub(crate) async fn run(store: Weak<Store>) {
     loop {
-        let Some(strong) = store.upgrade() else { return };
+        let Some(strong) = store.upgrade() else {
+            return;
+        };
         let pause = LOOK_EVERY.min(strong.config.flush_age.max(Duration::from_millis(10)));
         let full = Arc::clone(&strong.full);
         drop(strong);
         // A full buffer does not wait for the clock. `due` then finds every table.
         let _ = tokio::time::timeout(pause, full.notified()).await;
-        let Some(strong) = store.upgrade() else { return };
+        let Some(strong) = store.upgrade() else {
+            return;
+        };
         let due = strong.state.lock().due(&strong.config);
         if !due.is_empty() {
             // Failures are logged and tried again where they happen.

@@ -95,7 +95,9 @@ impl Store {
             figures: Figures::default(),
             directory: Mutex::new(Some(directory)),
         };
-        let replay = store.replay(Replay::open(&folder)?, &decoder, read_only).await?;
+        let replay = store
+            .replay(Replay::open(&folder, read_only)?, &decoder, read_only)
+            .await?;
         let last = store.check_end(&replay)?;
         store.state.lock().visible = last;
         if read_only {
@@ -107,10 +109,20 @@ impl Store {
             tail.segments.clear();
             tail.next = last + 1;
         }
-        let stage = Stage { state: Arc::clone(&store.state), dedupe: Arc::clone(&store.dedupe) };
+        let stage = Stage {
+            state: Arc::clone(&store.state),
+            dedupe: Arc::clone(&store.dedupe),
+        };
         let medium = Box::new(Files::new(&folder));
         let (durability, segment_bytes) = (store.config.durability, store.config.segment_bytes);
-        store.log = Some(Log::start(&folder, medium, tail, durability, segment_bytes, Box::new(stage))?);
+        store.log = Some(Log::start(
+            &folder,
+            medium,
+            tail,
+            durability,
+            segment_bytes,
+            Box::new(stage),
+        )?);
         let store = Arc::new(store);
         let task = tokio::spawn(flush::run(Arc::downgrade(&store)));
         *store.task.lock() = Some(task);
@@ -118,9 +130,15 @@ impl Store {
     }
 
     /// Reads the whole log: digests of all of it, rows of what the tables lack.
-    async fn replay(&self, mut replay: Replay, decoder: &Arc<dyn Decoder>, read_only: bool) -> Result<Replay> {
+    async fn replay(
+        &self,
+        mut replay: Replay,
+        decoder: &Arc<dyn Decoder>,
+        read_only: bool,
+    ) -> Result<Replay> {
         loop {
-            let (next, frames) = tokio::task::spawn_blocking(move || read_portion(replay)).await??;
+            let (next, frames) =
+                tokio::task::spawn_blocking(move || read_portion(replay)).await??;
             replay = next;
             if frames.is_empty() {
                 return Ok(replay);
@@ -137,19 +155,39 @@ impl Store {
     }
 
     fn replay_frame(&self, frame: &Frame, decoder: &dyn Decoder) -> Result<()> {
-        let Frame { position, header, body, .. } = frame;
-        let undecodable = |reason: String| Error::Undecodable { position: *position, reason };
-        append::check_workspace(&header.workspace).map_err(|error| undecodable(error.to_string()))?;
+        let Frame {
+            position,
+            header,
+            body,
+            ..
+        } = frame;
+        let undecodable = |reason: String| Error::Undecodable {
+            position: *position,
+            reason,
+        };
+        append::check_workspace(&header.workspace)
+            .map_err(|error| undecodable(error.to_string()))?;
         self.dedupe.learn(*position, header);
         let mut state = self.state.lock();
         let logged = &state.workspace_mut(&header.workspace).logged;
-        let needed = logged.values().any(|logged| logged.version.committed < *position);
+        let needed = logged
+            .values()
+            .any(|logged| logged.version.committed < *position);
         drop(state);
-        let batches = if needed { decode(header, body, decoder).map_err(undecodable)? } else { Vec::new() };
+        let batches = if needed {
+            decode(header, body, decoder).map_err(undecodable)?
+        } else {
+            Vec::new()
+        };
         let batches = append::fitted(batches).map_err(|error| undecodable(error.to_string()))?;
         let mut state = self.state.lock();
         for (table, batch) in batches {
-            state.push(&header.workspace, table, *position, stamp(&batch, *position)?);
+            state.push(
+                &header.workspace,
+                table,
+                *position,
+                stamp(&batch, *position)?,
+            );
         }
         state.visible = *position;
         Ok(())
@@ -160,11 +198,21 @@ impl Store {
         let log = replay.next_position() - 1;
         let state = self.state.lock();
         let versions = state.workspaces.iter().flat_map(|(name, workspace)| {
-            workspace.logged.iter().map(move |(table, logged)| (name, *table, logged.version.committed))
+            workspace
+                .logged
+                .iter()
+                .map(move |(table, logged)| (name, *table, logged.version.committed))
         });
-        let Some((name, table, committed)) = versions.max_by_key(|(_, _, committed)| *committed) else { return Ok(log) };
+        let Some((name, table, committed)) = versions.max_by_key(|(_, _, committed)| *committed)
+        else {
+            return Ok(log);
+        };
         if committed > log && !directory::is_empty(replay.segments()) {
-            return Err(Error::LogBehindTables { log, table: tables::full_name(name, table), committed });
+            return Err(Error::LogBehindTables {
+                log,
+                table: tables::full_name(name, table),
+                committed,
+            });
         }
         Ok(log.max(committed))
     }
@@ -181,7 +229,11 @@ fn read_portion(mut replay: Replay) -> Result<(Replay, Vec<Frame>)> {
     Ok((replay, frames))
 }
 
-fn decode(header: &Header, body: &Bytes, decoder: &dyn Decoder) -> std::result::Result<Vec<(Table, RecordBatch)>, String> {
+fn decode(
+    header: &Header,
+    body: &Bytes,
+    decoder: &dyn Decoder,
+) -> std::result::Result<Vec<(Table, RecordBatch)>, String> {
     match header.kind {
         FrameKind::Otlp => decoder.decode(header, body),
         FrameKind::Own => OwnEvent::decode(body),
@@ -196,7 +248,9 @@ async fn load(objects: &Objects, app: &str) -> Result<State> {
             continue;
         }
         for table in Table::ALL {
-            let Some(loaded) = tables::load(objects, &name, table).await? else { continue };
+            let Some(loaded) = tables::load(objects, &name, table).await? else {
+                continue;
+            };
             let committed = tables::committed(&loaded, app, &name, table).await?;
             let workspace = state.workspace_mut(&name);
             if !table.is_logged() {

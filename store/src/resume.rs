@@ -35,7 +35,10 @@ impl Store {
         let past = Wanted::Past(resolved_to);
         let mut traces = HashSet::new();
         for batch in rows(&snapshot, Table::Spans, &past).await? {
-            if let Some(ids) = batch.column_by_name("trace_id").and_then(ArrayRef::as_string_opt::<i32>) {
+            if let Some(ids) = batch
+                .column_by_name("trace_id")
+                .and_then(ArrayRef::as_string_opt::<i32>)
+            {
                 traces.extend(ids.iter().flatten().map(str::to_owned));
             }
         }
@@ -53,25 +56,45 @@ impl Store {
 
     fn moment(&self, workspace: &str) -> (Snapshot, LogPosition) {
         let state = self.state.lock();
-        let committed = state.workspaces.get(workspace).map_or(0, |workspace| workspace.charges.committed);
+        let committed = state
+            .workspaces
+            .get(workspace)
+            .map_or(0, |workspace| workspace.charges.committed);
         (state.snapshot(workspace), committed)
     }
 }
 
-async fn whole_traces(snapshot: &Snapshot, traces: HashSet<String>, resolved_to: LogPosition) -> Result<Resume> {
+async fn whole_traces(
+    snapshot: &Snapshot,
+    traces: HashSet<String>,
+    resolved_to: LogPosition,
+) -> Result<Resume> {
     if traces.is_empty() {
-        return Ok(Resume { resolved_to, ..Resume::default() });
+        return Ok(Resume {
+            resolved_to,
+            ..Resume::default()
+        });
     }
     let wanted = Wanted::Traces(Arc::new(traces));
     let spans = rows(snapshot, Table::Spans, &wanted).await?;
-    let spans = tokio::task::spawn_blocking(move || tables::latest_tellings(Table::Spans, &spans)).await??;
+    let spans = tokio::task::spawn_blocking(move || tables::latest_tellings(Table::Spans, &spans))
+        .await??;
     let charges = rows(snapshot, Table::Charges, &wanted).await?;
-    Ok(Resume { spans, charges, resolved_to })
+    Ok(Resume {
+        spans,
+        charges,
+        resolved_to,
+    })
 }
 
 /// Rows of a table at the snapshot's moment, on disk first.
 async fn rows(snapshot: &Snapshot, table: Table, wanted: &Wanted) -> Result<Vec<RecordBatch>> {
-    let Some(TableSnapshot { delta, buffered, .. }) = snapshot.tables.get(&table) else { return Ok(Vec::new()) };
+    let Some(TableSnapshot {
+        delta, buffered, ..
+    }) = snapshot.tables.get(&table)
+    else {
+        return Ok(Vec::new());
+    };
     let mut found = match delta {
         Some(delta) => tables::read(delta, &snapshot.workspace, table, wanted).await?,
         None => Vec::new(),

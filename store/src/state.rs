@@ -60,9 +60,21 @@ pub(crate) struct Version {
 
 impl Default for Workspace {
     fn default() -> Self {
-        let logged = |table: Table| (table, Logged { buffer: Buffer::new(table), version: Version::default() });
+        let logged = |table: Table| {
+            (
+                table,
+                Logged {
+                    buffer: Buffer::new(table),
+                    version: Version::default(),
+                },
+            )
+        };
         Self {
-            logged: Table::ALL.into_iter().filter(|table| table.is_logged()).map(logged).collect(),
+            logged: Table::ALL
+                .into_iter()
+                .filter(|table| table.is_logged())
+                .map(logged)
+                .collect(),
             journal: Journal::default(),
             charges: Version::default(),
         }
@@ -78,7 +90,11 @@ impl Workspace {
     }
 
     fn bytes(&self) -> u64 {
-        self.logged.values().map(|logged| logged.buffer.bytes()).sum::<u64>() + self.journal.bytes()
+        self.logged
+            .values()
+            .map(|logged| logged.buffer.bytes())
+            .sum::<u64>()
+            + self.journal.bytes()
     }
 }
 
@@ -91,14 +107,21 @@ impl State {
 
     /// The one copy of a workspace's name.
     pub(crate) fn name(&self, name: &str) -> Arc<str> {
-        self.workspaces.get_key_value(name).map_or_else(|| Arc::from(name), |(name, _)| Arc::clone(name))
+        self.workspaces
+            .get_key_value(name)
+            .map_or_else(|| Arc::from(name), |(name, _)| Arc::clone(name))
     }
 
     /// Sets bytes of the buffer aside for a request, or refuses it. One request always fits an empty buffer.
     pub(crate) fn reserve(&mut self, bytes: u64, limit: u64) -> Result<()> {
         let used = self.reserved + self.buffered_bytes();
         if used > 0 && used + bytes > limit {
-            return Err(Error::Full { what: "buffer", used, limit, retry_after_ms: BUFFER_RETRY_MS });
+            return Err(Error::Full {
+                what: "buffer",
+                used,
+                limit,
+                retry_after_ms: BUFFER_RETRY_MS,
+            });
         }
         self.reserved += bytes;
         Ok(())
@@ -114,7 +137,13 @@ impl State {
     }
 
     /// Enters stamped rows into a buffer, unless a commit holds them already.
-    pub(crate) fn push(&mut self, workspace: &str, table: Table, position: LogPosition, batch: RecordBatch) {
+    pub(crate) fn push(
+        &mut self,
+        workspace: &str,
+        table: Table,
+        position: LogPosition,
+        batch: RecordBatch,
+    ) {
         if let Some(logged) = self.workspace_mut(workspace).logged.get_mut(&table)
             && position > logged.version.committed
         {
@@ -125,14 +154,22 @@ impl State {
     /// The rows a flush of a logged table takes now.
     pub(crate) fn take(&mut self, workspace: &str, table: Table) -> Option<Taken> {
         let visible = self.visible;
-        self.workspaces.get_mut(workspace)?.logged.get_mut(&table)?.buffer.take(visible)
+        self.workspaces
+            .get_mut(workspace)?
+            .logged
+            .get_mut(&table)?
+            .buffer
+            .take(visible)
     }
 
     /// Tables whose rows wait for a flush, by bytes or age; all that have any when memory runs short.
     pub(crate) fn due(&self, config: &Config) -> Vec<(Arc<str>, Table)> {
         let short = self.buffered_bytes() > config.buffer_bytes_max / 2;
         let due = |rows: usize, bytes: u64, since: Option<Instant>| {
-            rows > 0 && (short || bytes >= config.flush_bytes || since.is_some_and(|since| since.elapsed() >= config.flush_age))
+            rows > 0
+                && (short
+                    || bytes >= config.flush_bytes
+                    || since.is_some_and(|since| since.elapsed() >= config.flush_age))
         };
         let mut tables = Vec::new();
         for (name, workspace) in &self.workspaces {
@@ -149,15 +186,35 @@ impl State {
         tables
     }
 
+    /// Whether a logged table still holds rows up to a position.
+    pub(crate) fn waits(&self, (workspace, table): &(Arc<str>, Table), until: LogPosition) -> bool {
+        let logged = self
+            .workspaces
+            .get(workspace)
+            .and_then(|workspace| workspace.logged.get(table));
+        logged
+            .and_then(|logged| logged.buffer.oldest())
+            .is_some_and(|oldest| oldest <= until)
+    }
+
     /// All tables of all workspaces.
     pub(crate) fn tables(&self) -> Vec<(Arc<str>, Table)> {
-        self.workspaces.keys().flat_map(|name| Table::ALL.map(|table| (Arc::clone(name), table))).collect()
+        self.workspaces
+            .keys()
+            .flat_map(|name| Table::ALL.map(|table| (Arc::clone(name), table)))
+            .collect()
     }
 
     /// Every table has everything up to here, so the log may be cut behind it.
     pub(crate) fn safe_to_cut(&self) -> LogPosition {
-        let buffers = self.workspaces.values().flat_map(|workspace| workspace.logged.values());
-        buffers.filter_map(|logged| logged.buffer.oldest()).min().map_or(self.visible, |oldest| oldest - 1)
+        let buffers = self
+            .workspaces
+            .values()
+            .flat_map(|workspace| workspace.logged.values());
+        buffers
+            .filter_map(|logged| logged.buffer.oldest())
+            .min()
+            .map_or(self.visible, |oldest| oldest - 1)
     }
 
     /// Every table of a workspace as it is now.
@@ -165,31 +222,60 @@ impl State {
         let workspace = self.workspaces.get(name);
         let mut tables = HashMap::new();
         for table in Table::ALL {
-            let (version, buffered) = match workspace.map(|workspace| (workspace, workspace.logged.get(&table))) {
+            let (version, buffered) = match workspace
+                .map(|workspace| (workspace, workspace.logged.get(&table)))
+            {
                 Some((_, Some(logged))) => (Some(&logged.version), logged.buffer.batches()),
                 Some((workspace, None)) => (Some(&workspace.charges), workspace.journal.batches()),
                 None => (None, Vec::new()),
             };
             let delta = version.and_then(|version| version.delta.clone());
-            tables.insert(table, TableSnapshot { table, delta, buffered });
+            tables.insert(
+                table,
+                TableSnapshot {
+                    table,
+                    delta,
+                    buffered,
+                },
+            );
         }
-        Snapshot { workspace: self.name(name), tables }
+        Snapshot {
+            workspace: self.name(name),
+            tables,
+        }
     }
 
     /// The time the oldest unflushed row of anything has waited.
     pub(crate) fn oldest_wait(&self) -> Option<Duration> {
-        let buffers = self.workspaces.values().flat_map(|workspace| workspace.logged.values());
-        buffers.filter_map(|logged| logged.buffer.since()).min().map(|since| since.elapsed())
+        let buffers = self
+            .workspaces
+            .values()
+            .flat_map(|workspace| workspace.logged.values());
+        buffers
+            .filter_map(|logged| logged.buffer.since())
+            .min()
+            .map(|since| since.elapsed())
     }
 
     fn show(&mut self, written: Written, stamped: Vec<(Table, RecordBatch)>) {
-        let Written { position, append: Append { header, .. }, reserved_bytes } = written;
+        let Written {
+            position,
+            append: Append { header, .. },
+            reserved_bytes,
+        } = written;
         self.release(reserved_bytes);
         let workspace = self.name(&header.workspace);
         for (table, batch) in stamped {
             if !self.subscribers.is_empty() {
-                let (workspace, origin, batch) = (Arc::clone(&workspace), header.origin, batch.clone());
-                self.subscribers.publish(&Event::Rows { workspace, origin, position, table, batch });
+                let (workspace, origin, batch) =
+                    (Arc::clone(&workspace), header.origin, batch.clone());
+                self.subscribers.publish(&Event::Rows {
+                    workspace,
+                    origin,
+                    position,
+                    table,
+                    batch,
+                });
             }
             self.push(&workspace, table, position, batch);
         }
@@ -197,13 +283,25 @@ impl State {
     }
 
     /// Enters charges and tells the subscribers.
-    pub(crate) fn enter(&mut self, name: &str, origin: Origin, update: crate::journal::JournalUpdate, batch: RecordBatch) {
+    pub(crate) fn enter(
+        &mut self,
+        name: &str,
+        origin: Origin,
+        update: crate::journal::JournalUpdate,
+        batch: RecordBatch,
+    ) {
         let name = self.name(name);
         if !update.post.is_empty() && !self.subscribers.is_empty() {
             let rows = Arc::from(update.post);
-            self.subscribers.publish(&Event::Charges { workspace: Arc::clone(&name), origin, rows });
+            self.subscribers.publish(&Event::Charges {
+                workspace: Arc::clone(&name),
+                origin,
+                rows,
+            });
         }
-        self.workspace_mut(&name).journal.enter(batch, update.settled, update.resolved_to);
+        self.workspace_mut(&name)
+            .journal
+            .enter(batch, update.settled, update.resolved_to);
     }
 }
 

@@ -107,9 +107,16 @@ impl Store {
             for table in Table::ALL {
                 let (rows, bytes, version) = match workspace.logged.get(&table) {
                     Some(logged) => (logged.buffer.rows(), logged.buffer.bytes(), &logged.version),
-                    None => (workspace.journal.rows(), workspace.journal.bytes(), &workspace.charges),
+                    None => (
+                        workspace.journal.rows(),
+                        workspace.journal.bytes(),
+                        &workspace.charges,
+                    ),
                 };
-                let loaded = version.delta.as_ref().and_then(|delta| delta.snapshot().ok());
+                let loaded = version
+                    .delta
+                    .as_ref()
+                    .and_then(|delta| delta.snapshot().ok());
                 stats.tables.push(TableStats {
                     workspace: name.to_string(),
                     table,

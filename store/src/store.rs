@@ -58,10 +58,20 @@ impl Store {
         // An answer without a wait for what is surely on disk; the writer decides about the rest.
         if let Some(position) = self.dedupe.known(&append.header) {
             self.figures.duplicates.fetch_add(1, Relaxed);
-            return Ok(Appended { position, duplicate: true });
+            return Ok(Appended {
+                position,
+                duplicate: true,
+            });
         }
-        let bytes = append.batches.iter().map(|(_, batch)| batch.get_array_memory_size() as u64).sum();
-        let reserved = self.state.lock().reserve(bytes, self.config.buffer_bytes_max);
+        let bytes = append
+            .batches
+            .iter()
+            .map(|(_, batch)| batch.get_array_memory_size() as u64)
+            .sum();
+        let reserved = self
+            .state
+            .lock()
+            .reserve(bytes, self.config.buffer_bytes_max);
         if let Err(full) = reserved {
             self.figures.refused.fetch_add(1, Relaxed);
             self.full.notify_one();
@@ -121,7 +131,12 @@ impl Store {
     /// Workspaces that have data.
     #[must_use]
     pub fn workspaces(&self) -> Vec<String> {
-        self.state.lock().workspaces.keys().map(|name| name.to_string()).collect()
+        self.state
+            .lock()
+            .workspaces
+            .keys()
+            .map(|name| name.to_string())
+            .collect()
     }
 
     /// Flushes, stops the writer and gives the lock back. Charges of open traces are not flushed: they are
@@ -136,15 +151,15 @@ impl Store {
         if let Some(task) = self.task.lock().take() {
             task.abort();
         }
-        let flushed = if self.log.is_some() { self.flush().await } else { Ok(()) };
+        let mut outcome = Ok(());
         if let Some(log) = &self.log {
-            // What was handed over before is still written, synced and answered.
-            let synced = log.sync().await;
+            // What was handed over before is still written, synced and answered, and so flushed.
+            outcome = log.sync().await;
+            outcome = outcome.and(self.flush().await);
             log.stop();
-            synced?;
         }
         drop(self.directory.lock().take());
-        flushed
+        outcome
     }
 
     /// The log, unless there is none to write to.

@@ -23,8 +23,14 @@ pub enum Table {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Spans, Self::Charges, Self::Contents, Self::Alerts, Self::Actions, Self::Audit];
+    pub const ALL: [Self; 6] = [
+        Self::Spans,
+        Self::Charges,
+        Self::Contents,
+        Self::Alerts,
+        Self::Actions,
+        Self::Audit,
+    ];
 
     /// Folder and SQL name.
     #[must_use]
@@ -70,12 +76,27 @@ impl Table {
     /// Columns whose smallest and largest value stand in the Delta log, so that readers skip files.
     pub(crate) fn stat_columns(self) -> &'static [&'static str] {
         match self {
-            Self::Spans => {
-                &["start_time", "end_time", "start_unix_nano", "received_at", "agent_name", "tenant", "team", "log_position"]
-            }
-            Self::Charges => {
-                &["start_time", "end_time", "start_unix_nano", "known_at", "kind", "agent_name", "tenant", "team", "log_position"]
-            }
+            Self::Spans => &[
+                "start_time",
+                "end_time",
+                "start_unix_nano",
+                "received_at",
+                "agent_name",
+                "tenant",
+                "team",
+                "log_position",
+            ],
+            Self::Charges => &[
+                "start_time",
+                "end_time",
+                "start_unix_nano",
+                "known_at",
+                "kind",
+                "agent_name",
+                "tenant",
+                "team",
+                "log_position",
+            ],
             Self::Contents => &["start_time", "log_position"],
             Self::Alerts | Self::Actions | Self::Audit => &["at", "log_position"],
         }
@@ -115,7 +136,12 @@ mod tests {
     fn every_named_column_exists() {
         for table in Table::ALL {
             let schema = table.schema();
-            let named = [table.sort_columns(), table.stat_columns(), table.bloom_columns(), table.text_columns()];
+            let named = [
+                table.sort_columns(),
+                table.stat_columns(),
+                table.bloom_columns(),
+                table.text_columns(),
+            ];
             for column in named.into_iter().flatten() {
                 assert!(schema.index_of(column).is_ok(), "{table:?}.{column}");
             }

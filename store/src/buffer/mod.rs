@@ -45,12 +45,21 @@ pub(crate) struct Taken {
 
 impl Buffer {
     pub(crate) fn new(table: Table) -> Self {
-        Self { table, chunks: Chunks::default(), told: HashMap::new(), since: None }
+        Self {
+            table,
+            chunks: Chunks::default(),
+            told: HashMap::new(),
+            since: None,
+        }
     }
 
     /// Adds the rows of the request at a position; positions only grow.
     pub(crate) fn push(&mut self, position: LogPosition, batch: RecordBatch) {
-        let batch = if self.table.is_told_by_span() { self.keep_latest(position, batch) } else { batch };
+        let batch = if self.table.is_told_by_span() {
+            self.keep_latest(position, batch)
+        } else {
+            batch
+        };
         if batch.num_rows() > 0 {
             self.since.get_or_insert_with(Instant::now);
         }
@@ -73,7 +82,10 @@ impl Buffer {
         }
         for (earlier, ids) in replaced {
             // Should it fail, a span stands twice, which compaction mends: better than not at all.
-            if let Err(error) = self.chunks.rewrite(earlier, |batch| without(batch, earlier, &ids)) {
+            if let Err(error) = self
+                .chunks
+                .rewrite(earlier, |batch| without(batch, earlier, &ids))
+            {
                 tracing::error!(%error, "an earlier telling of a span could not be taken out of the buffer");
             }
         }
@@ -97,7 +109,10 @@ impl Buffer {
             }
             bytes += chunk.bytes;
         }
-        Some(Taken { batches: self.chunks.fix(to), to })
+        Some(Taken {
+            batches: self.chunks.fix(to),
+            to,
+        })
     }
 
     /// What was taken could not be written.
@@ -141,8 +156,14 @@ impl Buffer {
 }
 
 /// The batch without these spans, as far as they were told at this position.
-fn without(batch: &RecordBatch, position: LogPosition, ids: &HashSet<SpanId>) -> Result<RecordBatch, ArrowError> {
-    let positions = batch.column_by_name("log_position").and_then(|column| column.as_primitive_opt::<Int64Type>());
+fn without(
+    batch: &RecordBatch,
+    position: LogPosition,
+    ids: &HashSet<SpanId>,
+) -> Result<RecordBatch, ArrowError> {
+    let positions = batch
+        .column_by_name("log_position")
+        .and_then(|column| column.as_primitive_opt::<Int64Type>());
     let keep: BooleanArray = span_ids(batch)
         .into_iter()
         .enumerate()
@@ -156,15 +177,27 @@ fn without(batch: &RecordBatch, position: LogPosition, ids: &HashSet<SpanId>) ->
 
 /// Trace and span of each row; None for ids that are not hex of the proper length.
 fn span_ids(batch: &RecordBatch) -> Vec<Option<SpanId>> {
-    let text = |name| batch.column_by_name(name).and_then(ArrayRef::as_string_opt::<i32>);
+    let text = |name| {
+        batch
+            .column_by_name(name)
+            .and_then(ArrayRef::as_string_opt::<i32>)
+    };
     let (Some(traces), Some(spans)) = (text("trace_id"), text("span_id")) else {
         return vec![None; batch.num_rows()];
     };
     (0..batch.num_rows())
         .map(|row| {
             let (trace, span) = (traces.value(row), spans.value(row));
-            let proper = traces.is_valid(row) && spans.is_valid(row) && trace.len() == 32 && span.len() == 16;
-            proper.then(|| Some((u128::from_str_radix(trace, 16).ok()?, u64::from_str_radix(span, 16).ok()?)))?
+            let proper = traces.is_valid(row)
+                && spans.is_valid(row)
+                && trace.len() == 32
+                && span.len() == 16;
+            proper.then(|| {
+                Some((
+                    u128::from_str_radix(trace, 16).ok()?,
+                    u64::from_str_radix(span, 16).ok()?,
+                ))
+            })?
         })
         .collect()
 }

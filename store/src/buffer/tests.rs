@@ -17,7 +17,11 @@ fn span(trace: u8, span: u8, name: &str, position: u64) -> SpanRow {
 }
 
 fn rows(buffer: &Buffer) -> Vec<SpanRow> {
-    buffer.batches().iter().flat_map(|batch| SpanRow::read(batch).unwrap()).collect()
+    buffer
+        .batches()
+        .iter()
+        .flat_map(|batch| SpanRow::read(batch).unwrap())
+        .collect()
 }
 
 fn push(buffer: &mut Buffer, position: u64, spans: &[SpanRow]) {
@@ -27,8 +31,16 @@ fn push(buffer: &mut Buffer, position: u64, spans: &[SpanRow]) {
 #[test]
 fn of_two_tellings_the_later_stands() {
     let mut buffer = Buffer::new(Table::Spans);
-    push(&mut buffer, 1, &[span(1, 1, "pending", 1), span(1, 2, "other", 1)]);
-    push(&mut buffer, 2, &[span(1, 1, "again", 2), span(1, 1, "final", 2)]);
+    push(
+        &mut buffer,
+        1,
+        &[span(1, 1, "pending", 1), span(1, 2, "other", 1)],
+    );
+    push(
+        &mut buffer,
+        2,
+        &[span(1, 1, "again", 2), span(1, 1, "final", 2)],
+    );
     let names: Vec<_> = rows(&buffer).into_iter().map(|row| row.name).collect();
     assert_eq!(names, ["other", "final"]);
     assert_eq!(buffer.rows(), 2);
@@ -41,7 +53,11 @@ fn what_is_being_flushed_is_not_touched() {
     let taken = buffer.take(1).unwrap();
     assert_eq!((taken.to, taken.batches.len()), (1, 1));
     push(&mut buffer, 2, &[span(1, 1, "final", 2)]);
-    assert_eq!(rows(&buffer).len(), 2, "the first telling is on its way to disk");
+    assert_eq!(
+        rows(&buffer).len(),
+        2,
+        "the first telling is on its way to disk"
+    );
     buffer.committed(1);
     assert_eq!(rows(&buffer), [span(1, 1, "final", 2)]);
     assert_eq!(buffer.oldest(), Some(2));
@@ -50,15 +66,20 @@ fn what_is_being_flushed_is_not_touched() {
 #[test]
 fn odd_ids_are_kept_as_they_are() {
     let mut buffer = Buffer::new(Table::Spans);
-    let odd = SpanRow { trace_id: "x".into(), ..SpanRow::default() };
+    let odd = SpanRow {
+        trace_id: "x".into(),
+        ..SpanRow::default()
+    };
     push(&mut buffer, 1, &[odd.clone(), odd]);
     assert_eq!(buffer.rows(), 2);
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
     /// The buffer against a map from span to its latest telling, through merges and flushes.
     #[test]
-    fn it_holds_what_a_map_would(steps in proptest::collection::vec((proptest::collection::vec((0..3u8, 0..20u8), 0..6), 0..12u8), 1..120)) {
+    fn it_holds_what_a_map_would(steps in proptest::collection::vec((proptest::collection::vec((0..3u8, 0..20u8), 0..6), 0..40u8), 1..100)) {
         let mut buffer = Buffer::new(Table::Spans);
         let mut model: BTreeMap<(u8, u8), u64> = BTreeMap::new();
         for (position, (spans, flush)) in (1u64..).zip(steps) {

@@ -52,7 +52,12 @@ pub(crate) struct TakenCharges {
 
 impl Journal {
     /// Enters rows (as one batch) and what has settled.
-    pub(crate) fn enter(&mut self, rows: RecordBatch, settled: Vec<String>, resolved_to: LogPosition) {
+    pub(crate) fn enter(
+        &mut self,
+        rows: RecordBatch,
+        settled: Vec<String>,
+        resolved_to: LogPosition,
+    ) {
         self.chunks.push(0, 0, rows);
         if !settled.is_empty() && !self.chunks.is_empty() {
             self.since.get_or_insert_with(Instant::now);
@@ -106,10 +111,6 @@ impl Journal {
     pub(crate) fn batches(&self) -> Vec<RecordBatch> {
         self.chunks.batches()
     }
-
-    pub(crate) fn resolved_to(&self) -> LogPosition {
-        self.resolved_to
-    }
 }
 
 /// A flush's rows, sorted out.
@@ -131,15 +132,20 @@ impl TakenCharges {
     pub(crate) fn net(self) -> Result<Netted, ArrowError> {
         let all = concat_batches(&Table::Charges.schema(), &self.batches)?;
         let traces = text(&all, "trace_id")?;
-        let settled: BooleanArray =
-            traces.iter().map(|trace| Some(trace.is_some_and(|trace| self.settled.contains(trace)))).collect();
+        let settled: BooleanArray = traces
+            .iter()
+            .map(|trace| Some(trace.is_some_and(|trace| self.settled.contains(trace))))
+            .collect();
         let open = arrow::compute::not(&settled)?;
         let open = filter_record_batch(&all, &open)?;
         let ready = filter_record_batch(&all, &settled)?;
         let keep = standing(text(&ready, "charge_id")?, text(&ready, "entry")?);
         let flush = filter_record_batch(&ready, &keep)?;
         let some = |batch: RecordBatch| (batch.num_rows() > 0).then_some(batch);
-        Ok(Netted { flush: some(flush), open: some(open) })
+        Ok(Netted {
+            flush: some(flush),
+            open: some(open),
+        })
     }
 }
 
@@ -150,7 +156,9 @@ fn standing(charge_ids: &StringArray, entries: &StringArray) -> BooleanArray {
     let mut keep = vec![true; charge_ids.len()];
     let mut waiting: HashMap<&str, (bool, VecDeque<usize>)> = HashMap::new();
     for (row, (id, entry)) in charge_ids.iter().zip(entries.iter()).enumerate() {
-        let (Some(id), Some(entry)) = (id, entry) else { continue };
+        let (Some(id), Some(entry)) = (id, entry) else {
+            continue;
+        };
         if entry != charge && entry != reversal {
             continue;
         }

@@ -26,23 +26,50 @@ fn enter(journal: &mut Journal, rows: &[ChargeRow], settled: &[&str], resolved_t
 }
 
 fn read(batch: Option<RecordBatch>) -> Vec<ChargeRow> {
-    batch.map(|batch| ChargeRow::read(&batch).unwrap()).unwrap_or_default()
+    batch
+        .map(|batch| ChargeRow::read(&batch).unwrap())
+        .unwrap_or_default()
 }
 
 #[test]
 fn a_charge_and_its_reversal_never_reach_disk_and_open_traces_wait() {
     let mut journal = Journal::default();
-    enter(&mut journal, &[row("a", "1", Entry::Charge, 5), row("b", "9", Entry::Charge, 7)], &[], 3);
-    enter(&mut journal, &[row("a", "1", Entry::Reversal, 5), row("a", "2", Entry::Charge, 6)], &["a"], 4);
+    enter(
+        &mut journal,
+        &[
+            row("a", "1", Entry::Charge, 5),
+            row("b", "9", Entry::Charge, 7),
+        ],
+        &[],
+        3,
+    );
+    enter(
+        &mut journal,
+        &[
+            row("a", "1", Entry::Reversal, 5),
+            row("a", "2", Entry::Charge, 6),
+        ],
+        &["a"],
+        4,
+    );
     assert_eq!(journal.rows(), 4, "all of it is visible");
     let taken = journal.take().unwrap();
     assert_eq!(taken.resolved_to, 4);
     let netted = taken.net().unwrap();
     assert_eq!(read(netted.flush), [row("a", "2", Entry::Charge, 6)]);
     assert_eq!(read(netted.open.clone()), [row("b", "9", Entry::Charge, 7)]);
-    enter(&mut journal, &[row("a", "2", Entry::Reversal, 6)], &["a"], 4);
+    enter(
+        &mut journal,
+        &[row("a", "2", Entry::Reversal, 6)],
+        &["a"],
+        4,
+    );
     journal.committed(netted.open);
-    assert_eq!(journal.rows(), 2, "the open trace, and what came while the flush ran");
+    assert_eq!(
+        journal.rows(),
+        2,
+        "the open trace, and what came while the flush ran"
+    );
     let netted = journal.take().unwrap().net().unwrap();
     assert_eq!(read(netted.flush), [row("a", "2", Entry::Reversal, 6)]);
 }
@@ -52,7 +79,12 @@ fn a_failed_flush_leaves_everything_to_the_next() {
     let mut journal = Journal::default();
     enter(&mut journal, &[row("a", "1", Entry::Charge, 5)], &["a"], 1);
     let taken = journal.take().unwrap();
-    enter(&mut journal, &[row("a", "1", Entry::Reversal, 5)], &["a"], 2);
+    enter(
+        &mut journal,
+        &[row("a", "1", Entry::Reversal, 5)],
+        &["a"],
+        2,
+    );
     journal.give_back(&taken.settled());
     let netted = journal.take().unwrap().net().unwrap();
     assert!(netted.flush.is_none() && netted.open.is_none());

@@ -39,7 +39,13 @@ pub(crate) struct Frame {
 }
 
 /// Appends one frame's bytes.
-pub(crate) fn encode(out: &mut Vec<u8>, position: LogPosition, synced: LogPosition, header: &Header, body: &[u8]) {
+pub(crate) fn encode(
+    out: &mut Vec<u8>,
+    position: LogPosition,
+    synced: LogPosition,
+    header: &Header,
+    body: &[u8],
+) {
     let start = out.len();
     out.extend_from_slice(&[0; PREFIX]);
     out.push(VERSION);
@@ -60,7 +66,8 @@ pub(crate) fn encode(out: &mut Vec<u8>, position: LogPosition, synced: LogPositi
 /// Upper bound of a frame's size for this header and body.
 pub(crate) fn size_of(header: &Header, body: &[u8]) -> u64 {
     let key = header.key.as_ref().map_or(0, String::len);
-    (PREFIX + FIXED + 64 + header.workspace.len() + key + header.rejected.len() * 4 + body.len()) as u64
+    (PREFIX + FIXED + 64 + header.workspace.len() + key + header.rejected.len() * 4 + body.len())
+        as u64
 }
 
 /// Length and checksum from the first eight bytes; None when no frame can begin so.
@@ -86,7 +93,10 @@ pub(crate) fn decode(payload: Bytes, crc: u32) -> Result<Frame, String> {
         return Err(format!("checksum {found:08x} where {crc:08x} was written"));
     }
     let Some((position, synced)) = peek(&payload) else {
-        return Err(format!("frame version {} where {VERSION} is known", payload.first().copied().unwrap_or(0)));
+        return Err(format!(
+            "frame version {} where {VERSION} is known",
+            payload.first().copied().unwrap_or(0)
+        ));
     };
     let header_len = match payload.get(FIXED - 4..FIXED) {
         Some(&[a, b, c, d]) => u32::from_le_bytes([a, b, c, d]) as usize,
@@ -98,7 +108,12 @@ pub(crate) fn decode(payload: Bytes, crc: u32) -> Result<Frame, String> {
         .and_then(Header::decode)
         .ok_or_else(|| format!("header of {header_len} bytes cannot be read"))?;
     let body = payload.slice(header_end..);
-    Ok(Frame { position, synced, header, body })
+    Ok(Frame {
+        position,
+        synced,
+        header,
+        body,
+    })
 }
 
 #[cfg(test)]

@@ -142,7 +142,17 @@ impl Header {
         for _ in 0..count {
             rejected.push(u32::from_le_bytes(rest.array()?));
         }
-        Some(Self { kind, origin, received_at_unix_nano, workspace, key, signal, encoding, rejected, digest })
+        Some(Self {
+            kind,
+            origin,
+            received_at_unix_nano,
+            workspace,
+            key,
+            signal,
+            encoding,
+            rejected,
+            digest,
+        })
     }
 }
 

@@ -34,7 +34,9 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self {
+            folder: folder.into(),
+        }
     }
 }
 
@@ -56,7 +58,11 @@ impl Medium for Files {
     }
 
     fn open(&mut self, first: LogPosition) -> Result<Box<dyn SegmentFile>> {
-        Ok(Box::new(OpenOptions::new().append(true).open(segment_path(&self.folder, first))?))
+        Ok(Box::new(
+            OpenOptions::new()
+                .append(true)
+                .open(segment_path(&self.folder, first))?,
+        ))
     }
 
     fn remove(&mut self, first: LogPosition) -> Result<()> {

@@ -59,12 +59,17 @@ pub(crate) fn segments(folder: &Path) -> Result<Vec<Segment>> {
     for entry in std::fs::read_dir(folder).map_err(Error::file("list", folder))? {
         let entry = entry.map_err(Error::file("list", folder))?;
         let name = entry.file_name();
-        let Some(digits) = name.to_str().and_then(|name| name.strip_suffix(".log")) else { continue };
+        let Some(digits) = name.to_str().and_then(|name| name.strip_suffix(".log")) else {
+            continue;
+        };
         if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             continue;
         }
         let Ok(first) = digits.parse() else { continue };
-        let bytes = entry.metadata().map_err(Error::file("stat", &entry.path()))?.len();
+        let bytes = entry
+            .metadata()
+            .map_err(Error::file("stat", &entry.path()))?
+            .len();
         segments.push(Segment { first, bytes });
     }
     segments.sort_by_key(|segment| segment.first);

@@ -36,10 +36,27 @@ pub(crate) struct Tail {
 
 impl Replay {
     /// Begins at the oldest segment of a folder.
-    pub(crate) fn open(folder: &Path) -> Result<Self> {
+    ///
+    /// Unless only looked at, the newest segment is synced first: what a process that was killed left in the
+    /// page cache may be flushed to a table while it is replayed, and a table must never be ahead of the log.
+    pub(crate) fn open(folder: &Path, read_only: bool) -> Result<Self> {
         let segments = segments(folder)?;
+        if !read_only && let Some(last) = segments.last() {
+            let path = segment_path(folder, last.first);
+            File::open(&path)
+                .and_then(|file| file.sync_all())
+                .map_err(Error::file("sync", &path))?;
+        }
         let next = segments.first().map_or(1, |segment| segment.first);
-        Ok(Self { folder: folder.to_owned(), segments, index: 0, reader: None, offset: 0, next, torn: false })
+        Ok(Self {
+            folder: folder.to_owned(),
+            segments,
+            index: 0,
+            reader: None,
+            offset: 0,
+            next,
+            torn: false,
+        })
     }
 
     /// The next frame; None at the end.
@@ -64,7 +81,10 @@ impl Replay {
     fn begin(&mut self, segment: &Segment) -> Result<()> {
         let path = segment_path(&self.folder, segment.first);
         if segment.first != self.next {
-            return Err(Error::LogGap { expected: self.next, found: path });
+            return Err(Error::LogGap {
+                expected: self.next,
+                found: path,
+            });
         }
         let file = File::open(&path).map_err(Error::file("open", &path))?;
         self.reader = Some(BufReader::with_capacity(1 << 20, file));
@@ -78,27 +98,41 @@ impl Replay {
             return Ok(Read1::End);
         }
         let path = segment_path(&self.folder, segment.first);
-        let Some(reader) = self.reader.as_mut() else { return Ok(Read1::End) };
+        let Some(reader) = self.reader.as_mut() else {
+            return Ok(Read1::End);
+        };
         let mut head = [0; PREFIX];
         if left < PREFIX as u64 {
-            return Ok(Read1::Bad(format!("{left} bytes where a frame should begin")));
+            return Ok(Read1::Bad(format!(
+                "{left} bytes where a frame should begin"
+            )));
         }
-        reader.read_exact(&mut head).map_err(Error::file("read", &path))?;
+        reader
+            .read_exact(&mut head)
+            .map_err(Error::file("read", &path))?;
         let Some((len, crc)) = frame::prefix(head) else {
             return Ok(Read1::Bad("no frame begins here".into()));
         };
         if len as u64 > left - PREFIX as u64 {
-            return Ok(Read1::Bad(format!("a frame of {len} bytes where {} are left", left - PREFIX as u64)));
+            return Ok(Read1::Bad(format!(
+                "a frame of {len} bytes where {} are left",
+                left - PREFIX as u64
+            )));
         }
         let mut payload = vec![0; len];
-        reader.read_exact(&mut payload).map_err(Error::file("read", &path))?;
+        reader
+            .read_exact(&mut payload)
+            .map_err(Error::file("read", &path))?;
         match frame::decode(Bytes::from(payload), crc) {
             Ok(frame) if frame.position == self.next => {
                 self.next += 1;
                 self.offset += (PREFIX + len) as u64;
                 Ok(Read1::Frame(Box::new(frame)))
             }
-            Ok(frame) => Ok(Read1::Bad(format!("position {} where {} should be", frame.position, self.next))),
+            Ok(frame) => Ok(Read1::Bad(format!(
+                "position {} where {} should be",
+                frame.position, self.next
+            ))),
             Err(reason) => Ok(Read1::Bad(reason)),
         }
     }
@@ -106,12 +140,18 @@ impl Replay {
     /// Torn or damaged? Torn, if nothing proves that the bad frame had ever been synced.
     fn judge(&mut self, segment: &Segment, reason: String) -> Result<()> {
         let path = segment_path(&self.folder, segment.first);
-        let damaged = |reason| Error::LogCorrupt { segment: path.clone(), offset: self.offset, reason };
+        let damaged = |reason| Error::LogCorrupt {
+            segment: path.clone(),
+            offset: self.offset,
+            reason,
+        };
         if self.index + 1 < self.segments.len() {
             return Err(damaged(format!("{reason}, and a later segment follows")));
         }
         if let Some((offset, position)) = synced_later(&path, self.offset, self.next)? {
-            return Err(damaged(format!("{reason}, and the frame at offset {offset} (position {position}) was written after it was synced")));
+            return Err(damaged(format!(
+                "{reason}, and the frame at offset {offset} (position {position}) was written after it was synced"
+            )));
         }
         tracing::warn!(
             segment = %path.display(), offset = self.offset, bytes = segment.bytes - self.offset, reason,
@@ -123,14 +163,23 @@ impl Replay {
 
     /// After the last frame: cuts a torn tail and tells where to go on.
     pub(crate) fn finish(mut self) -> Result<Tail> {
-        if self.torn && let Some(last) = self.segments.last_mut() {
+        if self.torn
+            && let Some(last) = self.segments.last_mut()
+        {
             let path = segment_path(&self.folder, last.first);
-            let file = OpenOptions::new().write(true).open(&path).map_err(Error::file("open", &path))?;
-            file.set_len(self.offset).map_err(Error::file("cut", &path))?;
+            let file = OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .map_err(Error::file("open", &path))?;
+            file.set_len(self.offset)
+                .map_err(Error::file("cut", &path))?;
             file.sync_all().map_err(Error::file("sync", &path))?;
             last.bytes = self.offset;
         }
-        Ok(Tail { segments: self.segments, next: self.next })
+        Ok(Tail {
+            segments: self.segments,
+            next: self.next,
+        })
     }
 
     /// Position of the frame that would come next.
@@ -151,9 +200,14 @@ enum Read1 {
 }
 
 /// Looks past a bad frame for a good one that was written when the bad one's position was already synced.
-fn synced_later(path: &Path, bad_offset: u64, bad_position: LogPosition) -> Result<Option<(u64, LogPosition)>> {
+fn synced_later(
+    path: &Path,
+    bad_offset: u64,
+    bad_position: LogPosition,
+) -> Result<Option<(u64, LogPosition)>> {
     let mut file = File::open(path).map_err(Error::file("open", path))?;
-    file.seek(SeekFrom::Start(bad_offset)).map_err(Error::file("seek", path))?;
+    file.seek(SeekFrom::Start(bad_offset))
+        .map_err(Error::file("seek", path))?;
     let mut bytes = Vec::new();
     match file.read_to_end(&mut bytes) {
         Ok(_) => {}
@@ -164,11 +218,26 @@ fn synced_later(path: &Path, bad_offset: u64, bad_position: LogPosition) -> Resu
     // A frame takes at least 29 bytes, which bounds the positions that can follow.
     let furthest = bad_position.saturating_add(bytes.len() as u64 / 29);
     for at in 1..bytes.len() {
-        let Some(head) = bytes.get(at..at + PREFIX).and_then(|head| head.try_into().ok()) else { break };
-        let Some((len, crc)) = frame::prefix(head) else { continue };
-        let Some(payload) = bytes.get(at + PREFIX..at + PREFIX + len) else { continue };
-        let Some((position, synced)) = frame::peek(payload) else { continue };
-        if position <= bad_position || position > furthest || synced < bad_position || synced >= position {
+        let Some(head) = bytes
+            .get(at..at + PREFIX)
+            .and_then(|head| head.try_into().ok())
+        else {
+            break;
+        };
+        let Some((len, crc)) = frame::prefix(head) else {
+            continue;
+        };
+        let Some(payload) = bytes.get(at + PREFIX..at + PREFIX + len) else {
+            continue;
+        };
+        let Some((position, synced)) = frame::peek(payload) else {
+            continue;
+        };
+        if position <= bad_position
+            || position > furthest
+            || synced < bad_position
+            || synced >= position
+        {
             continue;
         }
         if frame::decode(bytes.slice_ref(payload), crc).is_ok() {

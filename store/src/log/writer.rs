@@ -56,9 +56,18 @@ pub(crate) struct Counters {
 }
 
 enum Command {
-    Append { append: Box<Append>, reserved_bytes: u64, answer: oneshot::Sender<Result<Appended>> },
-    Sync { answer: oneshot::Sender<Result<()>> },
-    Cut { to: LogPosition, answer: oneshot::Sender<Result<()>> },
+    Append {
+        append: Box<Append>,
+        reserved_bytes: u64,
+        answer: oneshot::Sender<Result<Appended>>,
+    },
+    Sync {
+        answer: oneshot::Sender<Result<()>>,
+    },
+    Cut {
+        to: LogPosition,
+        answer: oneshot::Sender<Result<()>>,
+    },
 }
 
 /// Handle on the writer's thread. Dropping it ends the thread after the requests that wait.
@@ -81,10 +90,17 @@ impl Log {
     ) -> Result<Self> {
         let Tail { mut segments, next } = tail;
         let active = match segments.last() {
-            Some(last) => medium.open(last.first).map_err(Error::file("open", &segment_path(folder, last.first)))?,
+            Some(last) => medium
+                .open(last.first)
+                .map_err(Error::file("open", &segment_path(folder, last.first)))?,
             None => {
-                segments.push(Segment { first: next, bytes: 0 });
-                medium.create(next).map_err(Error::file("create", &segment_path(folder, next)))?
+                segments.push(Segment {
+                    first: next,
+                    bytes: 0,
+                });
+                medium
+                    .create(next)
+                    .map_err(Error::file("create", &segment_path(folder, next)))?
             }
         };
         let counters = Arc::new(Counters::default());
@@ -94,9 +110,9 @@ impl Log {
             active,
             segments,
             next,
-            // What was found at the start may still sit in the page cache of a process that was killed.
-            synced: 0,
-            unsynced_since: Some(Instant::now()),
+            // The replay synced what it found.
+            synced: next - 1,
+            unsynced_since: None,
             durability,
             segment_bytes,
             audience,
@@ -104,19 +120,30 @@ impl Log {
             scratch: Vec::new(),
             counters: Arc::clone(&counters),
         };
-        writer.sync().map_err(Error::file("sync", folder))?;
         writer.count();
         let thread = std::thread::Builder::new()
             .name("flyball-log".into())
             .spawn(move || writer.run(&receiver))
             .map_err(Error::file("start the writer of", folder))?;
-        Ok(Self { sender: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), counters })
+        Ok(Self {
+            sender: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+            counters,
+        })
     }
 
     /// Hands a request over; the receiver hears when it is acknowledged.
-    pub(crate) fn append(&self, append: Append, reserved_bytes: u64) -> Result<oneshot::Receiver<Result<Appended>>> {
+    pub(crate) fn append(
+        &self,
+        append: Append,
+        reserved_bytes: u64,
+    ) -> Result<oneshot::Receiver<Result<Appended>>> {
         let (answer, receiver) = oneshot::channel();
-        self.send(Command::Append { append: Box::new(append), reserved_bytes, answer })?;
+        self.send(Command::Append {
+            append: Box::new(append),
+            reserved_bytes,
+            answer,
+        })?;
         Ok(receiver)
     }
 
@@ -207,10 +234,19 @@ impl Writer {
     /// Works off one command and, if it is a request, all that wait behind it.
     fn take(&mut self, first: Command, receiver: &Receiver<Command>) {
         let (mut group, mut bytes, mut command) = (Vec::new(), 0, Some(first));
-        while let Some(Command::Append { append, reserved_bytes, answer }) = command {
+        while let Some(Command::Append {
+            append,
+            reserved_bytes,
+            answer,
+        }) = command
+        {
             bytes += append.body.len();
             group.push((append, reserved_bytes, answer));
-            command = if bytes < GROUP_BYTES_MAX { receiver.try_recv().ok() } else { None };
+            command = if bytes < GROUP_BYTES_MAX {
+                receiver.try_recv().ok()
+            } else {
+                None
+            };
         }
         if !group.is_empty() {
             self.commit(group);
@@ -218,15 +254,16 @@ impl Writer {
         match command {
             Some(Command::Sync { answer }) => {
                 self.sync_or_poison();
+                self.count();
                 let _ = answer.send(self.sound());
             }
             Some(Command::Cut { to, answer }) => {
                 let outcome = self.sound().and_then(|()| self.cut(to));
+                self.count();
                 let _ = answer.send(outcome);
             }
             Some(Command::Append { .. }) | None => {}
         }
-        self.count();
     }
 
     /// Writes, syncs, shows and answers one group.
@@ -242,18 +279,37 @@ impl Writer {
             }
             let own = append.header.kind == super::FrameKind::Own;
             let id = (append.header.workspace.clone(), append.header.digest);
-            let known = if own { None } else { self.audience.known(&append).or_else(|| in_group.get(&id).copied()) };
+            let known = if own {
+                None
+            } else {
+                self.audience
+                    .known(&append)
+                    .or_else(|| in_group.get(&id).copied())
+            };
             if let Some(position) = known {
                 self.audience.release(reserved_bytes);
                 again.push((position, answer));
                 continue;
             }
             let position = self.next + fresh.len() as u64;
-            frame::encode(&mut self.scratch, position, self.synced, &append.header, &append.body);
+            frame::encode(
+                &mut self.scratch,
+                position,
+                self.synced,
+                &append.header,
+                &append.body,
+            );
             if !own {
                 in_group.insert(id, position);
             }
-            fresh.push((Written { position, append: *append, reserved_bytes }, answer));
+            fresh.push((
+                Written {
+                    position,
+                    append: *append,
+                    reserved_bytes,
+                },
+                answer,
+            ));
         }
         if !fresh.is_empty()
             && let Err(failure) = self.write(fresh.len() as u64)
@@ -267,18 +323,29 @@ impl Writer {
             }
             return;
         }
-        self.counters.appended.fetch_add(fresh.len() as u64, Relaxed);
-        self.counters.duplicates.fetch_add(again.len() as u64, Relaxed);
+        self.count();
+        self.counters
+            .appended
+            .fetch_add(fresh.len() as u64, Relaxed);
+        self.counters
+            .duplicates
+            .fetch_add(again.len() as u64, Relaxed);
         let (written, answers): (Vec<_>, Vec<_>) = fresh.into_iter().unzip();
         let positions: Vec<_> = written.iter().map(|written| written.position).collect();
         if !written.is_empty() {
             self.audience.visible(written);
         }
         for (position, answer) in positions.into_iter().zip(answers) {
-            let _ = answer.send(Ok(Appended { position, duplicate: false }));
+            let _ = answer.send(Ok(Appended {
+                position,
+                duplicate: false,
+            }));
         }
         for (position, answer) in again {
-            let _ = answer.send(Ok(Appended { position, duplicate: true }));
+            let _ = answer.send(Ok(Appended {
+                position,
+                duplicate: true,
+            }));
         }
     }
 
@@ -340,7 +407,10 @@ impl Writer {
     fn roll(&mut self) -> io::Result<()> {
         self.sync()?;
         self.active = self.medium.create(self.next)?;
-        self.segments.push(Segment { first: self.next, bytes: 0 });
+        self.segments.push(Segment {
+            first: self.next,
+            bytes: 0,
+        });
         Ok(())
     }
 
@@ -353,7 +423,9 @@ impl Writer {
             if following.first > to + 1 {
                 break;
             }
-            self.medium.remove(oldest.first).map_err(|error| self.explain(&error))?;
+            self.medium
+                .remove(oldest.first)
+                .map_err(|error| self.explain(&error))?;
             self.segments.remove(0);
         }
         Ok(())
@@ -375,29 +447,44 @@ impl Writer {
     fn poison(&mut self, doing: &str, error: &io::Error) {
         tracing::error!(%error, "the log cannot {doing}: no further request will be acknowledged");
         self.counters.poisoned.store(1, Relaxed);
-        self.poisoned.get_or_insert_with(|| format!("cannot {doing}: {error}"));
+        self.poisoned
+            .get_or_insert_with(|| format!("cannot {doing}: {error}"));
     }
 
     fn sound(&self) -> Result<()> {
         match &self.poisoned {
-            Some(reason) => Err(Error::LogPoisoned { reason: reason.clone() }),
+            Some(reason) => Err(Error::LogPoisoned {
+                reason: reason.clone(),
+            }),
             None => Ok(()),
         }
     }
 
     fn explain(&self, failure: &io::Error) -> Error {
         match &self.poisoned {
-            Some(reason) => Error::LogPoisoned { reason: reason.clone() },
-            None if failure.kind() == io::ErrorKind::StorageFull => {
-                Error::Full { what: "disk", used: self.scratch.len() as u64, limit: 0, retry_after_ms: DISK_RETRY_MS }
-            }
-            None => Error::LogPoisoned { reason: failure.to_string() },
+            Some(reason) => Error::LogPoisoned {
+                reason: reason.clone(),
+            },
+            None if failure.kind() == io::ErrorKind::StorageFull => Error::Full {
+                what: "disk",
+                used: self.scratch.len() as u64,
+                limit: 0,
+                retry_after_ms: DISK_RETRY_MS,
+            },
+            None => Error::LogPoisoned {
+                reason: failure.to_string(),
+            },
         }
     }
 
     fn count(&self) {
-        self.counters.bytes.store(self.segments.iter().map(|segment| segment.bytes).sum(), Relaxed);
-        self.counters.segments.store(self.segments.len() as u64, Relaxed);
+        self.counters.bytes.store(
+            self.segments.iter().map(|segment| segment.bytes).sum(),
+            Relaxed,
+        );
+        self.counters
+            .segments
+            .store(self.segments.len() as u64, Relaxed);
         self.counters.next.store(self.next, Relaxed);
     }
 }

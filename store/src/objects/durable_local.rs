@@ -19,9 +19,9 @@ use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, Result,
-    UploadPart,
+    CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
+    RenameTargetMode, Result, UploadPart,
 };
 use parking_lot::Mutex;
 
@@ -37,7 +37,9 @@ impl DurableLocal {
     /// Paths are those of the file system, from its root.
     #[must_use]
     pub fn new() -> Self {
-        Self { inner: LocalFileSystem::new() }
+        Self {
+            inner: LocalFileSystem::new(),
+        }
     }
 }
 
@@ -49,7 +51,12 @@ impl fmt::Display for DurableLocal {
 
 #[async_trait]
 impl ObjectStore for DurableLocal {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
         let create = match opts.mode {
             PutMode::Create => true,
             PutMode::Overwrite => false,
@@ -60,19 +67,31 @@ impl ObjectStore for DurableLocal {
             let (mut file, staged) = stage(&target)?;
             let written = payload.iter().try_for_each(|part| file.write_all(part));
             publish(written, &file, staged, &target, create)?;
-            Ok(PutResult { e_tag: None, version: None })
+            Ok(PutResult {
+                e_tag: None,
+                version: None,
+            })
         })
         .await
     }
 
-    async fn put_multipart_opts(&self, location: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        _: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
         let target = self.inner.path_to_filesystem(location)?;
         let (file, staged) = blocking({
             let target = target.clone();
             move || stage(&target)
         })
         .await?;
-        Ok(Box::new(Upload { file: Arc::new(Mutex::new(file)), staged: Some(staged), target, offset: 0 }))
+        Ok(Box::new(Upload {
+            file: Arc::new(Mutex::new(file)),
+            staged: Some(staged),
+            target,
+            offset: 0,
+        }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -83,7 +102,10 @@ impl ObjectStore for DurableLocal {
         self.inner.get_ranges(location, ranges).await
     }
 
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
         self.inner.delete_stream(locations)
     }
 
@@ -91,7 +113,11 @@ impl ObjectStore for DurableLocal {
         self.inner.list(prefix)
     }
 
-    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
         self.inner.list_with_offset(prefix, offset)
     }
 
@@ -100,7 +126,10 @@ impl ObjectStore for DurableLocal {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        let (source, target) = (self.inner.path_to_filesystem(from)?, self.inner.path_to_filesystem(to)?);
+        let (source, target) = (
+            self.inner.path_to_filesystem(from)?,
+            self.inner.path_to_filesystem(to)?,
+        );
         let create = options.mode == CopyMode::Create;
         blocking(move || {
             let mut source_file = File::open(&source).map_err(|error| failed(&source, error))?;
@@ -116,7 +145,15 @@ impl ObjectStore for DurableLocal {
             RenameTargetMode::Overwrite => CopyMode::Overwrite,
             RenameTargetMode::Create => CopyMode::Create,
         };
-        self.copy_opts(from, to, CopyOptions { mode, ..CopyOptions::default() }).await?;
+        self.copy_opts(
+            from,
+            to,
+            CopyOptions {
+                mode,
+                ..CopyOptions::default()
+            },
+        )
+        .await?;
         let source = self.inner.path_to_filesystem(from)?;
         blocking(move || {
             std::fs::remove_file(&source).map_err(|error| failed(&source, error))?;
@@ -144,8 +181,10 @@ impl MultipartUpload for Upload {
             use std::io::{Seek, SeekFrom};
             let mut file = file.lock();
             for part in data.iter() {
-                file.seek(SeekFrom::Start(offset)).map_err(|error| failed(&target, error))?;
-                file.write_all(part).map_err(|error| failed(&target, error))?;
+                file.seek(SeekFrom::Start(offset))
+                    .map_err(|error| failed(&target, error))?;
+                file.write_all(part)
+                    .map_err(|error| failed(&target, error))?;
                 offset += part.len() as u64;
             }
             Ok(())
@@ -154,18 +193,29 @@ impl MultipartUpload for Upload {
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let staged = self.staged.take().ok_or_else(|| unsupported("complete an upload twice"))?;
+        let staged = self
+            .staged
+            .take()
+            .ok_or_else(|| unsupported("complete an upload twice"))?;
         let (file, target) = (Arc::clone(&self.file), self.target.clone());
         blocking(move || {
             publish(Ok(()), &file.lock(), staged, &target, false)?;
-            Ok(PutResult { e_tag: None, version: None })
+            Ok(PutResult {
+                e_tag: None,
+                version: None,
+            })
         })
         .await
     }
 
     async fn abort(&mut self) -> Result<()> {
         match self.staged.take() {
-            Some(staged) => blocking(move || std::fs::remove_file(&staged).map_err(|error| failed(&staged, error))).await,
+            Some(staged) => {
+                blocking(move || {
+                    std::fs::remove_file(&staged).map_err(|error| failed(&staged, error))
+                })
+                .await
+            }
             None => Ok(()),
         }
     }
@@ -184,9 +234,17 @@ fn stage(target: &FsPath) -> Result<(File, PathBuf)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     loop {
         let mut name = target.as_os_str().to_owned();
-        name.push(format!("#{}{:06}", std::process::id(), NEXT.fetch_add(1, Relaxed)));
+        name.push(format!(
+            "#{}{:06}",
+            std::process::id(),
+            NEXT.fetch_add(1, Relaxed)
+        ));
         let staged = PathBuf::from(name);
-        match OpenOptions::new().write(true).create_new(true).open(&staged) {
+        match OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&staged)
+        {
             Ok(file) => return Ok((file, staged)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) if error.kind() == ErrorKind::NotFound => make_folders(target)?,
@@ -197,7 +255,11 @@ fn stage(target: &FsPath) -> Result<(File, PathBuf)> {
 
 /// Makes the folders above a file, and their names durable, from the top down.
 fn make_folders(target: &FsPath) -> Result<()> {
-    let missing: Vec<_> = target.ancestors().skip(1).take_while(|folder| !folder.is_dir()).collect();
+    let missing: Vec<_> = target
+        .ancestors()
+        .skip(1)
+        .take_while(|folder| !folder.is_dir())
+        .collect();
     for folder in missing.into_iter().rev() {
         match std::fs::create_dir(folder) {
             Ok(()) => {}
@@ -210,9 +272,19 @@ fn make_folders(target: &FsPath) -> Result<()> {
 }
 
 /// Syncs a staged file and gives it its name; on failure nothing of it is left.
-fn publish(written: io::Result<()>, file: &File, staged: PathBuf, target: &FsPath, create: bool) -> Result<()> {
+fn publish(
+    written: io::Result<()>,
+    file: &File,
+    staged: PathBuf,
+    target: &FsPath,
+    create: bool,
+) -> Result<()> {
     let named = written.and_then(|()| file.sync_all()).and_then(|()| {
-        if create { std::fs::hard_link(&staged, target) } else { std::fs::rename(&staged, target) }
+        if create {
+            std::fs::hard_link(&staged, target)
+        } else {
+            std::fs::rename(&staged, target)
+        }
     });
     if create || named.is_err() {
         let _ = std::fs::remove_file(&staged);
@@ -222,26 +294,47 @@ fn publish(written: io::Result<()>, file: &File, staged: PathBuf, target: &FsPat
 }
 
 fn sync_folder_of(path: &FsPath) -> Result<()> {
-    let Some(folder) = path.parent() else { return Ok(()) };
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed(folder, error))
+    let Some(folder) = path.parent() else {
+        return Ok(());
+    };
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| failed(folder, error))
 }
 
 fn failed(path: &FsPath, source: io::Error) -> Error {
     let path = path.display().to_string();
     match source.kind() {
-        ErrorKind::AlreadyExists => Error::AlreadyExists { path, source: source.into() },
-        ErrorKind::NotFound => Error::NotFound { path, source: source.into() },
-        ErrorKind::PermissionDenied => Error::PermissionDenied { path, source: source.into() },
-        _ => Error::Generic { store: STORE, source: format!("{path}: {source}").into() },
+        ErrorKind::AlreadyExists => Error::AlreadyExists {
+            path,
+            source: source.into(),
+        },
+        ErrorKind::NotFound => Error::NotFound {
+            path,
+            source: source.into(),
+        },
+        ErrorKind::PermissionDenied => Error::PermissionDenied {
+            path,
+            source: source.into(),
+        },
+        _ => Error::Generic {
+            store: STORE,
+            source: format!("{path}: {source}").into(),
+        },
     }
 }
 
 fn unsupported(operation: &str) -> Error {
-    Error::NotImplemented { operation: operation.to_owned(), implementer: STORE.to_owned() }
+    Error::NotImplemented {
+        operation: operation.to_owned(),
+        implementer: STORE.to_owned(),
+    }
 }
 
 /// File operations go to the threads made for waiting.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
         Err(source) => Err(Error::JoinError { source }),

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutOptions, PutPayload};
+use object_store::{
+    ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutOptions, PutPayload,
+};
 use url::Url;
 
 use crate::config::Config;
@@ -32,12 +34,18 @@ impl Objects {
         let Some(text) = &config.tables_url else {
             return Self::local(&config.data_dir.join("tables"));
         };
-        let refused = |reason: String| Error::TablesUrl { url: text.clone(), reason };
+        let refused = |reason: String| Error::TablesUrl {
+            url: text.clone(),
+            reason,
+        };
         let url = Url::parse(text).map_err(|error| refused(error.to_string()))?;
-        let (scheme, _) = ObjectStoreScheme::parse(&url).map_err(|error| refused(error.to_string()))?;
+        let (scheme, _) =
+            ObjectStoreScheme::parse(&url).map_err(|error| refused(error.to_string()))?;
         let environment = match scheme {
             ObjectStoreScheme::Local => {
-                let path = url.to_file_path().map_err(|()| refused("it is not an absolute path".into()))?;
+                let path = url
+                    .to_file_path()
+                    .map_err(|()| refused("it is not an absolute path".into()))?;
                 return Self::local(&path);
             }
             ObjectStoreScheme::AmazonS3 => "AWS_",
@@ -46,18 +54,29 @@ impl Objects {
             other => return Err(refused(format!("{other:?} storage keeps no tables"))),
         };
         let options = options(environment, std::env::vars(), &config.storage_options);
-        let (store, _) = object_store::parse_url_opts(&url, options).map_err(|error| refused(error.to_string()))?;
+        let (store, _) = object_store::parse_url_opts(&url, options)
+            .map_err(|error| refused(error.to_string()))?;
         Self::on(Arc::from(store), url)
     }
 
     /// A local folder, created when missing, written with fsync.
     pub(crate) fn local(folder: &FsPath) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
-        let folder = folder.canonicalize().map_err(Error::file("resolve", folder))?;
-        let url = Url::from_directory_path(&folder).map_err(|()| Error::TablesUrl {
+        let folder = folder
+            .canonicalize()
+            .map_err(Error::file("resolve", folder))?;
+        let refused = |reason: &str| Error::TablesUrl {
             url: folder.display().to_string(),
-            reason: "it is not an absolute path".into(),
-        })?;
+            reason: reason.into(),
+        };
+        if folder.as_os_str().to_string_lossy().contains('%') {
+            // Readers of Delta tables decode it, and look in another folder.
+            return Err(refused(
+                "a folder whose name has a % in it can't hold Delta tables",
+            ));
+        }
+        let url = Url::from_directory_path(&folder)
+            .map_err(|()| refused("it is not an absolute path"))?;
         Self::on(Arc::new(DurableLocal::new()), url)
     }
 
@@ -65,27 +84,43 @@ impl Objects {
     pub(crate) fn on(store: Arc<dyn ObjectStore>, mut url: Url) -> Result<Self> {
         let folder = format!("{}/", url.path().trim_end_matches('/'));
         url.set_path(&folder);
-        let refused = |reason: String| Error::TablesUrl { url: url.to_string(), reason };
-        let (_, root) = ObjectStoreScheme::parse(&url).map_err(|error| refused(error.to_string()))?;
+        let refused = |reason: String| Error::TablesUrl {
+            url: url.to_string(),
+            reason,
+        };
+        let (_, root) =
+            ObjectStoreScheme::parse(&url).map_err(|error| refused(error.to_string()))?;
         Ok(Self { store, url, root })
     }
 
     /// Finds out whether the store refuses to overwrite. One that does not would let two writers destroy each
     /// other's commits, so it is refused.
     pub(crate) async fn probe(&self) -> Result<()> {
-        let path = self.root.clone().join(format!("_probe-{}", uuid::Uuid::new_v4()));
-        let create = || PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        let first = self.store.put_opts(&path, PutPayload::from_static(b"1"), create()).await;
+        let path = self
+            .root
+            .clone()
+            .join(format!("_probe-{}", uuid::Uuid::new_v4()));
+        let create = || PutOptions {
+            mode: PutMode::Create,
+            ..PutOptions::default()
+        };
+        let first = self
+            .store
+            .put_opts(&path, PutPayload::from_static(b"1"), create())
+            .await;
         first.map_err(Error::objects("write a probe"))?;
-        let second = self.store.put_opts(&path, PutPayload::from_static(b"2"), create()).await;
+        let second = self
+            .store
+            .put_opts(&path, PutPayload::from_static(b"2"), create())
+            .await;
         if let Err(error) = self.store.delete(&path).await {
             tracing::warn!(%error, %path, "the probe object could not be removed");
         }
         match second {
             Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-            Ok(_) | Err(object_store::Error::NotImplemented { .. }) => {
-                Err(Error::NoPutIfAbsent { url: self.url.to_string() })
-            }
+            Ok(_) | Err(object_store::Error::NotImplemented { .. }) => Err(Error::NoPutIfAbsent {
+                url: self.url.to_string(),
+            }),
             Err(error) => Err(Error::objects("write a probe")(error)),
         }
     }
@@ -94,7 +129,11 @@ impl Objects {
     pub(crate) async fn folders(&self) -> Result<Vec<String>> {
         let list = self.store.list_with_delimiter(Some(&self.root)).await;
         let list = list.map_err(Error::objects("list workspaces"))?;
-        Ok(list.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect())
+        Ok(list
+            .common_prefixes
+            .iter()
+            .filter_map(|path| path.filename().map(str::to_owned))
+            .collect())
     }
 
     /// The store as seen from a table's folder, and Delta's log on it.
@@ -106,7 +145,12 @@ impl Objects {
         })?;
         let prefix = self.root.clone().join(workspace).join(table.name());
         let prefixed = Arc::new(PrefixStore::new(Arc::clone(&self.store), prefix));
-        Ok(default_logstore(prefixed, Arc::clone(&self.store), &url, &StorageConfig::default()))
+        Ok(default_logstore(
+            prefixed,
+            Arc::clone(&self.store),
+            &url,
+            &StorageConfig::default(),
+        ))
     }
 }
 
@@ -117,8 +161,13 @@ fn options(
     configured: &HashMap<String, String>,
 ) -> HashMap<String, String> {
     let named = environment.filter(|(key, _)| key.starts_with(prefix));
-    let configured = configured.iter().map(|(key, value)| (key.clone(), value.clone()));
-    named.chain(configured).map(|(key, value)| (key.to_ascii_lowercase(), value)).collect()
+    let configured = configured
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone()));
+    named
+        .chain(configured)
+        .map(|(key, value)| (key.to_ascii_lowercase(), value))
+        .collect()
 }
 
 #[cfg(test)]
@@ -129,16 +178,27 @@ mod tests {
     #[test]
     fn configured_options_come_before_the_environment() {
         let environment = [("AWS_REGION", "a"), ("AWS_ENDPOINT", "b"), ("HOME", "c")];
-        let environment = environment.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let environment = environment
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
         let configured = HashMap::from([("aws_region".to_owned(), "mine".to_owned())]);
         let found = options("AWS_", environment, &configured);
-        assert_eq!(found, HashMap::from([("aws_region".into(), "mine".into()), ("aws_endpoint".into(), "b".into())]));
+        assert_eq!(
+            found,
+            HashMap::from([
+                ("aws_region".into(), "mine".into()),
+                ("aws_endpoint".into(), "b".into())
+            ])
+        );
     }
 
     #[test]
     fn places_that_keep_nothing_are_refused_with_what_is_accepted() {
         for url in ["memory:///", "http://example.com/x", "tables", "ftp://x/y"] {
-            let config = Config { tables_url: Some(url.into()), ..Config::local("/nowhere") };
+            let config = Config {
+                tables_url: Some(url.into()),
+                ..Config::local("/nowhere")
+            };
             let error = Objects::open(&config).unwrap_err().to_string();
             assert!(error.contains(url) && error.contains("s3://"), "{error}");
         }

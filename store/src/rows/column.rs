@@ -37,7 +37,19 @@ pub trait Column: Sized + Default {
 }
 
 /// A UTC instant in microseconds since 1970: what every Delta reader understands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 pub struct Micros(pub i64);
 
 impl Micros {
@@ -49,7 +61,19 @@ impl Micros {
 }
 
 /// A UTC day, in days since 1970.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 pub struct Date(pub i32);
 
 impl Date {
@@ -76,7 +100,10 @@ fn typed(batch: &RecordBatch, name: &str, want: &DataType) -> Result<Option<Arra
     }
     // Readers may hand out view or dictionary encodings of the same values.
     arrow::compute::cast(column, want).map(Some).map_err(|e| {
-        ArrowError::SchemaError(format!("column {name}: {} is not {want}: {e}", column.data_type()))
+        ArrowError::SchemaError(format!(
+            "column {name}: {} is not {want}: {e}",
+            column.data_type()
+        ))
     })
 }
 
@@ -133,7 +160,13 @@ macro_rules! plain {
         fn with_data_type_of(self, _: DataType) -> Self { self }
     } )* };
 }
-plain!(StringArray, BooleanArray, Int64Array, Float64Array, Date32Array);
+plain!(
+    StringArray,
+    BooleanArray,
+    Int64Array,
+    Float64Array,
+    Date32Array
+);
 
 impl WithDataType for TimestampMicrosecondArray {
     fn with_data_type_of(self, data_type: DataType) -> Self {
@@ -162,7 +195,8 @@ pub fn money_type() -> DataType {
 fn scaled(money: &Decimal) -> Result<i128, ArrowError> {
     let mut exact = *money;
     exact.rescale(MONEY_SCALE as u32);
-    if exact != *money || exact.mantissa().unsigned_abs() >= 10u128.pow(u32::from(MONEY_PRECISION)) {
+    if exact != *money || exact.mantissa().unsigned_abs() >= 10u128.pow(u32::from(MONEY_PRECISION))
+    {
         return Err(ArrowError::InvalidArgumentError(format!(
             "{money} US dollars does not fit DECIMAL({MONEY_PRECISION},{MONEY_SCALE})"
         )));
@@ -170,19 +204,59 @@ fn scaled(money: &Decimal) -> Result<i128, ArrowError> {
     Ok(exact.mantissa())
 }
 
-column!(String, DataType::Utf8, StringArray, |c: &ArrayRef| c.as_string::<i32>().clone(),
-    |v: &String| Ok(v.clone()), |v: &str| v.to_owned());
-column!(bool, DataType::Boolean, BooleanArray, |c: &ArrayRef| c.as_boolean().clone(),
-    |v: &bool| Ok(*v), |v: bool| v);
-column!(i64, DataType::Int64, Int64Array, |c: &ArrayRef| c.as_primitive::<Int64Type>().clone(),
-    |v: &i64| Ok(*v), |v: i64| v);
-column!(f64, DataType::Float64, Float64Array, |c: &ArrayRef| c.as_primitive::<Float64Type>().clone(),
-    |v: &f64| Ok(*v), |v: f64| v);
-column!(Micros, time_type(), TimestampMicrosecondArray,
+column!(
+    String,
+    DataType::Utf8,
+    StringArray,
+    |c: &ArrayRef| c.as_string::<i32>().clone(),
+    |v: &String| Ok(v.clone()),
+    |v: &str| v.to_owned()
+);
+column!(
+    bool,
+    DataType::Boolean,
+    BooleanArray,
+    |c: &ArrayRef| c.as_boolean().clone(),
+    |v: &bool| Ok(*v),
+    |v: bool| v
+);
+column!(
+    i64,
+    DataType::Int64,
+    Int64Array,
+    |c: &ArrayRef| c.as_primitive::<Int64Type>().clone(),
+    |v: &i64| Ok(*v),
+    |v: i64| v
+);
+column!(
+    f64,
+    DataType::Float64,
+    Float64Array,
+    |c: &ArrayRef| c.as_primitive::<Float64Type>().clone(),
+    |v: &f64| Ok(*v),
+    |v: f64| v
+);
+column!(
+    Micros,
+    time_type(),
+    TimestampMicrosecondArray,
     |c: &ArrayRef| c.as_primitive::<TimestampMicrosecondType>().clone(),
-    |v: &Micros| Ok(v.0), |v: i64| Micros(v));
-column!(Date, DataType::Date32, Date32Array, |c: &ArrayRef| c.as_primitive::<Date32Type>().clone(),
-    |v: &Date| Ok(v.0), |v: i32| Date(v));
-column!(Decimal, money_type(), Decimal128Array, |c: &ArrayRef| c.as_primitive::<Decimal128Type>().clone(),
+    |v: &Micros| Ok(v.0),
+    |v: i64| Micros(v)
+);
+column!(
+    Date,
+    DataType::Date32,
+    Date32Array,
+    |c: &ArrayRef| c.as_primitive::<Date32Type>().clone(),
+    |v: &Date| Ok(v.0),
+    |v: i32| Date(v)
+);
+column!(
+    Decimal,
+    money_type(),
+    Decimal128Array,
+    |c: &ArrayRef| c.as_primitive::<Decimal128Type>().clone(),
     |v: &Decimal| scaled(v),
-    |v: i128| Decimal::from_i128_with_scale(v, MONEY_SCALE as u32).normalize());
+    |v: i128| Decimal::from_i128_with_scale(v, MONEY_SCALE as u32).normalize()
+);

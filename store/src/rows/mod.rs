@@ -11,7 +11,7 @@ mod span;
 
 pub use action::{ActionRow, AlertRow, AuditRow};
 pub use charge::{ChargeRow, Entry, Kind};
-pub use column::{Column, Date, Micros};
+pub use column::{Column, Date, MONEY_PRECISION, MONEY_SCALE, Micros, money_type, time_type};
 pub use content::ContentRow;
 pub use span::{SpanRow, Usage};
 

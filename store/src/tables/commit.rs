@@ -66,7 +66,11 @@ pub(crate) async fn commit(
     }
 }
 
-async fn attempt_once(app: &str, current: &mut DeltaTable, commit: &Commit) -> std::result::Result<(), deltalake::DeltaTableError> {
+async fn attempt_once(
+    app: &str,
+    current: &mut DeltaTable,
+    commit: &Commit,
+) -> std::result::Result<(), deltalake::DeltaTableError> {
     if holds(current, commit) {
         return Ok(());
     }
@@ -89,8 +93,13 @@ async fn attempt_once(app: &str, current: &mut DeltaTable, commit: &Commit) -> s
 
 /// Whether a loaded table lists the commit's files.
 fn holds(table: &DeltaTable, commit: &Commit) -> bool {
-    let (Ok(state), Some(first)) = (table.snapshot(), commit.adds.first()) else { return false };
-    state.log_data().iter().any(|file| file.path() == first.path)
+    let (Ok(state), Some(first)) = (table.snapshot(), commit.adds.first()) else {
+        return false;
+    };
+    state
+        .log_data()
+        .iter()
+        .any(|file| file.path() == first.path)
 }
 
 /// Twice as long each time, give or take a half, so that two who collide do not do so again.

@@ -1,7 +1,9 @@
 //! Parquet files: sorted, compressed, one for each day of data in a flush.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, partition, take_record_batch};
+use arrow::compute::{
+    SortColumn, concat_batches, lexsort_to_indices, partition, take_record_batch,
+};
 use arrow::datatypes::Date32Type;
 use arrow::error::ArrowError;
 use deltalake::kernel::Add;
@@ -35,41 +37,69 @@ struct Encoded {
 
 /// Writes rows as files of a table and returns the actions that would add them. Until a commit names them,
 /// nobody sees them.
-pub(crate) async fn write(log_store: &LogStoreRef, table: Table, batches: Vec<RecordBatch>) -> Result<Vec<Add>> {
+pub(crate) async fn write(
+    log_store: &LogStoreRef,
+    table: Table,
+    batches: Vec<RecordBatch>,
+) -> Result<Vec<Add>> {
     let files = tokio::task::spawn_blocking(move || encode(table, &batches)).await??;
     let store = log_store.object_store(None);
     let uploads = files.into_iter().map(|Encoded { add, bytes }| {
         let store = &store;
         async move {
             let path = Path::from(add.path.as_str());
-            store.put(&path, bytes.into()).await.map_err(Error::objects("write a Parquet file"))?;
+            store
+                .put(&path, bytes.into())
+                .await
+                .map_err(Error::objects("write a Parquet file"))?;
             Ok::<_, Error>(add)
         }
     });
-    futures::stream::iter(uploads).buffered(UPLOADS).try_collect().await
+    futures::stream::iter(uploads)
+        .buffered(UPLOADS)
+        .try_collect()
+        .await
 }
 
 fn encode(table: Table, batches: &[RecordBatch]) -> Result<Vec<Encoded>> {
     let rows = sorted(table, batches)?;
-    let days = rows.column_by_name(PARTITION).map(ArrayRef::clone).unwrap_or_else(|| rows.column(0).clone());
+    let days = rows
+        .column_by_name(PARTITION)
+        .map(ArrayRef::clone)
+        .unwrap_or_else(|| rows.column(0).clone());
     let properties = properties(table)?;
     let mut files = Vec::new();
     for range in partition(&[days.clone()])?.ranges() {
         let day = day(&days, range.start);
         let rows = rows.slice(range.start, range.len());
-        files.push(encode_day(table, &day, &without_partition(&rows)?, &properties)?);
+        files.push(encode_day(
+            table,
+            &day,
+            &without_partition(&rows)?,
+            &properties,
+        )?);
     }
     Ok(files)
 }
 
-fn encode_day(table: Table, day: &str, rows: &RecordBatch, properties: &WriterProperties) -> Result<Encoded> {
+fn encode_day(
+    table: Table,
+    day: &str,
+    rows: &RecordBatch,
+    properties: &WriterProperties,
+) -> Result<Encoded> {
     // Without the Arrow schema in the footer every reader sees the same plain types.
-    let options = ArrowWriterOptions::new().with_properties(properties.clone()).with_skip_arrow_metadata(true);
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties.clone())
+        .with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), rows.schema(), options)?;
     writer.write(rows)?;
     let bytes = writer.into_inner()?;
     let add = Add {
-        path: format!("{PARTITION}={day}/part-{}.zstd.parquet", uuid::Uuid::new_v4()),
+        path: format!(
+            "{PARTITION}={day}/part-{}.zstd.parquet",
+            uuid::Uuid::new_v4()
+        ),
         partition_values: [(PARTITION.to_owned(), Some(day.to_owned()))].into(),
         size: bytes.len() as i64,
         modification_time: chrono::Utc::now().timestamp_millis(),
@@ -90,7 +120,10 @@ fn sorted(table: Table, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowErr
     let columns = std::iter::once(&PARTITION).chain(table.sort_columns());
     let columns: Vec<_> = columns
         .filter_map(|name| all.column_by_name(name))
-        .map(|values| SortColumn { values: values.clone(), options: None })
+        .map(|values| SortColumn {
+            values: values.clone(),
+            options: None,
+        })
         .collect();
     let order = lexsort_to_indices(&columns, None)?;
     take_record_batch(&all, &order)
@@ -98,7 +131,9 @@ fn sorted(table: Table, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowErr
 
 fn without_partition(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let schema = rows.schema();
-    let kept: Vec<_> = (0..schema.fields().len()).filter(|at| schema.field(*at).name() != PARTITION).collect();
+    let kept: Vec<_> = (0..schema.fields().len())
+        .filter(|at| schema.field(*at).name() != PARTITION)
+        .collect();
     rows.project(&kept)
 }
 
@@ -117,12 +152,20 @@ fn properties(table: Table) -> Result<WriterProperties> {
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_created_by("flyball".to_owned());
     let schema = table.schema();
-    let fields = schema.fields().iter().filter(|field| field.name() != PARTITION);
+    let fields = schema
+        .fields()
+        .iter()
+        .filter(|field| field.name() != PARTITION);
     let names: Vec<&str> = fields.clone().map(|field| field.name().as_str()).collect();
     for field in fields {
         // Times and positions grow in small steps; a dictionary of them would be as long as they are.
         let is_time = matches!(field.data_type(), arrow::datatypes::DataType::Timestamp(..));
-        if is_time || matches!(field.name().as_str(), "start_unix_nano" | "duration_ns" | "log_position") {
+        if is_time
+            || matches!(
+                field.name().as_str(),
+                "start_unix_nano" | "duration_ns" | "log_position"
+            )
+        {
             let column = ColumnPath::from(field.name().as_str());
             builder = builder
                 .set_column_dictionary_enabled(column.clone(), false)
@@ -148,7 +191,11 @@ fn properties(table: Table) -> Result<WriterProperties> {
         .sort_columns()
         .iter()
         .filter_map(position)
-        .map(|at| SortingColumn { column_idx: at as i32, descending: false, nulls_first: true })
+        .map(|at| SortingColumn {
+            column_idx: at as i32,
+            descending: false,
+            nulls_first: true,
+        })
         .collect();
     Ok(builder.set_sorting_columns(Some(order)).build())
 }

@@ -37,28 +37,55 @@ pub(crate) fn full_name(workspace: &str, table: Table) -> String {
 }
 
 /// For `map_err` on Delta operations.
-fn delta(doing: &'static str, workspace: &str, table: Table) -> impl FnOnce(DeltaTableError) -> Error {
+fn delta(
+    doing: &'static str,
+    workspace: &str,
+    table: Table,
+) -> impl FnOnce(DeltaTableError) -> Error {
     let table = full_name(workspace, table);
-    move |source| Error::Delta { table, doing, source: Box::new(source) }
+    move |source| Error::Delta {
+        table,
+        doing,
+        source: Box::new(source),
+    }
 }
 
 /// Loads a table at its newest version; None when there is none.
-pub(crate) async fn load(objects: &Objects, workspace: &str, table: Table) -> Result<Option<DeltaTable>> {
+pub(crate) async fn load(
+    objects: &Objects,
+    workspace: &str,
+    table: Table,
+) -> Result<Option<DeltaTable>> {
     let mut loaded = DeltaTable::new(objects.log_store(workspace, table)?);
-    let exists = loaded.verify_deltatable_existence().await.map_err(delta("look for it", workspace, table))?;
+    let exists = loaded.verify_deltatable_existence().await.map_err(delta(
+        "look for it",
+        workspace,
+        table,
+    ))?;
     if !exists {
         return Ok(None);
     }
-    loaded.load().await.map_err(delta("load it", workspace, table))?;
+    loaded
+        .load()
+        .await
+        .map_err(delta("load it", workspace, table))?;
     check_schema(&loaded, workspace, table)?;
     Ok(Some(loaded))
 }
 
 /// The position this node last committed to a table; 0 when it never did.
-pub(crate) async fn committed(loaded: &DeltaTable, app: &str, workspace: &str, table: Table) -> Result<LogPosition> {
+pub(crate) async fn committed(
+    loaded: &DeltaTable,
+    app: &str,
+    workspace: &str,
+    table: Table,
+) -> Result<LogPosition> {
     let failed = || delta("read its last transaction", workspace, table);
     let state = loaded.snapshot().map_err(failed())?;
-    let version = state.transaction_version(loaded.log_store().as_ref(), app).await.map_err(failed())?;
+    let version = state
+        .transaction_version(loaded.log_store().as_ref(), app)
+        .await
+        .map_err(failed())?;
     Ok(version.map_or(0, |version| version.max(0) as u64))
 }
 
@@ -72,30 +99,43 @@ async fn create(objects: &Objects, workspace: &str, table: Table) -> Result<Delt
         .with_columns(columns)
         .with_partition_columns([PARTITION])
         .with_save_mode(SaveMode::Ignore)
-        .with_configuration([("delta.dataSkippingStatsColumns", Some(table.stat_columns().join(",")))])
+        .with_configuration([(
+            "delta.dataSkippingStatsColumns",
+            Some(table.stat_columns().join(",")),
+        )])
         .with_commit_properties(CommitProperties::default().with_max_retries(0))
         .await;
     match created {
         Ok(created) => Ok(created),
         // Lost a race, or the answer got lost: if the table is there now, either is fine.
-        Err(error) => load(objects, workspace, table).await?.ok_or_else(|| delta("create it", workspace, table)(error)),
+        Err(error) => load(objects, workspace, table)
+            .await?
+            .ok_or_else(|| delta("create it", workspace, table)(error)),
     }
 }
 
 /// A table of another version of Flyball may have other columns; rows are not written into the wrong ones.
 fn check_schema(loaded: &DeltaTable, workspace: &str, table: Table) -> Result<()> {
-    let found = loaded.snapshot().map_err(delta("read its schema", workspace, table))?.schema();
+    let found = loaded
+        .snapshot()
+        .map_err(delta("read its schema", workspace, table))?
+        .schema();
     let wanted: StructType = table.schema().as_ref().try_into_kernel()?;
     for field in wanted.fields() {
         let reason = match found.field(field.name()) {
             Some(found) if found.data_type() == field.data_type() => continue,
             Some(found) => format!(
                 "column {} is {:?} on disk, this version writes {:?}",
-                field.name(), found.data_type(), field.data_type()
+                field.name(),
+                found.data_type(),
+                field.data_type()
             ),
             None => format!("column {} does not exist on disk", field.name()),
         };
-        return Err(Error::SchemaDiffers { table: full_name(workspace, table), reason });
+        return Err(Error::SchemaDiffers {
+            table: full_name(workspace, table),
+            reason,
+        });
     }
     Ok(())
 }

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, RecordBatch, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, RecordBatch, new_null_array,
+};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
@@ -51,18 +53,27 @@ impl Wanted {
     fn test(&self, column: &ArrayRef) -> BooleanArray {
         match self {
             Self::Past(position) => match column.as_primitive_opt::<Int64Type>() {
-                Some(column) => column.iter().map(|at| Some(at.is_some_and(|at| at > *position as i64))).collect(),
+                Some(column) => column
+                    .iter()
+                    .map(|at| Some(at.is_some_and(|at| at > *position as i64)))
+                    .collect(),
                 None => BooleanArray::from(vec![true; column.len()]),
             },
             Self::Traces(traces) => match column.as_string_opt::<i32>() {
-                Some(column) => column.iter().map(|id| Some(id.is_some_and(|id| traces.contains(id)))).collect(),
+                Some(column) => column
+                    .iter()
+                    .map(|id| Some(id.is_some_and(|id| traces.contains(id))))
+                    .collect(),
                 None => BooleanArray::from(vec![true; column.len()]),
             },
         }
     }
 
     /// The wanted rows of a batch.
-    pub(crate) fn filter(&self, batch: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
+    pub(crate) fn filter(
+        &self,
+        batch: &RecordBatch,
+    ) -> std::result::Result<RecordBatch, ArrowError> {
         match batch.column_by_name(self.column()) {
             Some(column) => filter_record_batch(batch, &self.test(column)),
             None => Ok(batch.slice(0, 0)),
@@ -82,20 +93,39 @@ impl Wanted {
 }
 
 /// Reads the wanted rows of a table, with the columns of its schema in order.
-pub(crate) async fn read(loaded: &DeltaTable, workspace: &str, table: Table, wanted: &Wanted) -> Result<Vec<RecordBatch>> {
-    let state = loaded.snapshot().map_err(delta("read it", workspace, table))?;
+pub(crate) async fn read(
+    loaded: &DeltaTable,
+    workspace: &str,
+    table: Table,
+    wanted: &Wanted,
+) -> Result<Vec<RecordBatch>> {
+    let state = loaded
+        .snapshot()
+        .map_err(delta("read it", workspace, table))?;
     let files: Vec<_> = state
         .log_data()
         .iter()
         .filter(|file| !wanted.skips(file))
-        .map(|file| (file.object_store_path(), file.size().max(0) as u64, file.partition_values_map()))
+        .map(|file| {
+            (
+                file.object_store_path(),
+                file.size().max(0) as u64,
+                file.partition_values_map(),
+            )
+        })
         .collect();
     let store = loaded.log_store().object_store(None);
     let mut batches = Vec::new();
     for (path, size, partition) in files {
-        let day = partition.get(PARTITION).and_then(|day| day.as_deref()?.parse::<chrono::NaiveDate>().ok());
+        let day = partition
+            .get(PARTITION)
+            .and_then(|day| day.as_deref()?.parse::<chrono::NaiveDate>().ok());
         let day = day.map_or(0, |day| day.to_epoch_days());
-        let object = Object { store: Arc::clone(&store), path, size };
+        let object = Object {
+            store: Arc::clone(&store),
+            path,
+            size,
+        };
         for batch in read_file(object, wanted).await? {
             batches.push(whole(table, &batch, day)?);
         }
@@ -106,7 +136,9 @@ pub(crate) async fn read(loaded: &DeltaTable, workspace: &str, table: Table, wan
 async fn read_file(object: Object, wanted: &Wanted) -> Result<Vec<RecordBatch>> {
     let mut builder = ParquetRecordBatchStreamBuilder::new(object).await?;
     let schema = builder.parquet_schema();
-    let Some(column) = (0..schema.num_columns()).find(|at| schema.column(*at).name() == wanted.column()) else {
+    let Some(column) =
+        (0..schema.num_columns()).find(|at| schema.column(*at).name() == wanted.column())
+    else {
         return Ok(Vec::new());
     };
     let mask = ProjectionMask::leaves(schema, [column]);
@@ -114,7 +146,9 @@ async fn read_file(object: Object, wanted: &Wanted) -> Result<Vec<RecordBatch>> 
     for group in 0..builder.metadata().num_row_groups() {
         let possible = match wanted {
             Wanted::Traces(traces) if traces.len() <= BLOOM_TRACES_MAX => {
-                let bloom = builder.get_row_group_column_bloom_filter(group, column).await?;
+                let bloom = builder
+                    .get_row_group_column_bloom_filter(group, column)
+                    .await?;
                 bloom.is_none_or(|bloom| traces.iter().any(|trace| bloom.check(trace.as_str())))
             }
             _ => true,
@@ -125,7 +159,9 @@ async fn read_file(object: Object, wanted: &Wanted) -> Result<Vec<RecordBatch>> 
         return Ok(Vec::new());
     }
     let test = wanted.clone();
-    let predicate = ArrowPredicateFn::new(mask, move |batch: RecordBatch| Ok(test.test(batch.column(0))));
+    let predicate = ArrowPredicateFn::new(mask, move |batch: RecordBatch| {
+        Ok(test.test(batch.column(0)))
+    });
     let stream = builder
         .with_row_groups(groups)
         .with_row_filter(RowFilter::new(vec![Box::new(predicate)]))
@@ -134,35 +170,62 @@ async fn read_file(object: Object, wanted: &Wanted) -> Result<Vec<RecordBatch>> 
 }
 
 /// The batch with the table's columns: the day added, columns it lacks as NULL.
-fn whole(table: Table, batch: &RecordBatch, day: i32) -> std::result::Result<RecordBatch, ArrowError> {
+fn whole(
+    table: Table,
+    batch: &RecordBatch,
+    day: i32,
+) -> std::result::Result<RecordBatch, ArrowError> {
     let schema = table.schema();
     let column = |name: &str, data_type| {
         if name == PARTITION {
             return Arc::new(Date32Array::from_value(day, batch.num_rows())) as ArrayRef;
         }
-        batch.column_by_name(name).cloned().unwrap_or_else(|| new_null_array(data_type, batch.num_rows()))
+        batch
+            .column_by_name(name)
+            .cloned()
+            .unwrap_or_else(|| new_null_array(data_type, batch.num_rows()))
     };
-    let columns = schema.fields().iter().map(|field| column(field.name(), field.data_type())).collect();
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| column(field.name(), field.data_type()))
+        .collect();
     RecordBatch::try_new(Arc::clone(&schema), columns)
 }
 
 /// Of every span only its latest telling, since table and buffer may hold both.
-pub(crate) fn latest_tellings(table: Table, batches: &[RecordBatch]) -> std::result::Result<Vec<RecordBatch>, ArrowError> {
+pub(crate) fn latest_tellings(
+    table: Table,
+    batches: &[RecordBatch],
+) -> std::result::Result<Vec<RecordBatch>, ArrowError> {
     let all = concat_batches(&table.schema(), batches)?;
-    let text = |name| all.column_by_name(name).and_then(|column: &ArrayRef| column.as_string_opt::<i32>());
-    let positions = all.column_by_name("log_position").and_then(|column| column.as_primitive_opt::<Int64Type>());
-    let (Some(traces), Some(spans), Some(positions)) = (text("trace_id"), text("span_id"), positions) else {
+    let text = |name| {
+        all.column_by_name(name)
+            .and_then(|column: &ArrayRef| column.as_string_opt::<i32>())
+    };
+    let positions = all
+        .column_by_name("log_position")
+        .and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let (Some(traces), Some(spans), Some(positions)) =
+        (text("trace_id"), text("span_id"), positions)
+    else {
         return Ok(vec![all]);
     };
     let mut latest: HashMap<(&str, &str), usize> = HashMap::with_capacity(all.num_rows());
     for row in 0..all.num_rows() {
-        let kept = latest.entry((traces.value(row), spans.value(row))).or_insert(row);
+        let kept = latest
+            .entry((traces.value(row), spans.value(row)))
+            .or_insert(row);
         if positions.value(row) >= positions.value(*kept) {
             *kept = row;
         }
     }
     if latest.len() == all.num_rows() {
-        return Ok(if all.num_rows() == 0 { Vec::new() } else { vec![all] });
+        return Ok(if all.num_rows() == 0 {
+            Vec::new()
+        } else {
+            vec![all]
+        });
     }
     let mut keep = vec![false; all.num_rows()];
     for row in latest.into_values() {
@@ -184,11 +247,23 @@ fn external(error: object_store::Error) -> ParquetError {
 
 impl AsyncFileReader for Object {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        self.store.get_range(&self.path, range).map_err(external).boxed()
+        self.store
+            .get_range(&self.path, range)
+            .map_err(external)
+            .boxed()
     }
 
-    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
-        async move { self.store.get_ranges(&self.path, &ranges).await.map_err(external) }.boxed()
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        async move {
+            self.store
+                .get_ranges(&self.path, &ranges)
+                .await
+                .map_err(external)
+        }
+        .boxed()
     }
 
     fn get_metadata<'a>(

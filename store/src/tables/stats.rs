@@ -12,7 +12,9 @@ const TEXT_BYTES_MAX: usize = 64;
 pub(super) fn of(rows: &RecordBatch, columns: &[&str]) -> String {
     let (mut smallest, mut largest, mut nulls) = (Map::new(), Map::new(), Map::new());
     for name in columns {
-        let Some(column) = rows.column_by_name(name) else { continue };
+        let Some(column) = rows.column_by_name(name) else {
+            continue;
+        };
         nulls.insert((*name).to_owned(), column.null_count().into());
         let (low, high) = bounds(column);
         smallest.extend(low.map(|low| ((*name).to_owned(), low)));
@@ -40,7 +42,9 @@ fn bounds(column: &ArrayRef) -> (Option<Value>, Option<Value>) {
         DataType::Utf8 => {
             let column = column.as_string::<i32>();
             let low = min_string(column).map(|text| Value::from(cut(text)));
-            let high = max_string(column).filter(|text| text.len() <= TEXT_BYTES_MAX).map(Value::from);
+            let high = max_string(column)
+                .filter(|text| text.len() <= TEXT_BYTES_MAX)
+                .map(Value::from);
             (low, high)
         }
         _ => (None, None),
@@ -54,7 +58,9 @@ fn instant(micros: i64) -> Option<Value> {
 }
 
 fn cut(text: &str) -> &str {
-    let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    let end = (0..=TEXT_BYTES_MAX.min(text.len()))
+        .rev()
+        .find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]
 }
 
@@ -79,9 +85,16 @@ mod tests {
             log_position,
             ..SpanRow::default()
         };
-        let rows = [row(1, Some(&long), 9), row(-1, None, 3), row(0, Some("\u{e4}"), i64::MAX)];
-        let found: Value =
-            serde_json::from_str(&of(&SpanRow::batch(&rows).unwrap(), &["start_time", "agent_name", "log_position"])).unwrap();
+        let rows = [
+            row(1, Some(&long), 9),
+            row(-1, None, 3),
+            row(0, Some("\u{e4}"), i64::MAX),
+        ];
+        let found: Value = serde_json::from_str(&of(
+            &SpanRow::batch(&rows).unwrap(),
+            &["start_time", "agent_name", "log_position"],
+        ))
+        .unwrap();
         let wanted = serde_json::json!({
             "numRecords": 3,
             "minValues": {"start_time": "1969-12-31T23:59:59.999999Z", "agent_name": "\u{e4}", "log_position": 3},

@@ -25,12 +25,28 @@ fn charge(trace: u32, id: &str, entry: Entry) -> ChargeRow {
 }
 
 fn post(store: &Store, post: Vec<ChargeRow>, settled: &[u32], resolved_to: u64) {
-    let settled = settled.iter().map(|trace| Told::new(*trace, 1).trace_id()).collect();
-    store.journal("default", Origin::Live, JournalUpdate { post, settled, resolved_to }).unwrap();
+    let settled = settled
+        .iter()
+        .map(|trace| Told::new(*trace, 1).trace_id())
+        .collect();
+    store
+        .journal(
+            "default",
+            Origin::Live,
+            JournalUpdate {
+                post,
+                settled,
+                resolved_to,
+            },
+        )
+        .unwrap();
 }
 
 fn charges(resume: &Resume) -> Vec<(String, String)> {
-    let rows = resume.charges.iter().flat_map(|batch| ChargeRow::read(batch).unwrap());
+    let rows = resume
+        .charges
+        .iter()
+        .flat_map(|batch| ChargeRow::read(batch).unwrap());
     let mut found: Vec<_> = rows.map(|row| (row.charge_id, row.entry)).collect();
     found.sort();
     found
@@ -45,18 +61,52 @@ async fn only_settled_charges_are_flushed_and_pairs_never_reach_disk() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
     let mut events = store.subscribe();
-    post(&store, vec![charge(1, "a", Entry::Charge), charge(2, "b", Entry::Charge)], &[], 0);
-    post(&store, vec![charge(1, "a", Entry::Reversal), charge(1, "a2", Entry::Charge)], &[1], 5);
+    post(
+        &store,
+        vec![charge(1, "a", Entry::Charge), charge(2, "b", Entry::Charge)],
+        &[],
+        0,
+    );
+    post(
+        &store,
+        vec![
+            charge(1, "a", Entry::Reversal),
+            charge(1, "a2", Entry::Charge),
+        ],
+        &[1],
+        5,
+    );
     assert_eq!(rows(&store, Table::Charges), 4);
     assert!(matches!(events.try_recv(), Ok(Event::Charges { rows, .. }) if rows.len() == 2));
     store.flush().await.unwrap();
     let snapshot = store.snapshot("default");
-    assert_eq!((rows_on_disk(&snapshot, Table::Charges), rows_buffered(&snapshot, Table::Charges)), (1, 1));
-    let both = store.traces("default", &[Told::new(1, 1).trace_id(), Told::new(2, 1).trace_id()]).await.unwrap();
-    assert_eq!(charges(&both), [named("a2", Entry::Charge), named("b", Entry::Charge)]);
-    let one = store.traces("default", &[Told::new(1, 1).trace_id()]).await.unwrap();
+    assert_eq!(
+        (
+            rows_on_disk(&snapshot, Table::Charges),
+            rows_buffered(&snapshot, Table::Charges)
+        ),
+        (1, 1)
+    );
+    let both = store
+        .traces(
+            "default",
+            &[Told::new(1, 1).trace_id(), Told::new(2, 1).trace_id()],
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        charges(&both),
+        [named("a2", Entry::Charge), named("b", Entry::Charge)]
+    );
+    let one = store
+        .traces("default", &[Told::new(1, 1).trace_id()])
+        .await
+        .unwrap();
     assert_eq!(charges(&one), [named("a2", Entry::Charge)]);
-    assert_eq!(ChargeRow::read(&one.charges[0]).unwrap(), [charge(1, "a2", Entry::Charge)]);
+    assert_eq!(
+        ChargeRow::read(&one.charges[0]).unwrap(),
+        [charge(1, "a2", Entry::Charge)]
+    );
 }
 
 #[tokio::test]
@@ -64,10 +114,20 @@ async fn a_restart_resumes_the_traces_that_were_open() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
     // Positions 1 to 4: traces 1 and 2, then more of 1 and a third.
-    for told in [Told::new(1, 1), Told::new(2, 1), Told::new(1, 2), Told::new(3, 1)] {
+    for told in [
+        Told::new(1, 1),
+        Told::new(2, 1),
+        Told::new(1, 2),
+        Told::new(3, 1),
+    ] {
         store.append(request(&[told])).await.unwrap();
     }
-    post(&store, vec![charge(1, "a", Entry::Charge), charge(2, "b", Entry::Charge)], &[1, 2], 2);
+    post(
+        &store,
+        vec![charge(1, "a", Entry::Charge), charge(2, "b", Entry::Charge)],
+        &[1, 2],
+        2,
+    );
     store.flush().await.unwrap();
     drop(store);
     let store = open(dir.path()).await;
@@ -75,8 +135,12 @@ async fn a_restart_resumes_the_traces_that_were_open() {
     assert_eq!(resume.resolved_to, 2);
     let mut found: Vec<_> = spans(&store).await.into_keys().collect();
     found.sort();
-    let wanted = [(1, 1), (1, 2), (3, 1)].map(|(trace, span)| (format!("{trace:032x}"), format!("{span:016x}")));
-    assert_eq!(found, wanted, "all of trace 1, since it went on; trace 2 had settled");
+    let wanted = [(1, 1), (1, 2), (3, 1)]
+        .map(|(trace, span)| (format!("{trace:032x}"), format!("{span:016x}")));
+    assert_eq!(
+        found, wanted,
+        "all of trace 1, since it went on; trace 2 had settled"
+    );
     assert_eq!(charges(&resume), [named("a", Entry::Charge)]);
 }
 
@@ -89,15 +153,27 @@ async fn equal_resolved_positions_do_not_hide_a_flush() {
     post(&store, vec![charge(1, "a", Entry::Reversal)], &[1], 7);
     store.flush().await.unwrap();
     let snapshot = store.snapshot("default");
-    assert_eq!((rows_on_disk(&snapshot, Table::Charges), rows_buffered(&snapshot, Table::Charges)), (2, 0));
+    assert_eq!(
+        (
+            rows_on_disk(&snapshot, Table::Charges),
+            rows_buffered(&snapshot, Table::Charges)
+        ),
+        (2, 0)
+    );
 }
 
 #[tokio::test]
 async fn an_amount_that_does_not_fit_enters_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let odd = ChargeRow { cost_usd: Some(rust_decimal::Decimal::from(10_000_000)), ..charge(1, "a", Entry::Charge) };
-    let update = JournalUpdate { post: vec![charge(1, "b", Entry::Charge), odd], ..JournalUpdate::default() };
+    let odd = ChargeRow {
+        cost_usd: Some(rust_decimal::Decimal::from(10_000_000)),
+        ..charge(1, "a", Entry::Charge)
+    };
+    let update = JournalUpdate {
+        post: vec![charge(1, "b", Entry::Charge), odd],
+        ..JournalUpdate::default()
+    };
     assert!(store.journal("default", Origin::Live, update).is_err());
     assert_eq!(rows(&store, Table::Charges), 0);
 }

@@ -16,21 +16,33 @@ fn copy_folder(from: &Path, to: &Path) {
 
 async fn tell(store: &Store, traces: std::ops::Range<u32>) {
     for trace in traces {
-        let told = [Told::new(trace, 1), Told { day: 1, ..Told::new(trace, 2) }];
+        let told = [
+            Told::new(trace, 1),
+            Told {
+                day: 1,
+                ..Told::new(trace, 2)
+            },
+        ];
         store.append(request(&told)).await.unwrap();
     }
 }
 
 /// Twenty traces of two spans on two days, in table or buffer.
 async fn check(store: &Store) {
-    assert_eq!((rows(store, Table::Spans), rows(store, Table::Contents)), (40, 40));
+    assert_eq!(
+        (rows(store, Table::Spans), rows(store, Table::Contents)),
+        (40, 40)
+    );
     let spans = spans(store).await;
     assert_eq!(spans.len(), 40);
     for trace in 0..20u32 {
         let row = &spans[&(format!("{trace:032x}"), format!("{:016x}", 2))];
         assert_eq!(row.log_position, i64::from(trace) + 1);
         assert_eq!(row.start_time.0, START_MICROS + DAY_MICROS + 2);
-        assert_eq!(row.date, flyball_store::rows::Date::of_micros(row.start_time.0));
+        assert_eq!(
+            row.date,
+            flyball_store::rows::Date::of_micros(row.start_time.0)
+        );
     }
 }
 
@@ -51,7 +63,13 @@ async fn a_flush_and_restarts() {
     tell(&store, 0..7).await;
     store.flush().await.unwrap();
     let snapshot = store.snapshot("default");
-    assert_eq!((rows_on_disk(&snapshot, Table::Spans), rows_buffered(&snapshot, Table::Spans)), (14, 0));
+    assert_eq!(
+        (
+            rows_on_disk(&snapshot, Table::Spans),
+            rows_buffered(&snapshot, Table::Spans)
+        ),
+        (14, 0)
+    );
     tell(&store, 7..20).await;
     check(&store).await;
     drop(store);
@@ -103,8 +121,20 @@ async fn a_log_that_is_older_than_the_tables_is_refused() {
     store.close().await.unwrap();
     std::fs::remove_dir_all(dir.path().join("log")).unwrap();
     copy_folder(kept.path(), &dir.path().join("log"));
-    let error = Store::open(config(dir.path()), Arc::new(Json)).await.unwrap_err();
-    assert!(matches!(error, Error::LogBehindTables { log: 3, committed: 6, .. }), "{error}");
+    let error = Store::open(config(dir.path()), Arc::new(Json))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::LogBehindTables {
+                log: 3,
+                committed: 6,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -113,7 +143,10 @@ async fn a_log_longer_than_the_buffer_is_flushed_while_it_is_read() {
     let store = open(dir.path()).await;
     tell(&store, 0..20).await;
     drop(store);
-    let config = Config { flush_bytes: 1, ..config(dir.path()) };
+    let config = Config {
+        flush_bytes: 1,
+        ..config(dir.path())
+    };
     let store = Store::open(config, Arc::new(Json)).await.unwrap();
     assert_eq!(rows_on_disk(&store.snapshot("default"), Table::Spans), 40);
     check(&store).await;
@@ -122,7 +155,10 @@ async fn a_log_longer_than_the_buffer_is_flushed_while_it_is_read() {
 #[tokio::test]
 async fn small_segments_roll_and_are_cut() {
     let dir = tempfile::tempdir().unwrap();
-    let config = Config { segment_bytes: 300, ..config(dir.path()) };
+    let config = Config {
+        segment_bytes: 300,
+        ..config(dir.path())
+    };
     let store = Store::open(config.clone(), Arc::new(Json)).await.unwrap();
     tell(&store, 0..10).await;
     assert_eq!(segments(dir.path()).len(), 10);
@@ -146,10 +182,19 @@ async fn a_damaged_log_stops_with_segment_and_offset() {
     let mut log = std::fs::read(&path).unwrap();
     log[(bytes / 2) as usize] ^= 1;
     std::fs::write(&path, &log).unwrap();
-    let error = Store::open(config(dir.path()), Arc::new(Json)).await.unwrap_err();
+    let error = Store::open(config(dir.path()), Arc::new(Json))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::LogCorrupt { .. }), "{error}");
-    assert!(error.to_string().contains(&name) && error.to_string().contains("offset"), "{error}");
-    assert_eq!(std::fs::read(&path).unwrap(), log, "the evidence is left alone");
+    assert!(
+        error.to_string().contains(&name) && error.to_string().contains("offset"),
+        "{error}"
+    );
+    assert_eq!(
+        std::fs::read(&path).unwrap(),
+        log,
+        "the evidence is left alone"
+    );
 }
 
 #[tokio::test]
@@ -163,10 +208,32 @@ async fn a_look_without_a_server_changes_nothing() {
     tell(&store, 8..20).await;
     drop(store);
     let before = segments(dir.path());
-    let reader = Store::open_read_only(config(dir.path()), Arc::new(Json)).await.unwrap();
+    let reader = Store::open_read_only(config(dir.path()), Arc::new(Json))
+        .await
+        .unwrap();
     check(&reader).await;
-    assert!(matches!(reader.append(request(&[Told::new(1, 9)])).await, Err(Error::ReadOnly)));
+    assert!(matches!(
+        reader.append(request(&[Told::new(1, 9)])).await,
+        Err(Error::ReadOnly)
+    ));
     assert!(matches!(reader.flush().await, Err(Error::ReadOnly)));
     reader.close().await.unwrap();
     assert_eq!(segments(dir.path()), before);
+}
+
+#[tokio::test]
+async fn a_directory_with_an_odd_name_is_as_good_as_any() {
+    let dir = tempfile::tempdir().unwrap();
+    let odd = dir.path().join("a b #1 \u{e4}?&=");
+    let store = open(&odd).await;
+    tell(&store, 0..12).await;
+    store.flush().await.unwrap();
+    tell(&store, 12..20).await;
+    store.close().await.unwrap();
+    assert!(odd.join("tables/default/spans/_delta_log").is_dir());
+    check(&*open(&odd).await).await;
+    let refused = Store::open(config(&dir.path().join("100%")), Arc::new(Json))
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, Error::TablesUrl { .. }), "{refused}");
 }

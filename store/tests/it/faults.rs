@@ -12,8 +12,8 @@ use flyball_store::{DurableLocal, Error, Store, Table};
 use futures::stream::BoxStream;
 use object_store::path::Path as Location;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use parking_lot::Mutex;
 
@@ -61,12 +61,19 @@ impl Faulty {
     }
 
     fn check(&self) -> Result<()> {
-        if self.down.load(SeqCst) { Err(broken()) } else { Ok(()) }
+        if self.down.load(SeqCst) {
+            Err(broken())
+        } else {
+            Ok(())
+        }
     }
 }
 
 fn broken() -> object_store::Error {
-    object_store::Error::Generic { store: "faulty", source: "the cable is out".into() }
+    object_store::Error::Generic {
+        store: "faulty",
+        source: "the cable is out".into(),
+    }
 }
 
 impl fmt::Display for Faulty {
@@ -77,12 +84,21 @@ impl fmt::Display for Faulty {
 
 #[async_trait]
 impl ObjectStore for Faulty {
-    async fn put_opts(&self, location: &Location, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        location: &Location,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
         self.check()?;
         self.puts.fetch_add(1, SeqCst);
         let plan = *self.plan.lock();
         let hit = plan.filter(|(_, suffix)| location.as_ref().ends_with(suffix));
-        let hit = hit.filter(|_| self.left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok());
+        let hit = hit.filter(|_| {
+            self.left
+                .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1))
+                .is_ok()
+        });
         match hit {
             Some((Fault::Before, _)) => Err(broken()),
             Some((fault, _)) => {
@@ -94,7 +110,11 @@ impl ObjectStore for Faulty {
         }
     }
 
-    async fn put_multipart_opts(&self, location: &Location, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(
+        &self,
+        location: &Location,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
         self.check()?;
         self.inner.put_multipart_opts(location, opts).await
     }
@@ -109,7 +129,10 @@ impl ObjectStore for Faulty {
         self.inner.get_ranges(location, ranges).await
     }
 
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Location>>) -> BoxStream<'static, Result<Location>> {
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Location>>,
+    ) -> BoxStream<'static, Result<Location>> {
         self.inner.delete_stream(locations)
     }
 
@@ -136,7 +159,9 @@ async fn open_on(dir: &Path, faulty: &Arc<Faulty>) -> Arc<Store> {
     std::fs::create_dir_all(&tables).unwrap();
     let url = url::Url::from_directory_path(tables.canonicalize().unwrap()).unwrap();
     let object_store: Arc<dyn ObjectStore> = Arc::<Faulty>::clone(faulty);
-    Store::open_on(config(dir), Arc::new(Json), object_store, url).await.unwrap()
+    Store::open_on(config(dir), Arc::new(Json), object_store, url)
+        .await
+        .unwrap()
 }
 
 async fn tell(store: &Store, traces: Range<u32>) {
@@ -147,46 +172,57 @@ async fn tell(store: &Store, traces: Range<u32>) {
 
 fn counts(store: &Store) -> (usize, usize) {
     let snapshot = store.snapshot("default");
-    (rows_on_disk(&snapshot, Table::Spans), rows_buffered(&snapshot, Table::Spans))
+    (
+        rows_on_disk(&snapshot, Table::Spans),
+        rows_buffered(&snapshot, Table::Spans),
+    )
 }
 
-/// Every fault, on files and on commits, with and without a table that exists, with and without a crash after.
+/// One fault and what comes after: retry or crash, with or without a table that exists.
+async fn recovers(fault: Fault, suffix: &'static str, crash: bool) {
+    let case = format!("{fault:?} {suffix} crash={crash}");
+    let dir = tempfile::tempdir().unwrap();
+    let faulty = Faulty::new();
+    let store = open_on(dir.path(), &faulty).await;
+    if suffix == "00002.json" {
+        tell(&store, 0..3).await;
+        store.flush().await.unwrap();
+    }
+    tell(&store, 3..6).await;
+    let total = rows(&store, Table::Spans);
+    faulty.fail(fault, suffix, 100);
+    let failed = store.flush().await;
+    assert!(failed.is_err() || fault == Fault::After, "{case}");
+    assert_eq!(rows(&store, Table::Spans), total, "{case}");
+    tell(&store, 6..9).await;
+    assert_eq!(rows(&store, Table::Spans), total + 3, "{case}");
+    faulty.heal();
+    let store = if crash {
+        drop(store);
+        open_on(dir.path(), &faulty).await
+    } else {
+        store
+    };
+    assert_eq!(rows(&store, Table::Spans), total + 3, "{case}");
+    store
+        .flush()
+        .await
+        .unwrap_or_else(|error| panic!("{case}: {error}"));
+    assert_eq!(counts(&store), (total + 3, 0), "{case}");
+    assert_eq!(spans(&store).await.len(), total + 3, "{case}");
+    assert_eq!(store.stats().log_bytes, 0, "{case}");
+}
+
+/// Every fault, on files, on the table's creation, on its first and on a later commit.
 #[tokio::test]
 async fn whatever_fails_rows_stay_visible_and_land_once() {
+    let mut cases = Vec::new();
     for fault in [Fault::Before, Fault::After, Fault::AfterThenDown] {
         for suffix in [".parquet", "00000.json", "00001.json", "00002.json"] {
-            for crash in [false, true] {
-                let case = format!("{fault:?} {suffix} crash={crash}");
-                let dir = tempfile::tempdir().unwrap();
-                let faulty = Faulty::new();
-                let store = open_on(dir.path(), &faulty).await;
-                if suffix == "00002.json" {
-                    tell(&store, 0..3).await;
-                    store.flush().await.unwrap();
-                }
-                tell(&store, 3..6).await;
-                let total = rows(&store, Table::Spans);
-                faulty.fail(fault, suffix, 100);
-                let failed = store.flush().await;
-                assert!(failed.is_err() || fault == Fault::After, "{case}");
-                assert_eq!(rows(&store, Table::Spans), total, "{case}");
-                tell(&store, 6..9).await;
-                assert_eq!(rows(&store, Table::Spans), total + 3, "{case}");
-                faulty.heal();
-                let store = if crash {
-                    drop(store);
-                    open_on(dir.path(), &faulty).await
-                } else {
-                    store
-                };
-                assert_eq!(rows(&store, Table::Spans), total + 3, "{case}");
-                store.flush().await.unwrap_or_else(|error| panic!("{case}: {error}"));
-                assert_eq!(counts(&store), (total + 3, 0), "{case}");
-                assert_eq!(spans(&store).await.len(), total + 3, "{case}");
-                assert_eq!(store.stats().log_bytes, 0, "{case}");
-            }
+            cases.extend([false, true].map(|crash| recovers(fault, suffix, crash)));
         }
     }
+    futures::future::join_all(cases).await;
 }
 
 #[tokio::test]
@@ -198,7 +234,11 @@ async fn a_commit_that_was_made_although_an_error_came_back_is_not_made_again() 
     faulty.fail(Fault::After, "00001.json", 1);
     store.flush().await.unwrap();
     assert_eq!(counts(&store), (3, 0));
-    let version = store.snapshot("default").tables[&Table::Spans].delta.as_ref().unwrap().version();
+    let version = store.snapshot("default").tables[&Table::Spans]
+        .delta
+        .as_ref()
+        .unwrap()
+        .version();
     assert_eq!(version, Some(1));
 }
 
@@ -227,9 +267,16 @@ async fn another_writer_of_the_same_table_is_no_obstacle() {
     tell(&store, 0..3).await;
     store.flush().await.unwrap();
     // Somebody else commits between our flushes: the table is ahead of what we hold.
-    let delta = store.snapshot("default").tables[&Table::Spans].delta.clone().unwrap();
+    let delta = store.snapshot("default").tables[&Table::Spans]
+        .delta
+        .clone()
+        .unwrap();
     let properties = [("delta.appendOnly".to_owned(), "false".to_owned())].into();
-    delta.set_tbl_properties().with_properties(properties).await.unwrap();
+    delta
+        .set_tbl_properties()
+        .with_properties(properties)
+        .await
+        .unwrap();
     tell(&store, 3..6).await;
     store.flush().await.unwrap();
     assert_eq!(counts(&store), (6, 0));
@@ -248,16 +295,30 @@ async fn a_store_that_overwrites_is_refused() {
 
     #[async_trait]
     impl ObjectStore for Careless {
-        async fn put_opts(&self, location: &Location, payload: PutPayload, _: PutOptions) -> Result<PutResult> {
-            self.0.put_opts(location, payload, PutOptions::default()).await
+        async fn put_opts(
+            &self,
+            location: &Location,
+            payload: PutPayload,
+            _: PutOptions,
+        ) -> Result<PutResult> {
+            self.0
+                .put_opts(location, payload, PutOptions::default())
+                .await
         }
-        async fn put_multipart_opts(&self, location: &Location, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        async fn put_multipart_opts(
+            &self,
+            location: &Location,
+            opts: PutMultipartOptions,
+        ) -> Result<Box<dyn MultipartUpload>> {
             self.0.put_multipart_opts(location, opts).await
         }
         async fn get_opts(&self, location: &Location, options: GetOptions) -> Result<GetResult> {
             self.0.get_opts(location, options).await
         }
-        fn delete_stream(&self, locations: BoxStream<'static, Result<Location>>) -> BoxStream<'static, Result<Location>> {
+        fn delete_stream(
+            &self,
+            locations: BoxStream<'static, Result<Location>>,
+        ) -> BoxStream<'static, Result<Location>> {
             self.0.delete_stream(locations)
         }
         fn list(&self, prefix: Option<&Location>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -266,7 +327,12 @@ async fn a_store_that_overwrites_is_refused() {
         async fn list_with_delimiter(&self, prefix: Option<&Location>) -> Result<ListResult> {
             self.0.list_with_delimiter(prefix).await
         }
-        async fn copy_opts(&self, from: &Location, to: &Location, options: CopyOptions) -> Result<()> {
+        async fn copy_opts(
+            &self,
+            from: &Location,
+            to: &Location,
+            options: CopyOptions,
+        ) -> Result<()> {
             self.0.copy_opts(from, to, options).await
         }
     }
@@ -274,6 +340,8 @@ async fn a_store_that_overwrites_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let url = url::Url::from_directory_path(dir.path().canonicalize().unwrap()).unwrap();
     let careless = Arc::new(Careless(DurableLocal::new()));
-    let error = Store::open_on(config(dir.path()), Arc::new(Json), careless, url).await.unwrap_err();
+    let error = Store::open_on(config(dir.path()), Arc::new(Json), careless, url)
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::NoPutIfAbsent { .. }), "{error}");
 }

@@ -13,25 +13,30 @@ use flyball_store::{
 };
 use sha2::{Digest, Sha256};
 
-pub const DAY_MICROS: i64 = 86_400_000_000;
-pub const START_MICROS: i64 = 1_790_000_000_000_000;
+pub(crate) const DAY_MICROS: i64 = 86_400_000_000;
+pub(crate) const START_MICROS: i64 = 1_790_000_000_000_000;
 
 /// A span as a test writes it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Told {
-    pub trace: u32,
-    pub span: u32,
-    pub name: String,
+pub(crate) struct Told {
+    pub(crate) trace: u32,
+    pub(crate) span: u32,
+    pub(crate) name: String,
     /// Days after the start of the test's time.
-    pub day: i64,
+    pub(crate) day: i64,
 }
 
 impl Told {
-    pub fn new(trace: u32, span: u32) -> Self {
-        Self { trace, span, name: "x".into(), day: 0 }
+    pub(crate) fn new(trace: u32, span: u32) -> Self {
+        Self {
+            trace,
+            span,
+            name: "x".into(),
+            day: 0,
+        }
     }
 
-    pub fn trace_id(&self) -> String {
+    pub(crate) fn trace_id(&self) -> String {
         format!("{:032x}", self.trace)
     }
 
@@ -65,7 +70,7 @@ impl Told {
 
 /// Bodies are JSON lists of [`Told`]; every span has content.
 #[derive(Debug, Clone, Copy)]
-pub struct Json;
+pub(crate) struct Json;
 
 impl Decoder for Json {
     fn decode(&self, _: &Header, body: &Bytes) -> Result<Vec<(Table, RecordBatch)>, String> {
@@ -73,14 +78,20 @@ impl Decoder for Json {
         let spans: Vec<_> = told.iter().map(Told::row).collect();
         let contents: Vec<_> = told.iter().map(Told::content).collect();
         Ok(vec![
-            (Table::Spans, SpanRow::batch(&spans).map_err(|error| error.to_string())?),
-            (Table::Contents, ContentRow::batch(&contents).map_err(|error| error.to_string())?),
+            (
+                Table::Spans,
+                SpanRow::batch(&spans).map_err(|error| error.to_string())?,
+            ),
+            (
+                Table::Contents,
+                ContentRow::batch(&contents).map_err(|error| error.to_string())?,
+            ),
         ])
     }
 }
 
 /// A live request of these spans, received at a time in seconds.
-pub fn request_at(told: &[Told], origin: Origin, second: i64) -> Append {
+pub(crate) fn request_at(told: &[Told], origin: Origin, second: i64) -> Append {
     let body = Bytes::from(serde_json::to_vec(told).unwrap());
     let header = Header {
         kind: FrameKind::Otlp,
@@ -94,49 +105,80 @@ pub fn request_at(told: &[Told], origin: Origin, second: i64) -> Append {
         digest: Sha256::digest(&body).into(),
     };
     let batches = Json.decode(&header, &body).unwrap();
-    Append { header, body, batches }
+    Append {
+        header,
+        body,
+        batches,
+    }
 }
 
-pub fn request(told: &[Told]) -> Append {
+pub(crate) fn request(told: &[Told]) -> Append {
     request_at(told, Origin::Live, 1_000)
 }
 
 /// Flushes only when asked.
-pub fn config(dir: &Path) -> Config {
-    Config { flush_age: Duration::from_secs(3_600), ..Config::local(dir) }
+pub(crate) fn config(dir: &Path) -> Config {
+    Config {
+        flush_age: Duration::from_secs(3_600),
+        ..Config::local(dir)
+    }
 }
 
-pub async fn open(dir: &Path) -> Arc<Store> {
+pub(crate) async fn open(dir: &Path) -> Arc<Store> {
     Store::open(config(dir), Arc::new(Json)).await.unwrap()
 }
 
 /// Rows on disk, by the statistics of the files that the table lists.
-pub fn rows_on_disk(snapshot: &Snapshot, table: Table) -> usize {
-    let Some(delta) = &snapshot.tables[&table].delta else { return 0 };
-    delta.snapshot().unwrap().log_data().iter().map(|file| file.num_records().unwrap()).sum()
+pub(crate) fn rows_on_disk(snapshot: &Snapshot, table: Table) -> usize {
+    let Some(delta) = &snapshot.tables[&table].delta else {
+        return 0;
+    };
+    delta
+        .snapshot()
+        .unwrap()
+        .log_data()
+        .iter()
+        .map(|file| file.num_records().unwrap())
+        .sum()
 }
 
-pub fn rows_buffered(snapshot: &Snapshot, table: Table) -> usize {
-    snapshot.tables[&table].buffered.iter().map(RecordBatch::num_rows).sum()
+pub(crate) fn rows_buffered(snapshot: &Snapshot, table: Table) -> usize {
+    snapshot.tables[&table]
+        .buffered
+        .iter()
+        .map(RecordBatch::num_rows)
+        .sum()
 }
 
-pub fn rows(store: &Store, table: Table) -> usize {
+pub(crate) fn rows(store: &Store, table: Table) -> usize {
     let snapshot = store.snapshot("default");
     rows_on_disk(&snapshot, table) + rows_buffered(&snapshot, table)
 }
 
 /// Every span that can be read back, by trace and span, with its log position.
-pub async fn spans(store: &Store) -> BTreeMap<(String, String), SpanRow> {
+pub(crate) async fn spans(store: &Store) -> BTreeMap<(String, String), SpanRow> {
     let resume = store.resume("default").await.unwrap();
-    let rows = resume.spans.iter().flat_map(|batch| SpanRow::read(batch).unwrap());
-    rows.map(|row| ((row.trace_id.clone(), row.span_id.clone()), row)).collect()
+    let rows = resume
+        .spans
+        .iter()
+        .flat_map(|batch| SpanRow::read(batch).unwrap());
+    rows.map(|row| ((row.trace_id.clone(), row.span_id.clone()), row))
+        .collect()
 }
 
 /// Segment files of the log: name and size, oldest first.
-pub fn segments(dir: &Path) -> Vec<(String, u64)> {
-    let entries = std::fs::read_dir(dir.join("log")).unwrap().map(Result::unwrap);
-    let mut found: Vec<_> =
-        entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().len())).collect();
+pub(crate) fn segments(dir: &Path) -> Vec<(String, u64)> {
+    let entries = std::fs::read_dir(dir.join("log"))
+        .unwrap()
+        .map(Result::unwrap);
+    let mut found: Vec<_> = entries
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                entry.metadata().unwrap().len(),
+            )
+        })
+        .collect();
     found.sort();
     found
 }

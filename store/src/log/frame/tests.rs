@@ -8,26 +8,46 @@ use crate::log::{Encoding, FrameKind, Origin, Signal};
 fn header() -> impl Strategy<Value = Header> {
     (
         prop_oneof![Just(FrameKind::Otlp), Just(FrameKind::Own)],
-        prop_oneof![Just(Origin::Live), Just(Origin::Import), Just(Origin::Replay)],
+        prop_oneof![
+            Just(Origin::Live),
+            Just(Origin::Import),
+            Just(Origin::Replay)
+        ],
         any::<i64>(),
         ".{0,40}",
         proptest::option::of(".{0,40}"),
-        prop_oneof![Just(Signal::Traces), Just(Signal::Logs), Just(Signal::Metrics)],
+        prop_oneof![
+            Just(Signal::Traces),
+            Just(Signal::Logs),
+            Just(Signal::Metrics)
+        ],
         prop_oneof![Just(Encoding::Protobuf), Just(Encoding::Json)],
         proptest::collection::vec(any::<u32>(), 0..20),
         any::<[u8; 32]>(),
     )
-        .prop_map(|(kind, origin, received_at_unix_nano, workspace, key, signal, encoding, rejected, digest)| Header {
-            kind,
-            origin,
-            received_at_unix_nano,
-            workspace,
-            key,
-            signal,
-            encoding,
-            rejected,
-            digest,
-        })
+        .prop_map(
+            |(
+                kind,
+                origin,
+                received_at_unix_nano,
+                workspace,
+                key,
+                signal,
+                encoding,
+                rejected,
+                digest,
+            )| Header {
+                kind,
+                origin,
+                received_at_unix_nano,
+                workspace,
+                key,
+                signal,
+                encoding,
+                rejected,
+                digest,
+            },
+        )
 }
 
 fn split(bytes: &[u8]) -> Option<(Bytes, u32)> {

@@ -15,7 +15,10 @@ async fn read(store: &DurableLocal, path: &Path) -> Bytes {
 }
 
 fn create() -> PutOptions {
-    PutOptions { mode: PutMode::Create, ..PutOptions::default() }
+    PutOptions {
+        mode: PutMode::Create,
+        ..PutOptions::default()
+    }
 }
 
 #[tokio::test]
@@ -25,7 +28,12 @@ async fn sixteen_create_one_wins() {
         let path = root.clone().join("new").join(format!("commit-{round}"));
         let tries = (0..16u8).map(|me| {
             let (store, path) = (store.clone(), path.clone());
-            tokio::spawn(async move { (me, store.put_opts(&path, vec![me; 100].into(), create()).await) })
+            tokio::spawn(async move {
+                (
+                    me,
+                    store.put_opts(&path, vec![me; 100].into(), create()).await,
+                )
+            })
         });
         let mut winners = Vec::new();
         for outcome in futures::future::join_all(tries).await {
@@ -46,11 +54,23 @@ async fn nothing_staged_is_left_or_listed() {
     let path = root.clone().join("a").join("b");
     store.put(&path, "one".into()).await.unwrap();
     store.put(&path, "two".into()).await.unwrap();
-    store.put_opts(&path, "three".into(), create()).await.unwrap_err();
-    let mut upload = store.put_multipart(&root.clone().join("a").join("c")).await.unwrap();
+    store
+        .put_opts(&path, "three".into(), create())
+        .await
+        .unwrap_err();
+    let mut upload = store
+        .put_multipart(&root.clone().join("a").join("c"))
+        .await
+        .unwrap();
     upload.put_part("x".into()).await.unwrap();
     let listed: Vec<_> = store.list(Some(&root)).try_collect().await.unwrap();
-    assert_eq!(listed.iter().map(|meta| meta.location.clone()).collect::<Vec<_>>(), [path.clone()]);
+    assert_eq!(
+        listed
+            .iter()
+            .map(|meta| meta.location.clone())
+            .collect::<Vec<_>>(),
+        [path.clone()]
+    );
     drop(upload);
     assert_eq!(std::fs::read_dir(dir.path().join("a")).unwrap().count(), 1);
     assert_eq!(read(&store, &path).await, "two");
@@ -61,11 +81,18 @@ async fn parts_land_in_order_and_at_once() {
     let (_dir, store, root) = store();
     let path = root.clone().join("parts");
     let mut upload = store.put_multipart(&path).await.unwrap();
-    let parts = [upload.put_part("ab".into()), upload.put_part("cd".into()), upload.put_part("e".into())];
+    let parts = [
+        upload.put_part("ab".into()),
+        upload.put_part("cd".into()),
+        upload.put_part("e".into()),
+    ];
     for part in parts.into_iter().rev() {
         part.await.unwrap();
     }
-    assert!(matches!(store.head(&path).await, Err(Error::NotFound { .. })));
+    assert!(matches!(
+        store.head(&path).await,
+        Err(Error::NotFound { .. })
+    ));
     upload.complete().await.unwrap();
     assert_eq!(read(&store, &path).await, "abcde");
 }
@@ -73,13 +100,28 @@ async fn parts_land_in_order_and_at_once() {
 #[tokio::test]
 async fn copies_and_renames_keep_their_modes() {
     let (_dir, store, root) = store();
-    let (from, to) = (root.clone().join("from"), root.clone().join("folder").join("to"));
+    let (from, to) = (
+        root.clone().join("from"),
+        root.clone().join("folder").join("to"),
+    );
     store.put(&from, "x".into()).await.unwrap();
     store.copy_if_not_exists(&from, &to).await.unwrap();
-    assert!(matches!(store.copy_if_not_exists(&from, &to).await, Err(Error::AlreadyExists { .. })));
-    assert!(matches!(store.rename_if_not_exists(&from, &to).await, Err(Error::AlreadyExists { .. })));
+    assert!(matches!(
+        store.copy_if_not_exists(&from, &to).await,
+        Err(Error::AlreadyExists { .. })
+    ));
+    assert!(matches!(
+        store.rename_if_not_exists(&from, &to).await,
+        Err(Error::AlreadyExists { .. })
+    ));
     store.rename(&from, &to).await.unwrap();
-    assert!(matches!(store.head(&from).await, Err(Error::NotFound { .. })));
-    assert!(matches!(store.copy(&from, &to).await, Err(Error::NotFound { .. })));
+    assert!(matches!(
+        store.head(&from).await,
+        Err(Error::NotFound { .. })
+    ));
+    assert!(matches!(
+        store.copy(&from, &to).await,
+        Err(Error::NotFound { .. })
+    ));
     assert_eq!(read(&store, &to).await, "x");
 }
