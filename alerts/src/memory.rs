@@ -33,6 +33,8 @@ pub(crate) struct SavedState {
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct SavedRule {
+    /// By what its keys were: under another, they mean something else.
+    pub(crate) by: String,
     pub(crate) health: Machine,
     pub(crate) keys: BTreeMap<String, SavedKey>,
 }

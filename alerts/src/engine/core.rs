@@ -10,7 +10,7 @@ use flyball_store::{LogPosition, Origin};
 
 use super::status::{KeyStatus, RuleStatus, Status, Traffic};
 use super::watch::{Scene, Watch};
-use super::{Effect, Settings};
+use super::{Effect, Settings, words};
 use crate::fact::Fact;
 use crate::guard::Guard;
 use crate::living::Living;
@@ -37,6 +37,8 @@ pub(super) struct Core {
     view: Arc<View>,
     /// Whether the windows hold what was there before the restart; until then nothing is judged.
     warm: bool,
+    /// Left by rules that are no more, to be told once there is somebody to tell.
+    closing: Vec<Effect>,
     swept: i64,
     position: LogPosition,
     traffic: Traffic,
@@ -63,6 +65,7 @@ impl Core {
             guard: Guard::new(settings.blast_radius),
             view: Arc::default(),
             warm: false,
+            closing: Vec::new(),
             swept: now,
             position: 0,
             traffic: Traffic::default(),
@@ -169,7 +172,9 @@ impl Core {
     /// The windows are as full as they will be: from now on, what is in them is judged.
     pub(super) fn warmed(&mut self, now: i64) -> Vec<Effect> {
         self.warm = true;
-        self.tick(now)
+        let mut out = std::mem::take(&mut self.closing);
+        out.extend(self.tick(now));
+        out
     }
 
     /// Time has passed.
@@ -273,9 +278,19 @@ impl Core {
         self.guard.recall(saved.guard);
         let mut rules: BTreeMap<_, _> = saved.rules;
         for watch in &mut self.watches {
-            if let Some(saved) = rules.remove(&watch.rule.name) {
+            let by = watch.rule.key.as_str();
+            if rules
+                .get(&watch.rule.name)
+                .is_some_and(|saved| saved.by == by)
+                && let Some(saved) = rules.remove(&watch.rule.name)
+            {
                 watch.restore(saved, now);
             }
+        }
+        // What nobody watches any more is over, or it would stand as firing for ever.
+        for (name, saved) in rules {
+            self.closing
+                .extend(words::gone(&name, &saved, now).map(|row| Effect::Alert(Box::new(row))));
         }
         self.view = view;
         for SavedState { scope, state } in saved.in_force {

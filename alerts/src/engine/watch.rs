@@ -242,6 +242,7 @@ impl Watch {
             .iter()
             .filter_map(|(key, entry)| Some((key.to_owned(), entry.save(now)?)));
         SavedRule {
+            by: self.rule.key.as_str().to_owned(),
             health: self.health,
             keys: keys.collect(),
         }

@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::Effect;
 use super::watch::Scene;
+use crate::memory::SavedRule;
 use crate::notify::{About, Deed, Notice};
-use crate::rule::{Action, Rule, When, spoken};
+use crate::rule::{Action, Rule, Severity, When, spoken};
 use crate::state::{Change, State};
 
 /// What there is to tell.
@@ -148,6 +149,28 @@ pub(super) fn tell(rule: &Rule, told: &Told<'_>, scene: &mut Scene<'_>) {
         to: rule.notify.clone(),
         notice: Box::new(notice),
     });
+}
+
+/// The last rows of the alerts of a rule that is no more.
+pub(super) fn gone(rule: &str, saved: &SavedRule, now: i64) -> impl Iterator<Item = AlertRow> {
+    let by = &saved.by;
+    let open = saved
+        .keys
+        .iter()
+        .filter(|(_, saved)| saved.machine.state != State::Ok);
+    open.map(move |(key, saved)| AlertRow {
+        date: Date::of_nanos(now),
+        at: Micros::of_nanos(now),
+        alert_id: saved.alert_id.clone().unwrap_or_default(),
+        rule: rule.to_owned(),
+        key: format!("{}={key}", by),
+        state: State::Ok.as_str().to_owned(),
+        previous_state: saved.machine.state.as_str().to_owned(),
+        severity: Severity::Info.as_str().to_owned(),
+        mode: "enforce".to_owned(),
+        summary: format!("over: rule {rule} was removed"),
+        ..AlertRow::default()
+    })
 }
 
 fn evidence(told: &Told<'_>) -> Option<Value> {

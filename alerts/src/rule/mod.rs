@@ -1,9 +1,12 @@
 //! Rules: what is watched, from when on it is too much, and what is done about it.
 //!
 //! A [`Rule`] is always valid: it only comes out of [`load`] (or [`parse`]), which refuse what makes no
-//! sense. `file` is the YAML form, `scalar` reads its leaves, `check` turns the form into a rule.
+//! sense. `file` is the YAML form, `scalar` reads its leaves, `check` turns the form into a rule, with its
+//! `condition` (what is measured) and its `deed` (what is done, and to whom).
 
 mod check;
+mod condition;
+mod deed;
 mod file;
 mod scalar;
 #[cfg(test)]

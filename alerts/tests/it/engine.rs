@@ -26,11 +26,11 @@ rules:
     action: freeze
 ";
 
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     Clock::default().now()
 }
 
-fn charge(agent: &str, id: usize, cents: i64) -> ChargeRow {
+pub(crate) fn charge(agent: &str, id: usize, cents: i64) -> ChargeRow {
     let now = now();
     ChargeRow {
         charge_id: format!("{agent}-{id}"),
@@ -50,7 +50,7 @@ fn charge(agent: &str, id: usize, cents: i64) -> ChargeRow {
     }
 }
 
-fn event(rows: Vec<ChargeRow>) -> Event {
+pub(crate) fn event(rows: Vec<ChargeRow>) -> Event {
     Event::Charges {
         workspace: "default".into(),
         origin: Origin::Live,
@@ -78,7 +78,7 @@ impl Orders for Timed {
 }
 
 #[derive(Debug)]
-struct NoLedger;
+pub(crate) struct NoLedger;
 
 #[async_trait]
 impl Ledger for NoLedger {
@@ -89,7 +89,7 @@ impl Ledger for NoLedger {
 
 /// Keeps alert rows; the first few times it says that it is full.
 #[derive(Debug, Default)]
-struct Kept {
+pub(crate) struct Kept {
     rows: Mutex<Vec<AlertRow>>,
     refuse: Mutex<u32>,
     slow: Duration,
@@ -178,7 +178,7 @@ async fn house(
     }
 }
 
-async fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut done: impl FnMut() -> bool) {
     for _ in 0..1_000 {
         if done() {
             return;

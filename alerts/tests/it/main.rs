@@ -3,4 +3,5 @@
 //! webhook against a real server.
 
 mod engine;
+mod sql;
 mod webhook;

@@ -361,3 +361,21 @@ fn freezing_a_tool_counts_everyone_who_uses_it() {
         "{summary}"
     );
 }
+
+#[test]
+fn an_alert_of_a_rule_that_was_removed_is_over() {
+    for rules in [
+        LOOP.to_owned(),
+        SPEND.replace("key: agent", "key: execution"),
+    ] {
+        let mut bench = Bench::new(SPEND);
+        burst(&mut bench, "a");
+        bench.restart(&rules);
+        let effects = bench.core.warmed(bench.now);
+        bench.take(effects);
+        assert_eq!(bench.states(), ["firing", "ok"]);
+        assert_eq!(bench.alerts[0].alert_id, bench.alerts[1].alert_id);
+        assert_eq!(bench.alerts[1].key, "agent=a");
+        assert_eq!(bench.alerts[1].summary, "over: rule spend was removed");
+    }
+}

@@ -1,0 +1,134 @@
+//! What a rule does, and to whom, from the form.
+
+use super::file::{ActionForm, RuleForm};
+use super::scalar::Place;
+use super::{Action, Key, Target, When};
+use crate::Result;
+
+pub(super) fn action(place: Place<'_>, form: &RuleForm) -> Result<Action> {
+    let Some(written) = &form.action else {
+        return Ok(Action::Notify);
+    };
+    Ok(match &written.value {
+        ActionForm::Notify => Action::Notify,
+        ActionForm::Freeze => Action::Freeze,
+        ActionForm::Throttle(f) => Action::Throttle {
+            calls_per_minute: place.count("calls_per_minute", &f.calls_per_minute, 1, 1_000_000)?,
+        },
+        ActionForm::Degrade(f) => {
+            let tier = f
+                .tier
+                .as_ref()
+                .map(|t| place.text("tier", t, 100))
+                .transpose()?;
+            let read_only = f
+                .read_only
+                .as_ref()
+                .map_or(Ok(false), |r| place.flag("read_only", r))?;
+            let plan_depth = f
+                .plan_depth
+                .as_ref()
+                .map(|d| place.count("plan_depth", d, 1, 1_000))
+                .transpose()?;
+            if tier.is_none() && !read_only && plan_depth.is_none() {
+                return Err(place.refuse(
+                    written.referenced.line(),
+                    "degrade",
+                    "empty",
+                    "accepted is at least one of tier, read_only: true and plan_depth",
+                ));
+            }
+            Action::Degrade {
+                tier,
+                read_only,
+                plan_depth,
+            }
+        }
+    })
+}
+
+/// Whom the rule may act on: never more than the key stands for, and never everything.
+pub(super) fn scope(
+    place: Place<'_>,
+    line: u64,
+    key: Key,
+    form: &RuleForm,
+    when: &When,
+    action: &Action,
+) -> Result<Option<Target>> {
+    if *action == Action::Notify {
+        return match &form.scope {
+            None => Ok(None),
+            Some(leaf) => {
+                Err(place.refuse_leaf("scope", leaf, "with action: notify, accepted is no scope"))
+            }
+        };
+    }
+    let action_line = form.action.as_ref().map_or(line, |a| a.referenced.line());
+    if *action == Action::Freeze && !when.deterministic() {
+        return Err(place.refuse(
+            action_line,
+            "action",
+            "freeze",
+            format!(
+                "a freeze needs a deterministic condition: accepted with {} are notify, throttle and degrade \
+                 (spend_rate and repeated_tool_calls may freeze, and sql that says deterministic: true)",
+                when.as_str()
+            ),
+        ));
+    }
+    let sql = matches!(when, When::Sql { .. });
+    let allowed: &[Target] = match key {
+        Key::Workspace => &[],
+        Key::Tenant => &[Target::Tenant],
+        Key::Agent if sql => &[Target::Agent],
+        Key::Agent => &[Target::Agent, Target::Execution],
+        Key::Tool => &[Target::Tool],
+        Key::Session if sql => &[],
+        Key::Session => &[Target::Agent, Target::Execution],
+        Key::Execution if sql => &[Target::Execution],
+        Key::Execution => &[Target::Execution, Target::Agent, Target::Tool],
+    };
+    let own = allowed.iter().copied().find(|t| t.key() == key);
+    let names: Vec<_> = allowed.iter().map(|t| t.as_str()).collect();
+    let Some(leaf) = &form.scope else {
+        return own.map(Some).ok_or_else(|| {
+            let accepted = if allowed.is_empty() {
+                "accepted is only notify, since there is nothing less than everything to act on"
+                    .to_owned()
+            } else {
+                format!("accepted together with scope, one of: {}", names.join(", "))
+            };
+            place.refuse(
+                action_line,
+                "action",
+                &format!("an act by key {}", key.as_str()),
+                accepted,
+            )
+        });
+    };
+    let target = place.word(
+        "scope",
+        leaf,
+        &[
+            ("tenant", Target::Tenant),
+            ("agent", Target::Agent),
+            ("tool", Target::Tool),
+            ("execution", Target::Execution),
+        ],
+    )?;
+    if !allowed.contains(&target) {
+        let accepted = if names.is_empty() {
+            "nothing".to_owned()
+        } else {
+            names.join(", ")
+        };
+        let accepted = format!(
+            "with key: {} of {}, accepted is: {accepted}",
+            key.as_str(),
+            when.as_str()
+        );
+        return Err(place.refuse_leaf("scope", leaf, accepted));
+    }
+    Ok(Some(target))
+}

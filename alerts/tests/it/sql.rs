@@ -1,0 +1,172 @@
+//! The queries that we ask, against the real query engine.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use flyball_alerts::memory::NoMemory;
+use flyball_alerts::ports::{Ask, Clock};
+use flyball_alerts::rule::{self, When};
+use flyball_alerts::state::State;
+use flyball_alerts::{Alerts, Parts, Settings};
+use flyball_query::{Config, Engine};
+use flyball_runtime::control::Control;
+use flyball_store::rows::{ChargeRow, Micros, Row};
+use flyball_store::{Snapshot, Table, TableSnapshot};
+use tokio::sync::mpsc;
+
+use crate::engine::{Kept, NoLedger, charge, event, now, until};
+
+async fn over(charges: &[ChargeRow]) -> Arc<Engine> {
+    let tables = Table::ALL.map(|table| {
+        let buffered = match table {
+            Table::Charges => vec![ChargeRow::batch(charges).unwrap()],
+            _ => Vec::new(),
+        };
+        (
+            table,
+            TableSnapshot {
+                table,
+                delta: None,
+                buffered,
+            },
+        )
+    });
+    let snapshot = Snapshot {
+        workspace: "default".into(),
+        tables: HashMap::from(tables),
+    };
+    Engine::new(Arc::new(snapshot), Config::default())
+        .await
+        .unwrap()
+}
+
+async fn start(
+    rules: &str,
+    charges: &[ChargeRow],
+    folder: &std::path::Path,
+) -> (mpsc::UnboundedSender<flyball_store::Event>, Arc<Alerts>) {
+    let path = folder.join("control.sqlite");
+    let control = Control::open(&path, Arc::new(NoLedger)).await.unwrap();
+    let (events, received) = mpsc::unbounded_channel();
+    let parts = Parts {
+        events: received,
+        orders: control,
+        records: Arc::new(Kept::default()),
+        ask: over(charges).await,
+        notifiers: Vec::new(),
+        memory: Arc::new(NoMemory),
+        clock: Clock::default(),
+        settings: Settings::default(),
+    };
+    let alerts = Alerts::start(rule::parse("it.yaml", rules).unwrap(), parts).unwrap();
+    until("windows are full", || alerts.status().warm).await;
+    (events, alerts)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_are_filled_again_from_the_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let long_ago = ChargeRow {
+        received_at: Micros::of_nanos(now() - 3_600_000_000_000),
+        ..charge("a", 1, 400)
+    };
+    let before = [long_ago, charge("a", 2, 300), charge("b", 1, 5)];
+    let rules = include_str!("../../rules/default.yaml");
+    let (events, alerts) = start(rules, &before, folder.path()).await;
+    let spend = |alerts: &Alerts| {
+        alerts
+            .status()
+            .rules
+            .iter()
+            .find(|r| r.name == "spend-rate-high")
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(
+        spend(&alerts).watched,
+        2,
+        "what is older than every window is not read"
+    );
+    events.send(event(vec![charge("a", 3, 200)])).unwrap();
+    until("both count", || {
+        let a = spend(&alerts)
+            .keys
+            .into_iter()
+            .find(|key| key.key == "a")
+            .unwrap();
+        a.value.as_deref() == Some("5") && a.state == State::Firing && a.action_id.is_some()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_queries_answer_with_the_columns_that_their_rules_name() {
+    let ended = |agent: &str, id: usize, termination: &str| ChargeRow {
+        kind: "execution".into(),
+        cost_usd: None,
+        termination: Some(termination.into()),
+        end_time: Some(Micros::of_nanos(now())),
+        ..charge(agent, id, 0)
+    };
+    let mut charges: Vec<_> = (0..10)
+        .map(|i| ended("poor", i, if i < 7 { "success" } else { "failure" }))
+        .collect();
+    charges.extend((0..10).map(|i| ended("good", i, "success")));
+    charges.extend((0..9).map(|i| ended("few", i, "failure")));
+    // One failure of the good one was a mistake, and taken back.
+    let mistake = ended("good", 10, "failure");
+    let back = ChargeRow {
+        entry: "reversal".into(),
+        calls: -1,
+        ..mistake.clone()
+    };
+    charges.extend([mistake, back]);
+    let engine = over(&charges).await;
+
+    for rule in rule::default_rules().unwrap() {
+        let When::Sql { query, .. } = &rule.when else {
+            continue;
+        };
+        let batches = engine.ask("default", query).await.unwrap();
+        let text = arrow::util::pretty::pretty_format_batches(&batches)
+            .unwrap()
+            .to_string();
+        assert_eq!(rule.name, "task-success-low");
+        assert!(text.contains("| poor       | 0.7          |"), "{text}");
+        assert!(text.contains("| good       | 1.0          |"), "{text}");
+        assert!(!text.contains("few"), "{text}");
+    }
+
+    // And through the engine: the first asking comes within a second here.
+    let folder = tempfile::tempdir().unwrap();
+    let rules = include_str!("../../rules/default.yaml").replace("every: 30s", "every: 1s");
+    let (_events, alerts) = start(&rules, &charges, folder.path()).await;
+    let success = || {
+        alerts
+            .status()
+            .rules
+            .into_iter()
+            .find(|r| r.name == "task-success-low")
+            .unwrap()
+    };
+    until("it fires", || {
+        success()
+            .keys
+            .first()
+            .is_some_and(|key| key.state == State::Firing)
+    })
+    .await;
+    let rule = success();
+    assert_eq!(
+        (rule.health, rule.trouble.clone(), rule.watched),
+        (State::Ok, None, 2)
+    );
+    assert_eq!(
+        (rule.keys[0].key.as_str(), rule.keys[0].value.as_deref()),
+        ("poor", Some("0.7"))
+    );
+    assert_eq!(
+        (rule.keys[1].key.as_str(), rule.keys[1].state),
+        ("good", State::Ok)
+    );
+}
