@@ -82,7 +82,11 @@ struct Patterns {
 }
 
 static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
-    let mut patterns = Patterns { exact: HashMap::new(), indexed: Vec::new(), open: Vec::new() };
+    let mut patterns = Patterns {
+        exact: HashMap::new(),
+        indexed: Vec::new(),
+        open: Vec::new(),
+    };
     for (pattern, side) in CONTENT {
         if let Some(start) = pattern.strip_suffix("#.*") {
             patterns.indexed.push((start, *side));
@@ -102,11 +106,18 @@ pub fn content_side(key: &str) -> Option<Side> {
     if let Some(side) = patterns.exact.get(key) {
         return Some(*side);
     }
-    let open = patterns.open.iter().find(|(start, _)| key.starts_with(start));
+    let open = patterns
+        .open
+        .iter()
+        .find(|(start, _)| key.starts_with(start));
     let indexed = || {
         patterns.indexed.iter().find(|(start, _)| {
-            let index = key.strip_prefix(start).and_then(|rest| rest.split('.').next());
-            index.is_some_and(|index| !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()))
+            let index = key
+                .strip_prefix(start)
+                .and_then(|rest| rest.split('.').next());
+            index.is_some_and(|index| {
+                !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit())
+            })
         })
     };
     open.or_else(indexed).map(|(_, side)| *side)

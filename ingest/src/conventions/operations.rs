@@ -14,7 +14,11 @@ pub struct Operation {
 }
 
 const fn row(key: &'static str, value: &'static str, operation: &'static str) -> Operation {
-    Operation { key, value, operation }
+    Operation {
+        key,
+        value,
+        operation,
+    }
 }
 
 /// In order of precedence. A `gen_ai.operation.name` that is not listed here is taken as it is.
@@ -47,8 +51,13 @@ pub const OPERATIONS: &[Operation] = &[
 ];
 
 /// The keys of [`OPERATIONS`], best first.
-const KEYS: [&str; 5] =
-    [OWN_KEY, "openinference.span.kind", "llm.request.type", "traceloop.span.kind", "mcp.method.name"];
+const KEYS: [&str; 5] = [
+    OWN_KEY,
+    "openinference.span.kind",
+    "llm.request.type",
+    "traceloop.span.kind",
+    "mcp.method.name",
+];
 
 /// The operation's own key: any value of it is an operation.
 const OWN_KEY: &str = "gen_ai.operation.name";
@@ -57,7 +66,9 @@ const OWN_KEY: &str = "gen_ai.operation.name";
 pub fn operation<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<Cow<'static, str>> {
     KEYS.iter().find_map(|key| {
         let value = text(key)?.trim().to_lowercase();
-        let row = OPERATIONS.iter().find(|row| row.key == *key && row.value == value);
+        let row = OPERATIONS
+            .iter()
+            .find(|row| row.key == *key && row.value == value);
         match row {
             Some(row) => Some(Cow::Borrowed(row.operation)),
             None => (*key == OWN_KEY && !value.is_empty()).then_some(Cow::Owned(value)),
@@ -68,5 +79,8 @@ pub fn operation<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<Cow<'stat
 /// Whether one span of this operation is one request to a model: what can be billed.
 #[must_use]
 pub fn is_model_call(operation: &str) -> bool {
-    matches!(operation, "chat" | "generate_content" | "text_completion" | "embeddings" | "rerank")
+    matches!(
+        operation,
+        "chat" | "generate_content" | "text_completion" | "embeddings" | "rerank"
+    )
 }

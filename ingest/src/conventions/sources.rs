@@ -26,8 +26,21 @@ const PROVIDERS: &[(&str, &str)] = &[
 
 /// Names of frameworks that stand where a provider's name should: they tell nothing of the provider.
 const FRAMEWORKS: &[&str] = &[
-    "langchain", "langgraph", "llamaindex", "llama_index", "crewai", "autogen", "agno", "smolagents",
-    "pydantic-ai", "gcp.vertex.agent", "strands", "strands-agents", "openai_agents", "litellm", "mcp",
+    "langchain",
+    "langgraph",
+    "llamaindex",
+    "llama_index",
+    "crewai",
+    "autogen",
+    "agno",
+    "smolagents",
+    "pydantic-ai",
+    "gcp.vertex.agent",
+    "strands",
+    "strands-agents",
+    "openai_agents",
+    "litellm",
+    "mcp",
 ];
 
 /// Starts of model names that are one maker's own, for spans that name no provider.
@@ -59,7 +72,10 @@ pub fn provider(word: &str) -> Option<String> {
 #[must_use]
 pub fn maker(model: &str) -> Option<&'static str> {
     let plain = flyball_pricing::name::plain(model);
-    MAKERS.iter().find(|(start, _)| plain.starts_with(start)).map(|(_, maker)| *maker)
+    MAKERS
+        .iter()
+        .find(|(start, _)| plain.starts_with(start))
+        .map(|(_, maker)| *maker)
 }
 
 /// Whether a scope's input tokens leave out those read from and written to a cache.
@@ -80,10 +96,25 @@ pub fn closeness(scope: &str, provider: Option<&str>) -> u8 {
         Some("azure.ai.openai") => &["openai"],
         Some("mistral_ai") => &["mistral"],
         Some(name) => &[name],
-        None => &["openai", "anthropic", "google", "bedrock", "mistral", "cohere", "groq"],
+        None => &[
+            "openai",
+            "anthropic",
+            "google",
+            "bedrock",
+            "mistral",
+            "cohere",
+            "groq",
+        ],
     };
-    let words: Vec<&str> = scope.split(['.', '/', '-']).map(|word| word.trim_end_matches("_v2")).collect();
-    let names_it = |word: &&str| names.iter().any(|name| word == name || word.strip_prefix(name) == Some("_genai"));
+    let words: Vec<&str> = scope
+        .split(['.', '/', '-'])
+        .map(|word| word.trim_end_matches("_v2"))
+        .collect();
+    let names_it = |word: &&str| {
+        names
+            .iter()
+            .any(|name| word == name || word.strip_prefix(name) == Some("_genai"))
+    };
     if !words.iter().any(|word| names_it(&word)) || scope.contains("agents") {
         return 0;
     }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::Column::{
-    AgentId, AgentName, AgentRole, AgentVersion, CacheReadTokens, CacheWriteTokens, ClientCostUsd, Confidence,
-    Decision, Environment, ErrorType, Escalated, ExecutionId, FinishReason, InputTokens, Intervention, Outcome,
-    OutputTokens, PolicyRule, PolicyVerdict, Progress, Provider, QueueWaitMs, ReasoningTokens, RequestModel,
-    ResponseId, ResponseModel, ServiceTier, SessionId, State, Step, TaskId, TaskType, Team, Tenant, Termination,
-    TerminationReason, ToolCallId, ToolEffect, ToolInputHash, ToolName, ToolType, UserId, ValueUsd, VersionSet,
+    AgentId, AgentName, AgentRole, AgentVersion, CacheReadTokens, CacheWriteTokens, ClientCostUsd,
+    Confidence, Decision, Environment, ErrorType, Escalated, ExecutionId, FinishReason,
+    InputTokens, Intervention, Outcome, OutputTokens, PolicyRule, PolicyVerdict, Progress,
+    Provider, QueueWaitMs, ReasoningTokens, RequestModel, ResponseId, ResponseModel, ServiceTier,
+    SessionId, State, Step, TaskId, TaskType, Team, Tenant, Termination, TerminationReason,
+    ToolCallId, ToolEffect, ToolInputHash, ToolName, ToolType, UserId, ValueUsd, VersionSet,
     Workflow,
 };
 use super::Convention::{Flyball, General, OpenInference, OpenLlmetry, Otel};
@@ -16,12 +17,28 @@ use super::Place::{Both, Span};
 use super::Read::{Count, Estimate, FirstWord, Flag, Money, Number, Share, Text, Word};
 use super::{Column, Convention, Place, Read, Rule};
 
-const fn row(column: Column, convention: Convention, place: Place, key: &'static str, read: Read) -> Rule {
-    Rule { column, key, convention, place, read, only: None }
+const fn row(
+    column: Column,
+    convention: Convention,
+    place: Place,
+    key: &'static str,
+    read: Read,
+) -> Rule {
+    Rule {
+        column,
+        key,
+        convention,
+        place,
+        read,
+        only: None,
+    }
 }
 
 const fn only(operation: &'static str, rule: Rule) -> Rule {
-    Rule { only: Some(operation), ..rule }
+    Rule {
+        only: Some(operation),
+        ..rule
+    }
 }
 
 /// Column, convention, place, key, reading. Order within a column is precedence.

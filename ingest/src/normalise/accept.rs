@@ -28,21 +28,34 @@ pub(super) fn accept(span: &Span) -> Result<Place, String> {
     }
     let start = time("start_time_unix_nano", span.start_time_unix_nano)?;
     let end = time("end_time_unix_nano", span.end_time_unix_nano)?.max(start);
-    Ok(Place { trace_id, span_id, parent_span_id, start, end })
+    Ok(Place {
+        trace_id,
+        span_id,
+        parent_span_id,
+        start,
+        end,
+    })
 }
 
 fn id(field: &str, bytes: &[u8], length: usize) -> Result<String, String> {
     if bytes.len() != length {
         let shown = &bytes[..bytes.len().min(32)];
-        return Err(format!("{field} is {} bytes ({}); expected {length} bytes", bytes.len(), hex::encode(shown)));
+        return Err(format!(
+            "{field} is {} bytes ({}); expected {length} bytes",
+            bytes.len(),
+            hex::encode(shown)
+        ));
     }
     if bytes.iter().all(|byte| *byte == 0) {
-        return Err(format!("{field} is all zeros; expected {length} bytes that are not"));
+        return Err(format!(
+            "{field} is all zeros; expected {length} bytes that are not"
+        ));
     }
     Ok(hex::encode(bytes))
 }
 
 fn time(field: &str, nanos: u64) -> Result<i64, String> {
-    i64::try_from(nanos)
-        .map_err(|_| format!("{field} is {nanos}; expected nanoseconds since 1970 before 2262-04-11"))
+    i64::try_from(nanos).map_err(|_| {
+        format!("{field} is {nanos}; expected nanoseconds since 1970 before 2262-04-11")
+    })
 }

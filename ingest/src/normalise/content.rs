@@ -16,14 +16,24 @@ pub(super) fn row(sent: &Span, row: &SpanRow) -> Option<ContentRow> {
         sides[side as usize].insert(key, value);
     };
     for kv in &sent.attributes {
-        if let (Some(side), Some(value)) = (content_side(&kv.key), kv.value.as_ref().and_then(|v| v.value.as_ref())) {
+        if let (Some(side), Some(value)) = (
+            content_side(&kv.key),
+            kv.value.as_ref().and_then(|v| v.value.as_ref()),
+        ) {
             put(side, kv.key.clone(), json::of(value));
         }
     }
     for (index, event) in sent.events.iter().enumerate() {
         for kv in &event.attributes {
-            if let (Some(side), Some(value)) = (event_side(event, &kv.key), kv.value.as_ref().and_then(|v| v.value.as_ref())) {
-                put(side, format!("events.{index}.{}.{}", event.name, kv.key), json::of(value));
+            if let (Some(side), Some(value)) = (
+                event_side(event, &kv.key),
+                kv.value.as_ref().and_then(|v| v.value.as_ref()),
+            ) {
+                put(
+                    side,
+                    format!("events.{index}.{}.{}", event.name, kv.key),
+                    json::of(value),
+                );
             }
         }
     }
@@ -44,7 +54,10 @@ pub(super) fn row(sent: &Span, row: &SpanRow) -> Option<ContentRow> {
         start_time: row.start_time,
         trace_id: row.trace_id.clone(),
         span_id: row.span_id.clone(),
-        bytes: texts.iter().map(|text| text.as_ref().map_or(0, String::len) as i64).sum(),
+        bytes: texts
+            .iter()
+            .map(|text| text.as_ref().map_or(0, String::len) as i64)
+            .sum(),
         sha256: hex::encode(hash.finalize()),
         input,
         output,
@@ -57,9 +70,10 @@ pub(super) fn row(sent: &Span, row: &SpanRow) -> Option<ContentRow> {
 /// GenAI conventions are content as a whole, whatever their keys.
 pub(super) fn event_side(event: &Event, key: &str) -> Option<Side> {
     match event.name.as_str() {
-        "gen_ai.system.message" | "gen_ai.user.message" | "gen_ai.assistant.message" | "gen_ai.tool.message" => {
-            Some(Side::Input)
-        }
+        "gen_ai.system.message"
+        | "gen_ai.user.message"
+        | "gen_ai.assistant.message"
+        | "gen_ai.tool.message" => Some(Side::Input),
         "gen_ai.choice" => Some(Side::Output),
         _ => content_side(key),
     }

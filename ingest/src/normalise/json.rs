@@ -14,9 +14,8 @@ pub(super) fn of(value: &Value) -> Json {
         Value::StringValue(text) => Json::String(text.clone()),
         Value::BoolValue(flag) => Json::Bool(*flag),
         Value::IntValue(number) => Json::from(*number),
-        Value::DoubleValue(number) => {
-            serde_json::Number::from_f64(*number).map_or_else(|| Json::String(number.to_string()), Json::Number)
-        }
+        Value::DoubleValue(number) => serde_json::Number::from_f64(*number)
+            .map_or_else(|| Json::String(number.to_string()), Json::Number),
         Value::ArrayValue(array) => array.values.iter().map(of_any).collect(),
         Value::KvlistValue(list) => Json::Object(object(list.values.iter())),
         Value::BytesValue(bytes) => Json::String(hex::encode(bytes)),
@@ -31,12 +30,18 @@ fn of_any(value: &AnyValue) -> Json {
 
 /// Attributes as an object; of a key sent twice the later stays.
 pub(super) fn object<'a>(attributes: impl Iterator<Item = &'a KeyValue>) -> Map<String, Json> {
-    attributes.map(|kv| (kv.key.clone(), kv.value.as_ref().map_or(Json::Null, of_any))).collect()
+    attributes
+        .map(|kv| (kv.key.clone(), kv.value.as_ref().map_or(Json::Null, of_any)))
+        .collect()
 }
 
 /// The attributes that are no content, as the text of an object; `None` when there are none.
 pub(super) fn attributes(attributes: &[KeyValue]) -> Option<String> {
-    text(object(attributes.iter().filter(|kv| content_side(&kv.key).is_none())))
+    text(object(
+        attributes
+            .iter()
+            .filter(|kv| content_side(&kv.key).is_none()),
+    ))
 }
 
 /// The text of an object; `None` when it is empty.
@@ -47,7 +52,10 @@ pub(super) fn text(object: Map<String, Json>) -> Option<String> {
 /// Span events without their content, as the text of an array; `None` when there are none.
 pub(super) fn events(events: &[Event]) -> Option<String> {
     let told = |event: &Event| {
-        let kept = event.attributes.iter().filter(|kv| content::event_side(event, &kv.key).is_none());
+        let kept = event
+            .attributes
+            .iter()
+            .filter(|kv| content::event_side(event, &kv.key).is_none());
         json!({ "name": event.name, "time_unix_nano": event.time_unix_nano, "attributes": object(kept) })
     };
     array(events.iter().map(told).collect())

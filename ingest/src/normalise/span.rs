@@ -28,7 +28,9 @@ impl Columns {
     /// Reads what the attributes say by the rules for this place.
     fn read(&mut self, attributes: &[KeyValue], on_resource: bool, operation: Option<&str>) {
         for kv in attributes {
-            let Some(value) = kv.value.as_ref().and_then(|value| value.value.as_ref()) else { continue };
+            let Some(value) = kv.value.as_ref().and_then(|value| value.value.as_ref()) else {
+                continue;
+            };
             for (place, rule) in rules_of(&kv.key) {
                 let slot = &mut self.0[rule.column as usize];
                 let fits = (!on_resource || rule.place == Place::Both)
@@ -133,10 +135,14 @@ pub(super) fn row(
         name: sent.name.clone(),
         kind: kind(sent.kind),
         status: status(sent).to_owned(),
-        status_message: sent.status.as_ref().and_then(|status| some(&status.message)),
+        status_message: sent
+            .status
+            .as_ref()
+            .and_then(|status| some(&status.message)),
         scope_version: scope.and_then(|scope| some(&scope.version)),
         service_name: resource.service_name.clone(),
-        convention: Convention::of(sent.attributes.iter().map(|kv| kv.key.as_str())).map(|c| c.as_str().to_owned()),
+        convention: Convention::of(sent.attributes.iter().map(|kv| kv.key.as_str()))
+            .map(|c| c.as_str().to_owned()),
         attributes: json::attributes(&sent.attributes),
         resource: resource.json.clone(),
         events: json::events(&sent.events),
@@ -151,7 +157,9 @@ pub(super) fn row(
     columns.read(&sent.attributes, false, named.as_deref());
     columns.fall_back_on(&resource.columns);
     fill(&mut row, &mut columns);
-    row.operation = named.map(|named| named.into_owned()).or_else(|| implied(&row));
+    row.operation = named
+        .map(|named| named.into_owned())
+        .or_else(|| implied(&row));
     row.error_type = row.error_type.take().or_else(|| failure(sent));
     if row.operation.as_deref().is_some_and(is_model_call) {
         describe_call(&mut row, sent);
@@ -217,7 +225,8 @@ fn fill(row: &mut SpanRow, columns: &mut Columns) {
 /// What a span without a named operation tells of, by what it carries: older instrumentations name none.
 fn implied(row: &SpanRow) -> Option<String> {
     let model = row.request_model.is_some() || row.response_model.is_some();
-    let answered = row.input_tokens.is_some() || row.output_tokens.is_some() || row.response_id.is_some();
+    let answered =
+        row.input_tokens.is_some() || row.output_tokens.is_some() || row.response_id.is_some();
     let operation = if model && answered {
         "chat"
     } else if row.tool_name.is_some() && row.tool_call_id.is_some() {
@@ -233,17 +242,29 @@ fn failure(sent: &Span) -> Option<String> {
     if status(sent) != "error" {
         return None;
     }
-    let exception = sent.events.iter().rev().find_map(|event| find(&event.attributes, "exception.type"));
-    exception.and_then(value::text).or_else(|| Some("error".to_owned()))
+    let exception = sent
+        .events
+        .iter()
+        .rev()
+        .find_map(|event| find(&event.attributes, "exception.type"));
+    exception
+        .and_then(value::text)
+        .or_else(|| Some("error".to_owned()))
 }
 
 fn describe_call(row: &mut SpanRow, sent: &Span) {
     let answer = answer::answer(&sent.attributes);
     row.output_has_tool_call = answer.has_tool_call;
     row.finish_reason = row.finish_reason.take().or(answer.finish_reason);
-    row.response_id = row.response_id.take().or_else(|| answer::response_id(&sent.attributes));
+    row.response_id = row
+        .response_id
+        .take()
+        .or_else(|| answer::response_id(&sent.attributes));
     if row.provider.is_none() {
-        let model = row.response_model.as_deref().or(row.request_model.as_deref());
+        let model = row
+            .response_model
+            .as_deref()
+            .or(row.request_model.as_deref());
         row.provider = model.and_then(sources::maker).map(str::to_owned);
     }
 }
@@ -284,8 +305,13 @@ fn count_tokens(row: &mut SpanRow, scope: &str) {
         reasoning: row.reasoning_tokens,
     }
     .as_otel_counts(scope);
-    let broke_off = row.status == "error" || row.error_type.is_some() || row.finish_reason.as_deref() == Some("error");
-    row.usage = counts.usage(row.operation.as_deref(), broke_off).map(Usage::as_str).map(str::to_owned);
+    let broke_off = row.status == "error"
+        || row.error_type.is_some()
+        || row.finish_reason.as_deref() == Some("error");
+    row.usage = counts
+        .usage(row.operation.as_deref(), broke_off)
+        .map(Usage::as_str)
+        .map(str::to_owned);
     row.input_tokens = counts.input;
     row.cache_read_tokens = counts.cache_read;
     row.cache_write_tokens = counts.cache_write;
@@ -295,7 +321,14 @@ fn count_tokens(row: &mut SpanRow, scope: &str) {
 
 /// The last value of a key; of a key sent twice the later stays, in `attributes` too.
 fn find<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
-    attributes.iter().rev().find(|kv| kv.key == key)?.value.as_ref()?.value.as_ref()
+    attributes
+        .iter()
+        .rev()
+        .find(|kv| kv.key == key)?
+        .value
+        .as_ref()?
+        .value
+        .as_ref()
 }
 
 fn some(text: &str) -> Option<String> {

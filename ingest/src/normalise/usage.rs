@@ -38,7 +38,9 @@ impl Counts {
     }
 
     fn cached(&self) -> i64 {
-        self.cache_read.unwrap_or(0).saturating_add(self.cache_write.unwrap_or(0))
+        self.cache_read
+            .unwrap_or(0)
+            .saturating_add(self.cache_write.unwrap_or(0))
     }
 
     /// How much of the truth they tell. A finished call that knows both sides is exact (an embedding or a
@@ -47,7 +49,9 @@ impl Counts {
     pub(super) fn usage(&self, operation: Option<&str>, broke_off: bool) -> Option<Usage> {
         let one_sided = matches!(operation, Some("embeddings" | "rerank"));
         match (self.input, self.output) {
-            (None, None) => operation.is_some_and(is_model_call).then_some(Usage::Unknown),
+            (None, None) => operation
+                .is_some_and(is_model_call)
+                .then_some(Usage::Unknown),
             _ if broke_off => Some(Usage::Partial),
             (Some(_), Some(_)) => Some(Usage::Exact),
             (Some(_), None) if one_sided => Some(Usage::Exact),
@@ -78,13 +82,24 @@ mod tests {
         assert_eq!(total.as_otel_counts("any"), total);
         let seems_total = counts(2_000, 1_000, 300, 50, 0);
         assert_eq!(seems_total.as_otel_counts("any"), seems_total);
-        assert_eq!(seems_total.as_otel_counts("openlit.instrumentation.anthropic").input, Some(3_300));
+        assert_eq!(
+            seems_total
+                .as_otel_counts("openlit.instrumentation.anthropic")
+                .input,
+            Some(3_300)
+        );
     }
 
     #[test]
     fn output_that_left_reasoning_out_gets_it_back() {
-        assert_eq!(counts(9, 0, 0, 10, 300).as_otel_counts("any").output, Some(310));
-        assert_eq!(counts(9, 0, 0, 310, 300).as_otel_counts("any").output, Some(310));
+        assert_eq!(
+            counts(9, 0, 0, 10, 300).as_otel_counts("any").output,
+            Some(310)
+        );
+        assert_eq!(
+            counts(9, 0, 0, 310, 300).as_otel_counts("any").output,
+            Some(310)
+        );
     }
 
     #[test]
@@ -99,13 +114,22 @@ mod tests {
     #[test]
     fn what_broke_off_or_tells_one_side_is_partial() {
         let both = counts(5, 0, 0, 1, 0);
-        let input = Counts { input: Some(5), ..Counts::default() };
-        let output = Counts { output: Some(5), ..Counts::default() };
+        let input = Counts {
+            input: Some(5),
+            ..Counts::default()
+        };
+        let output = Counts {
+            output: Some(5),
+            ..Counts::default()
+        };
         assert_eq!(both.usage(Some("chat"), false), Some(Usage::Exact));
         assert_eq!(both.usage(Some("chat"), true), Some(Usage::Partial));
         assert_eq!(input.usage(Some("chat"), false), Some(Usage::Partial));
         assert_eq!(input.usage(Some("embeddings"), false), Some(Usage::Exact));
-        assert_eq!(output.usage(Some("embeddings"), false), Some(Usage::Partial));
+        assert_eq!(
+            output.usage(Some("embeddings"), false),
+            Some(Usage::Partial)
+        );
         assert_eq!(both.usage(Some("invoke_agent"), false), Some(Usage::Exact));
     }
 }

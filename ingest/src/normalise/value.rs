@@ -24,12 +24,18 @@ pub(super) fn read(value: &Value, how: Read) -> Option<Found> {
         Read::Text => text(value).map(Found::Text),
         Read::Word => text(value).map(|text| Found::Text(text.to_lowercase())),
         Read::FirstWord => first(value).map(|text| Found::Text(text.to_lowercase())),
-        Read::Provider => text(value).and_then(|text| sources::provider(&text)).map(Found::Text),
+        Read::Provider => text(value)
+            .and_then(|text| sources::provider(&text))
+            .map(Found::Text),
         Read::Count => count(value).map(Found::Count),
         Read::Number => number(value).map(Found::Number),
-        Read::Share => number(value).filter(|share| (0.0..=1.0).contains(share)).map(Found::Number),
+        Read::Share => number(value)
+            .filter(|share| (0.0..=1.0).contains(share))
+            .map(Found::Number),
         Read::Money => money(value).map(Found::Money),
-        Read::Estimate => money(value).filter(|money| !money.is_zero()).map(Found::Money),
+        Read::Estimate => money(value)
+            .filter(|money| !money.is_zero())
+            .map(Found::Money),
         Read::Flag => flag(value).map(Found::Flag),
     }
 }
@@ -58,10 +64,15 @@ fn meant(text: &str) -> Option<&str> {
 
 fn first(value: &Value) -> Option<String> {
     match value {
-        Value::ArrayValue(array) => array.values.iter().find_map(|item| text(item.value.as_ref()?)),
+        Value::ArrayValue(array) => array
+            .values
+            .iter()
+            .find_map(|item| text(item.value.as_ref()?)),
         Value::StringValue(json) if json.trim_start().starts_with('[') => {
             let items: Vec<serde_json::Value> = serde_json::from_str(json).ok()?;
-            items.iter().find_map(|item| meant(item.as_str()?).map(str::to_owned))
+            items
+                .iter()
+                .find_map(|item| meant(item.as_str()?).map(str::to_owned))
         }
         other => text(other),
     }
@@ -103,12 +114,16 @@ fn money(value: &Value) -> Option<Decimal> {
         Value::StringValue(text) => decimal(text.trim())?,
         _ => return None,
     };
-    let money = money.round_dp_with_strategy(12, RoundingStrategy::MidpointNearestEven).normalize();
+    let money = money
+        .round_dp_with_strategy(12, RoundingStrategy::MidpointNearestEven)
+        .normalize();
     (money.abs() < Decimal::from(MONEY_LIMIT)).then_some(money)
 }
 
 fn decimal(text: &str) -> Option<Decimal> {
-    text.parse().ok().or_else(|| Decimal::from_scientific(text).ok())
+    text.parse()
+        .ok()
+        .or_else(|| Decimal::from_scientific(text).ok())
 }
 
 fn flag(value: &Value) -> Option<bool> {
@@ -135,32 +150,67 @@ mod tests {
 
     #[test]
     fn counts_may_come_as_strings_or_doubles_but_not_as_nonsense() {
-        for value in [Value::IntValue(7), string("7"), string(" 7.0 "), Value::DoubleValue(7.0)] {
+        for value in [
+            Value::IntValue(7),
+            string("7"),
+            string(" 7.0 "),
+            Value::DoubleValue(7.0),
+        ] {
             assert_eq!(read(&value, Read::Count), Some(Found::Count(7)));
         }
-        for value in [Value::IntValue(-7), string(""), string("seven"), Value::DoubleValue(f64::NAN), Value::DoubleValue(7.5), Value::DoubleValue(1e300), Value::BoolValue(true)] {
+        for value in [
+            Value::IntValue(-7),
+            string(""),
+            string("seven"),
+            Value::DoubleValue(f64::NAN),
+            Value::DoubleValue(7.5),
+            Value::DoubleValue(1e300),
+            Value::BoolValue(true),
+        ] {
             assert_eq!(read(&value, Read::Count), None, "{value:?}");
         }
     }
 
     #[test]
     fn the_first_word_comes_out_of_arrays_json_and_bare_text() {
-        let item = |text: &str| AnyValue { value: Some(string(text)) };
-        let array = Value::ArrayValue(ArrayValue { values: vec![AnyValue { value: None }, item("Stop"), item("length")] });
+        let item = |text: &str| AnyValue {
+            value: Some(string(text)),
+        };
+        let array = Value::ArrayValue(ArrayValue {
+            values: vec![AnyValue { value: None }, item("Stop"), item("length")],
+        });
         for value in [array, string("[\"stop\", \"length\"]"), string("STOP")] {
-            assert_eq!(read(&value, Read::FirstWord), Some(Found::Text("stop".into())));
+            assert_eq!(
+                read(&value, Read::FirstWord),
+                Some(Found::Text("stop".into()))
+            );
         }
-        for value in [string("[]"), string("[1, broken"), string("  "), Value::ArrayValue(ArrayValue { values: Vec::new() })] {
+        for value in [
+            string("[]"),
+            string("[1, broken"),
+            string("  "),
+            Value::ArrayValue(ArrayValue { values: Vec::new() }),
+        ] {
             assert_eq!(read(&value, Read::FirstWord), None, "{value:?}");
         }
     }
 
     #[test]
     fn blanks_and_what_redaction_left_are_absent() {
-        for text in ["", "  ", "[Scrubbed due to 'session']", "__REDACTED__", "[redacted]", "****"] {
+        for text in [
+            "",
+            "  ",
+            "[Scrubbed due to 'session']",
+            "__REDACTED__",
+            "[redacted]",
+            "****",
+        ] {
             assert_eq!(read(&string(text), Read::Text), None, "{text}");
         }
-        assert_eq!(read(&Value::IntValue(42), Read::Text), Some(Found::Text("42".into())));
+        assert_eq!(
+            read(&Value::IntValue(42), Read::Text),
+            Some(Found::Text("42".into()))
+        );
     }
 
     #[test]
@@ -173,7 +223,12 @@ mod tests {
         assert_eq!(money(string("4E-7")).as_deref(), Some("0.0000004"));
         assert_eq!(money(Value::DoubleValue(0.1 + 0.2)).as_deref(), Some("0.3"));
         assert_eq!(money(Value::IntValue(3)).as_deref(), Some("3"));
-        for value in [string("1e6"), string("free"), Value::DoubleValue(f64::INFINITY), Value::IntValue(i64::MAX)] {
+        for value in [
+            string("1e6"),
+            string("free"),
+            Value::DoubleValue(f64::INFINITY),
+            Value::IntValue(i64::MAX),
+        ] {
             assert_eq!(money(value), None);
         }
         assert_eq!(read(&Value::DoubleValue(0.0), Read::Estimate), None);
@@ -181,7 +236,10 @@ mod tests {
 
     #[test]
     fn a_share_lies_between_nought_and_one() {
-        assert_eq!(read(&Value::DoubleValue(0.25), Read::Share), Some(Found::Number(0.25)));
+        assert_eq!(
+            read(&Value::DoubleValue(0.25), Read::Share),
+            Some(Found::Number(0.25))
+        );
         assert_eq!(read(&Value::DoubleValue(1.25), Read::Share), None);
     }
 }

@@ -25,7 +25,12 @@ pub(super) struct Call {
 /// with tokens on one of them only; or an outer span whose tokens are the sum of several inner ones.
 /// Different response ids are different calls whatever else agrees.
 pub(super) fn calls(facts: &[Fact], tree: &Tree) -> Vec<Call> {
-    let told: Vec<usize> = tree.order.iter().copied().filter(|span| matches!(facts[*span].class, Class::Model(_))).collect();
+    let told: Vec<usize> = tree
+        .order
+        .iter()
+        .copied()
+        .filter(|span| matches!(facts[*span].class, Class::Model(_)))
+        .collect();
     if told.is_empty() {
         return Vec::new();
     }
@@ -114,10 +119,18 @@ impl Spans<'_> {
     /// Nothing says that two tellings are of different calls.
     fn may_be_one(&self, one: usize, other: usize) -> bool {
         let (a, b) = (self.told(one), self.told(other));
-        let ids_differ = a.response_id.is_some() && b.response_id.is_some() && a.response_id != b.response_id;
-        let models = |detail: &Detail| detail.plain_models.into_iter().flatten().collect::<Vec<_>>();
+        let ids_differ =
+            a.response_id.is_some() && b.response_id.is_some() && a.response_id != b.response_id;
+        let models = |detail: &Detail| {
+            detail
+                .plain_models
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+        };
         let (of_a, of_b) = (models(&a), models(&b));
-        let same_model = of_a.is_empty() || of_b.is_empty() || of_a.iter().any(|model| of_b.contains(model));
+        let same_model =
+            of_a.is_empty() || of_b.is_empty() || of_a.iter().any(|model| of_b.contains(model));
         self.facts[one].class == self.facts[other].class && same_model && !ids_differ
     }
 
@@ -130,20 +143,30 @@ impl Spans<'_> {
     }
 
     fn sum(&self, spans: &[usize]) -> (i64, i64) {
-        spans.iter().map(|span| self.told(*span).tokens).fold((0, 0), |(input, output), tokens| {
-            (
-                tokens.input.unwrap_or(0).saturating_add(input),
-                tokens.output.unwrap_or(0).saturating_add(output),
-            )
-        })
+        spans
+            .iter()
+            .map(|span| self.told(*span).tokens)
+            .fold((0, 0), |(input, output), tokens| {
+                (
+                    tokens.input.unwrap_or(0).saturating_add(input),
+                    tokens.output.unwrap_or(0).saturating_add(output),
+                )
+            })
     }
 }
 
 /// An outer span repeats one inner span's tokens, or the sum of several.
-fn by_tokens(spans: &Spans<'_>, told: &[usize], inner: &HashMap<usize, Vec<usize>>, groups: &mut Groups) {
+fn by_tokens(
+    spans: &Spans<'_>,
+    told: &[usize],
+    inner: &HashMap<usize, Vec<usize>>,
+    groups: &mut Groups,
+) {
     for &outer in told.iter().filter(|span| spans.knows_usage(**span)) {
         let below = known_below(spans, outer, inner);
-        let equal = below.iter().find(|span| spans.may_be_one(outer, **span) && spans.equal_tokens(outer, **span));
+        let equal = below
+            .iter()
+            .find(|span| spans.may_be_one(outer, **span) && spans.equal_tokens(outer, **span));
         if let Some(equal) = equal {
             groups.join(outer, *equal);
         } else if below.len() > 1 {
@@ -171,17 +194,25 @@ fn known_below(spans: &Spans<'_>, outer: usize, inner: &HashMap<usize, Vec<usize
 }
 
 /// A span without tokens, around or within one that may be the same call, adds nothing.
-fn by_silence(spans: &Spans<'_>, told: &[usize], inner: &HashMap<usize, Vec<usize>>, groups: &mut Groups) {
+fn by_silence(
+    spans: &Spans<'_>,
+    told: &[usize],
+    inner: &HashMap<usize, Vec<usize>>,
+    groups: &mut Groups,
+) {
     // From below, so that what stands around several silent spans follows the innermost.
     for &span in told.iter().rev().filter(|span| !spans.knows_usage(**span)) {
         let below = inner.get(&span).map_or(&[][..], Vec::as_slice);
-        let known = below.iter().find(|below| spans.knows_usage(**below) && spans.may_be_one(span, **below));
+        let known = below
+            .iter()
+            .find(|below| spans.knows_usage(**below) && spans.may_be_one(span, **below));
         let any = || below.iter().find(|below| spans.may_be_one(span, **below));
         if let Some(within) = known.or_else(any) {
             groups.join(span, *within);
             continue;
         }
-        let around = std::iter::successors(spans.outer(span), |outer| spans.outer(*outer)).find(|outer| spans.knows_usage(*outer));
+        let around = std::iter::successors(spans.outer(span), |outer| spans.outer(*outer))
+            .find(|outer| spans.knows_usage(*outer));
         if let Some(around) = around
             && spans.may_be_one(span, around)
             // A failed attempt within a call that came through is an attempt of its own.
@@ -213,7 +244,11 @@ fn elect(spans: &Spans<'_>, told: &[usize], groups: &mut Groups) -> Vec<Call> {
             for other in &members {
                 complete(&mut told, &spans.told(*other));
             }
-            Call { bills, told, others: members }
+            Call {
+                bills,
+                told,
+                others: members,
+            }
         })
         .collect();
     calls.sort_unstable_by_key(|call| spans.facts[call.bills].rank());

@@ -57,7 +57,12 @@ impl Charge {
         told.decision = None;
         told.output_has_tool_call = None;
         if self.kind != Kind::Execution {
-            (told.termination, told.termination_reason, told.escalated, told.value) = (None, None, None, None);
+            (
+                told.termination,
+                told.termination_reason,
+                told.escalated,
+                told.value,
+            ) = (None, None, None, None);
         }
         if matches!(self.kind, Kind::Execution | Kind::ToolCall) {
             (told.usage, told.tokens, told.client_cost) = (None, Tokens::default(), None);
@@ -71,7 +76,13 @@ impl Charge {
 
     /// Deterministic over what it says, and over how often it was said before (`revision`): a replay makes
     /// the same ids, and what is entered, taken back and entered again has two.
-    pub(super) fn id(&self, workspace: &str, trace_id: &str, revision: u32, words: &Words) -> String {
+    pub(super) fn id(
+        &self,
+        workspace: &str,
+        trace_id: &str,
+        revision: u32,
+        words: &Words,
+    ) -> String {
         let mut hash = Sha256::new();
         let mut text = |text: Option<&str>| match text {
             Some(text) => {
@@ -102,7 +113,9 @@ impl Charge {
 
     /// The revision that an id was made with.
     pub(super) fn revision(id: &str) -> u32 {
-        id.rsplit_once('-').and_then(|(_, revision)| revision.parse().ok()).unwrap_or_default()
+        id.rsplit_once('-')
+            .and_then(|(_, revision)| revision.parse().ok())
+            .unwrap_or_default()
     }
 
     fn words(&self) -> [Word; 30] {
@@ -157,14 +170,20 @@ impl Charge {
             told.tokens.reasoning,
             told.step,
             told.confidence.map(|share| share.to_bits().cast_signed()),
-            told.progress.map(|progress| progress.to_bits().cast_signed()),
+            told.progress
+                .map(|progress| progress.to_bits().cast_signed()),
             told.queue_wait_ms,
             told.escalated.map(i64::from),
         ]
     }
 
     /// The row that enters it.
-    pub(super) fn row(&self, priced: Option<&Priced>, stamp: &Stamp<'_>, words: &Words) -> ChargeRow {
+    pub(super) fn row(
+        &self,
+        priced: Option<&Priced>,
+        stamp: &Stamp<'_>,
+        words: &Words,
+    ) -> ChargeRow {
         let (who, told) = (&self.who, &self.told);
         let duplicate = self.duplicate_of.is_some();
         let tokens = |count: Option<i64>| if duplicate { Some(0) } else { count };
@@ -182,20 +201,30 @@ impl Charge {
         ChargeRow {
             date: Date::of_nanos(self.start),
             start_time: Micros::of_nanos(self.start),
-            end_time: self.duration.map(|duration| Micros::of_nanos(self.start.saturating_add(duration))),
+            end_time: self
+                .duration
+                .map(|duration| Micros::of_nanos(self.start.saturating_add(duration))),
             start_unix_nano: self.start,
             duration_ns: self.duration,
             received_at: Micros(stamp.received),
             known_at: Micros(stamp.known),
             charge_id: stamp.charge_id.to_owned(),
-            entry: if duplicate { Entry::Duplicate } else { Entry::Charge }.as_str().to_owned(),
+            entry: if duplicate {
+                Entry::Duplicate
+            } else {
+                Entry::Charge
+            }
+            .as_str()
+            .to_owned(),
             reason: stamp.reason.map(str::to_owned),
             kind: self.kind.as_str().to_owned(),
             trace_id: stamp.trace_id.to_owned(),
             span_id: hex(self.span_id),
             duplicate_of: self.duplicate_of.map(hex),
             billed_by: billed_by.map(str::to_owned),
-            task_id: words.string(who.task_id).unwrap_or_else(|| execution.clone()),
+            task_id: words
+                .string(who.task_id)
+                .unwrap_or_else(|| execution.clone()),
             execution_id: execution,
             task_type: words.string(who.task_type),
             agent_name: words.string(who.agent_name),

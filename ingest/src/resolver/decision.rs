@@ -11,18 +11,43 @@ use super::words::Words;
 
 /// Finish reasons of a call that ended in a tool call or a final answer, in the words of all providers.
 const DECIDED: &[&str] = &[
-    "stop", "tool_calls", "tool_call", "tool_use", "tool-calls", "function_call", "end_turn", "stop_sequence",
-    "completed", "complete", "finished", "eos", "handoff",
+    "stop",
+    "tool_calls",
+    "tool_call",
+    "tool_use",
+    "tool-calls",
+    "function_call",
+    "end_turn",
+    "stop_sequence",
+    "completed",
+    "complete",
+    "finished",
+    "eos",
+    "handoff",
 ];
 
 /// Finish reasons of a call that was cut off or refused: whatever was said, nothing was chosen.
-const UNDECIDED: &[&str] =
-    &["error", "content_filter", "content-filter", "safety", "recitation", "refusal", "cancelled", "aborted", "failed"];
+const UNDECIDED: &[&str] = &[
+    "error",
+    "content_filter",
+    "content-filter",
+    "safety",
+    "recitation",
+    "refusal",
+    "cancelled",
+    "aborted",
+    "failed",
+];
 
 /// For each call, whether it was a decision: what the agent says itself, else how the call ended, else what
 /// its answer holds. `None` when nothing tells. A failed call is none, and a retry belongs to the decision
 /// it repeats: of several that qualify in one step and state, the first counts.
-pub(super) fn decisions(calls: &[Call], facts: &[Fact], identity: &Identity, words: &Words) -> Vec<Option<bool>> {
+pub(super) fn decisions(
+    calls: &[Call],
+    facts: &[Fact],
+    identity: &Identity,
+    words: &Words,
+) -> Vec<Option<bool>> {
     let mut taken = HashSet::new();
     let mut decision = |call: &Call| {
         if facts[call.bills].class != Class::Model(Kind::ModelCall) {
@@ -48,7 +73,9 @@ fn decided(call: &Call, words: &Words) -> Option<bool> {
     if told.error_type.is_some() || reason.is_some_and(|reason| UNDECIDED.contains(&reason)) {
         return Some(false);
     }
-    if told.output_has_tool_call == Some(true) || reason.is_some_and(|reason| DECIDED.contains(&reason)) {
+    if told.output_has_tool_call == Some(true)
+        || reason.is_some_and(|reason| DECIDED.contains(&reason))
+    {
         return Some(true);
     }
     match reason {

@@ -9,7 +9,9 @@ use flyball_store::{Event, Store, Table};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::state::{Counts, Options, Post, Resolver, Told};
+use super::options::{Counts, Options};
+use super::posting::Post;
+use super::state::{Resolver, Told};
 use crate::{Error, Result};
 
 /// How often traces are looked at for settling. Nothing that is known waits for it.
@@ -54,7 +56,10 @@ impl Handle {
 
     async fn ask(&self, command: fn(oneshot::Sender<Counts>) -> Command) -> Result<Counts> {
         let (answer, answered) = oneshot::channel();
-        self.commands.send(command(answer)).await.map_err(|_| Error::ResolverStopped)?;
+        self.commands
+            .send(command(answer))
+            .await
+            .map_err(|_| Error::ResolverStopped)?;
         answered.await.map_err(|_| Error::ResolverStopped)
     }
 
@@ -74,14 +79,23 @@ impl Handle {
 ///
 /// # Errors
 /// When the store cannot say what to go on from.
-pub async fn start(store: Arc<Store>, workspace: &str, book: Arc<Book>, options: Options) -> Result<Handle> {
+pub async fn start(
+    store: Arc<Store>,
+    workspace: &str,
+    book: Arc<Book>,
+    options: Options,
+) -> Result<Handle> {
     let (commands, orders) = mpsc::channel(16);
     let (stop, stopped) = oneshot::channel::<()>();
     let driver = Driver::start(store, workspace, book, &options).await?;
     let task = tokio::spawn(driver.run(orders, async {
         let _ = stopped.await;
     }));
-    Ok(Handle { commands, stop, task })
+    Ok(Handle {
+        commands,
+        stop,
+        task,
+    })
 }
 
 /// Runs the resolver of a workspace until `shutdown`. For a background task, see [`start`].
@@ -96,7 +110,10 @@ pub async fn run(
     orders: mpsc::Receiver<Command>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<()> {
-    Driver::start(store, workspace, book, &options).await?.run(orders, shutdown).await
+    Driver::start(store, workspace, book, &options)
+        .await?
+        .run(orders, shutdown)
+        .await
 }
 
 struct Driver {
@@ -107,18 +124,31 @@ struct Driver {
 }
 
 impl Driver {
-    async fn start(store: Arc<Store>, workspace: &str, book: Arc<Book>, options: &Options) -> Result<Self> {
+    async fn start(
+        store: Arc<Store>,
+        workspace: &str,
+        book: Arc<Book>,
+        options: &Options,
+    ) -> Result<Self> {
         // Subscribed before it reads: what is appended in between comes twice, and counts once.
         let events = store.subscribe();
         let resume = store.resume(workspace).await?;
-        let mut driver =
-            Self { resolver: Resolver::new(workspace, book, options), workspace: workspace.to_owned(), store, events };
+        let mut driver = Self {
+            resolver: Resolver::new(workspace, book, options),
+            workspace: workspace.to_owned(),
+            store,
+            events,
+        };
         let posts = driver.resolver.resume(&resume, now())?;
         driver.journal(posts)?;
         Ok(driver)
     }
 
-    async fn run(mut self, mut orders: mpsc::Receiver<Command>, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
+    async fn run(
+        mut self,
+        mut orders: mpsc::Receiver<Command>,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<()> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut shutdown = std::pin::pin!(shutdown);
@@ -164,9 +194,17 @@ impl Driver {
 
     fn told(&self, event: Event) -> Option<Told> {
         match event {
-            Event::Rows { workspace, origin, position, table: Table::Spans, batch } if *workspace == *self.workspace => {
-                Some(Told { batch, position, origin })
-            }
+            Event::Rows {
+                workspace,
+                origin,
+                position,
+                table: Table::Spans,
+                batch,
+            } if *workspace == *self.workspace => Some(Told {
+                batch,
+                position,
+                origin,
+            }),
             _ => None,
         }
     }
@@ -211,13 +249,16 @@ impl Driver {
 
     fn journal(&self, posts: Vec<Post>) -> Result<()> {
         for post in posts {
-            self.store.journal(&self.workspace, post.origin, post.update)?;
+            self.store
+                .journal(&self.workspace, post.origin, post.update)?;
         }
         Ok(())
     }
 }
 
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

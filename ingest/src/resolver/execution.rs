@@ -51,22 +51,29 @@ impl Executions<'_> {
     /// above that might hold a higher one: then it has an end and a termination.
     pub(super) fn charges(&self, words: &mut Words) -> Vec<(Charge, i64)> {
         let told = self.told(words);
-        told.into_iter().filter(|(_, told)| told.counts).map(|(id, told)| (self.charge(id, &told, words), told.received)).collect()
+        told.into_iter()
+            .filter(|(_, told)| told.counts)
+            .map(|(id, told)| (self.charge(id, &told, words), told.received))
+            .collect()
     }
 
     fn told(&self, words: &Words) -> BTreeMap<Sym, Told> {
         let mut executions: BTreeMap<Sym, Told> = BTreeMap::new();
         for (span, fact) in self.facts.iter().enumerate() {
-            let told = executions.entry(self.identity.execution[span]).or_insert_with(|| Told {
-                agent: None,
-                top: span,
-                first: span,
-                counts: false,
-                escalated: false,
-                said: None,
-                received: fact.received,
-            });
-            let higher = |other: usize| self.tree.height(self.facts, span) < self.tree.height(self.facts, other);
+            let told = executions
+                .entry(self.identity.execution[span])
+                .or_insert_with(|| Told {
+                    agent: None,
+                    top: span,
+                    first: span,
+                    counts: false,
+                    escalated: false,
+                    said: None,
+                    received: fact.received,
+                });
+            let higher = |other: usize| {
+                self.tree.height(self.facts, span) < self.tree.height(self.facts, other)
+            };
             if higher(told.top) {
                 told.top = span;
             }
@@ -77,11 +84,15 @@ impl Executions<'_> {
                 told.agent = Some(span);
             }
             let named = self.identity.named[span].is_some();
-            told.counts |= named || matches!(fact.class, Class::Agent | Class::Model(Kind::ModelCall));
+            told.counts |=
+                named || matches!(fact.class, Class::Agent | Class::Model(Kind::ModelCall));
             told.received = told.received.max(fact.received);
             let detail = fact.detail();
-            told.escalated |= detail.escalated == Some(true) || self.escalates(fact, &detail, words);
-            let later = |other: usize| (fact.end(), fact.span_id) > (self.facts[other].end(), self.facts[other].span_id);
+            told.escalated |=
+                detail.escalated == Some(true) || self.escalates(fact, &detail, words);
+            let later = |other: usize| {
+                (fact.end(), fact.span_id) > (self.facts[other].end(), self.facts[other].span_id)
+            };
             if termination(detail.termination, words).is_some() && told.said.is_none_or(later) {
                 told.said = Some(span);
             }
@@ -91,12 +102,22 @@ impl Executions<'_> {
 
     /// A call of a tool that hands control to a person; one that failed did not.
     fn escalates(&self, fact: &Fact, detail: &Detail, words: &Words) -> bool {
-        let named = || words.text(detail.tool_name).is_some_and(|name| self.escalation_tools.contains(name));
+        let named = || {
+            words
+                .text(detail.tool_name)
+                .is_some_and(|name| self.escalation_tools.contains(name))
+        };
         fact.class == Class::Tool && detail.error_type.is_none() && named()
     }
 
     fn charge(&self, id: Sym, told: &Told, words: &mut Words) -> Charge {
-        let stands = told.agent.unwrap_or(if self.facts[told.top].parent_id == 0 { told.top } else { told.first });
+        let stands = told
+            .agent
+            .unwrap_or(if self.facts[told.top].parent_id == 0 {
+                told.top
+            } else {
+                told.first
+            });
         let fact = &self.facts[stands];
         let ended = match told.agent {
             // An agent that names its own execution is its top, whoever called it.
@@ -105,7 +126,11 @@ impl Executions<'_> {
         };
         let said = told.said.filter(|_| ended || self.settled);
         let own = fact.detail();
-        let mut detail = Detail { operation: own.operation, escalated: told.escalated.then_some(true), ..Detail::default() };
+        let mut detail = Detail {
+            operation: own.operation,
+            escalated: told.escalated.then_some(true),
+            ..Detail::default()
+        };
         if ended {
             detail = Detail {
                 error_type: own.error_type,
@@ -153,7 +178,9 @@ impl Executions<'_> {
     }
 
     fn names_itself(&self, agent: usize) -> bool {
-        self.owns.get(self.facts[agent].own as usize).is_some_and(|own| own.execution.is_some())
+        self.owns
+            .get(self.facts[agent].own as usize)
+            .is_some_and(|own| own.execution.is_some())
     }
 }
 

@@ -138,7 +138,9 @@ impl Detail {
             decision: row.decision,
             output_has_tool_call: row.output_has_tool_call,
             escalated: row.escalated,
-            closeness: row.scope_name.as_deref().map_or(0, |scope| sources::closeness(scope, row.provider.as_deref())),
+            closeness: row.scope_name.as_deref().map_or(0, |scope| {
+                sources::closeness(scope, row.provider.as_deref())
+            }),
         };
         let models = [row.request_model.as_deref(), row.response_model.as_deref()];
         detail.plain_models = models.map(|model| words.word(model.map(name::plain).as_deref()));
@@ -167,7 +169,11 @@ pub(super) struct Fact {
 
 impl Fact {
     /// What is kept of a row; `None` when its ids are not what every row's are.
-    pub(super) fn of(row: &SpanRow, words: &mut Words, own: impl FnOnce(Own) -> u32) -> Option<Self> {
+    pub(super) fn of(
+        row: &SpanRow,
+        words: &mut Words,
+        own: impl FnOnce(Own) -> u32,
+    ) -> Option<Self> {
         let id = |hex: &str| u64::from_str_radix(hex, 16).ok();
         let span_id = id(&row.span_id)?;
         let parent_id = match &row.parent_span_id {
@@ -184,7 +190,12 @@ impl Fact {
             position: u64::try_from(row.log_position).unwrap_or_default(),
             own: own(Self::own(row, words)),
             class: Class::of(row.operation.as_deref()),
-            detail: (detail != Detail { closeness: detail.closeness, ..Detail::default() }).then(|| Box::new(detail)),
+            detail: (detail
+                != Detail {
+                    closeness: detail.closeness,
+                    ..Detail::default()
+                })
+            .then(|| Box::new(detail)),
         })
     }
 
@@ -205,8 +216,15 @@ impl Fact {
             task_type: word(&row.task_type),
         };
         // What an SDK says when nobody configured a name is no name.
-        let service = row.service_name.as_deref().filter(|name| !name.starts_with("unknown_service"));
-        Own { who, execution: words.word(row.execution_id.as_deref()), service: words.word(service) }
+        let service = row
+            .service_name
+            .as_deref()
+            .filter(|name| !name.starts_with("unknown_service"));
+        Own {
+            who,
+            execution: words.word(row.execution_id.as_deref()),
+            service: words.word(service),
+        }
     }
 
     /// End, nanoseconds since 1970.
@@ -226,6 +244,10 @@ impl Fact {
 
     /// Whether it carries usage that is not a model call's own: an agent's or a step's total.
     pub(super) fn is_container(&self) -> bool {
-        matches!(self.class, Class::Agent | Class::Other) && self.detail.as_ref().is_some_and(|detail| detail.usage.is_some())
+        matches!(self.class, Class::Agent | Class::Other)
+            && self
+                .detail
+                .as_ref()
+                .is_some_and(|detail| detail.usage.is_some())
     }
 }

@@ -16,8 +16,18 @@ pub(super) struct Identity {
 }
 
 /// Decides them. `trace_id` is the execution of a trace that names none and has no agent.
-pub(super) fn identify(facts: &[Fact], owns: &[Own], tree: &Tree, trace_id: &str, words: &mut Words) -> Identity {
-    let own = |span: usize| owns.get(facts[span].own as usize).copied().unwrap_or_default();
+pub(super) fn identify(
+    facts: &[Fact],
+    owns: &[Own],
+    tree: &Tree,
+    trace_id: &str,
+    words: &mut Words,
+) -> Identity {
+    let own = |span: usize| {
+        owns.get(facts[span].own as usize)
+            .copied()
+            .unwrap_or_default()
+    };
     let mut who = vec![Who::default(); facts.len()];
     let mut named: Vec<Word> = vec![None; facts.len()];
     for &span in &tree.order {
@@ -30,7 +40,9 @@ pub(super) fn identify(facts: &[Fact], owns: &[Own], tree: &Tree, trace_id: &str
         named[span] = said.execution.or(execution);
     }
 
-    let topmost = |candidates: &mut dyn Iterator<Item = usize>| candidates.min_by_key(|span| tree.height(facts, *span));
+    let topmost = |candidates: &mut dyn Iterator<Item = usize>| {
+        candidates.min_by_key(|span| tree.height(facts, *span))
+    };
     let trace = of_trace(&who, &topmost);
     for (span, who) in who.iter_mut().enumerate() {
         *who = inherit(*who, trace);
@@ -40,21 +52,35 @@ pub(super) fn identify(facts: &[Fact], owns: &[Own], tree: &Tree, trace_id: &str
 
     let agent = topmost(&mut (0..facts.len()).filter(|span| facts[*span].class == Class::Agent));
     let fallback = match agent {
-        Some(agent) => named[agent].unwrap_or_else(|| words.put(&format!("{:016x}", facts[agent].span_id))),
+        Some(agent) => {
+            named[agent].unwrap_or_else(|| words.put(&format!("{:016x}", facts[agent].span_id)))
+        }
         None => {
             let first = topmost(&mut (0..facts.len()).filter(|span| named[*span].is_some()));
-            first.and_then(|span| named[span]).unwrap_or_else(|| words.put(trace_id))
+            first
+                .and_then(|span| named[span])
+                .unwrap_or_else(|| words.put(trace_id))
         }
     };
     let execution = named.iter().map(|name| name.unwrap_or(fallback)).collect();
-    Identity { who, execution, named }
+    Identity {
+        who,
+        execution,
+        named,
+    }
 }
 
 /// For each dimension, what the topmost span that knows it says.
-fn of_trace(who: &[Who], topmost: &dyn Fn(&mut dyn Iterator<Item = usize>) -> Option<usize>) -> Who {
-    let first = |known: fn(&Who) -> Word| topmost(&mut (0..who.len()).filter(|span| known(&who[*span]).is_some()));
+fn of_trace(
+    who: &[Who],
+    topmost: &dyn Fn(&mut dyn Iterator<Item = usize>) -> Option<usize>,
+) -> Who {
+    let first = |known: fn(&Who) -> Word| {
+        topmost(&mut (0..who.len()).filter(|span| known(&who[*span]).is_some()))
+    };
     let word = |known: fn(&Who) -> Word| first(known).and_then(|span| known(&who[span]));
-    let agent = first(|who| who.agent_name.or(who.agent_id)).map_or_else(Who::default, |span| who[span]);
+    let agent =
+        first(|who| who.agent_name.or(who.agent_id)).map_or_else(Who::default, |span| who[span]);
     Who {
         agent_name: agent.agent_name,
         agent_id: agent.agent_id,
@@ -74,7 +100,9 @@ fn of_trace(who: &[Who], topmost: &dyn Fn(&mut dyn Iterator<Item = usize>) -> Op
 /// What a span says, and for the rest what stands above it. An agent is taken as a whole: the id, version
 /// and role of one agent never stand beside the name of another.
 fn inherit(said: Who, above: Who) -> Who {
-    let other = said.agent_name.is_some() && above.agent_name.is_some() && said.agent_name != above.agent_name;
+    let other = said.agent_name.is_some()
+        && above.agent_name.is_some()
+        && said.agent_name != above.agent_name;
     let agent = if other { Who::default() } else { above };
     Who {
         agent_name: said.agent_name.or(agent.agent_name),

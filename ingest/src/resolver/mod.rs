@@ -15,6 +15,8 @@ mod driver;
 mod execution;
 mod fact;
 mod identity;
+mod options;
+mod posting;
 mod resolve;
 mod settled;
 mod state;
@@ -25,4 +27,6 @@ mod tree;
 mod words;
 
 pub use driver::{Command, Handle, run, start};
-pub use state::{Counts, Options, Post, Resolver, Told};
+pub use options::{Counts, Options};
+pub use posting::Post;
+pub use state::{Resolver, Told};

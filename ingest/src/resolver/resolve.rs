@@ -52,7 +52,10 @@ impl Open<'_> {
             settled: self.settled,
         };
         let executions = executions.charges(words);
-        resolved.extend(executions.into_iter().map(|(charge, received)| Resolved { charge: charge.trimmed(), received }));
+        resolved.extend(executions.into_iter().map(|(charge, received)| Resolved {
+            charge: charge.trimmed(),
+            received,
+        }));
         resolved
     }
 
@@ -84,11 +87,24 @@ impl Open<'_> {
 
     /// Agents and steps that carry usage while nothing below them bills any: the lowest of them bills.
     fn containers(&self, tree: &Tree, identity: &Identity, calls: &[Resolved]) -> Vec<Resolved> {
-        let known = |charge: &Charge| charge.duplicate_of.is_none() && charge.told.usage != Some(Usage::Unknown);
-        let billing: HashSet<u64> = calls.iter().filter(|call| known(&call.charge)).map(|call| call.charge.span_id).collect();
-        let told_elsewhere = |charge: &Charge| charge.duplicate_of.is_some_and(|bills| billing.contains(&bills));
-        let duplicates: HashSet<u64> =
-            calls.iter().filter(|call| told_elsewhere(&call.charge)).map(|call| call.charge.span_id).collect();
+        let known = |charge: &Charge| {
+            charge.duplicate_of.is_none() && charge.told.usage != Some(Usage::Unknown)
+        };
+        let billing: HashSet<u64> = calls
+            .iter()
+            .filter(|call| known(&call.charge))
+            .map(|call| call.charge.span_id)
+            .collect();
+        let told_elsewhere = |charge: &Charge| {
+            charge
+                .duplicate_of
+                .is_some_and(|bills| billing.contains(&bills))
+        };
+        let duplicates: HashSet<u64> = calls
+            .iter()
+            .filter(|call| told_elsewhere(&call.charge))
+            .map(|call| call.charge.span_id)
+            .collect();
         let mut below = vec![false; self.facts.len()];
         let mut resolved = Vec::new();
         // Children before parents.
@@ -96,7 +112,11 @@ impl Open<'_> {
             let fact = &self.facts[span];
             let mut bills = billing.contains(&fact.span_id) || duplicates.contains(&fact.span_id);
             if !below[span] && !bills && fact.is_container() && has_tokens(&fact.detail().tokens) {
-                resolved.push(self.entry_of(Kind::ModelCall, span, fact.detail(), identity).by_container().trimmed());
+                resolved.push(
+                    self.entry_of(Kind::ModelCall, span, fact.detail(), identity)
+                        .by_container()
+                        .trimmed(),
+                );
                 bills = true;
             }
             if let Some(parent) = tree.parent[span] {
@@ -135,13 +155,19 @@ impl Open<'_> {
             told,
             decision: None,
         };
-        Resolved { charge, received: fact.received }
+        Resolved {
+            charge,
+            received: fact.received,
+        }
     }
 }
 
 impl Resolved {
     fn trimmed(self) -> Self {
-        Self { charge: self.charge.trimmed(), ..self }
+        Self {
+            charge: self.charge.trimmed(),
+            ..self
+        }
     }
 
     fn by_container(mut self) -> Self {

@@ -7,7 +7,13 @@ use super::charge::{Charge, Priced};
 use super::fact::{Detail, Who};
 use super::words::Words;
 
-const KINDS: [Kind; 5] = [Kind::ModelCall, Kind::Embedding, Kind::Rerank, Kind::ToolCall, Kind::Execution];
+const KINDS: [Kind; 5] = [
+    Kind::ModelCall,
+    Kind::Embedding,
+    Kind::Rerank,
+    Kind::ToolCall,
+    Kind::Execution,
+];
 
 /// The entry that a row made, and its price; `None` for a row that no resolver wrote.
 pub(super) fn read(row: &ChargeRow, words: &mut Words) -> Option<(Charge, Option<Priced>)> {
@@ -26,17 +32,21 @@ pub(super) fn read(row: &ChargeRow, words: &mut Words) -> Option<(Charge, Option
         told: told(row, words),
         decision: row.decision,
     };
-    let priced = row.price_id.as_deref().zip(row.cost_usd).map(|(price_id, total)| Priced {
-        price_id: words.put(price_id),
-        cost: Cost {
-            input: row.cost_input_usd.unwrap_or_default(),
-            cache_read: row.cost_cache_read_usd.unwrap_or_default(),
-            cache_write: row.cost_cache_write_usd.unwrap_or_default(),
-            output: row.cost_output_usd.unwrap_or_default(),
-            request: row.cost_request_usd.unwrap_or_default(),
-            total,
-        },
-    });
+    let priced = row
+        .price_id
+        .as_deref()
+        .zip(row.cost_usd)
+        .map(|(price_id, total)| Priced {
+            price_id: words.put(price_id),
+            cost: Cost {
+                input: row.cost_input_usd.unwrap_or_default(),
+                cache_read: row.cost_cache_read_usd.unwrap_or_default(),
+                cache_write: row.cost_cache_write_usd.unwrap_or_default(),
+                output: row.cost_output_usd.unwrap_or_default(),
+                request: row.cost_request_usd.unwrap_or_default(),
+                total,
+            },
+        });
     Some((charge.trimmed(), priced))
 }
 

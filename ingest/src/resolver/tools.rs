@@ -23,17 +23,25 @@ pub(super) fn tool_calls(facts: &[Fact], tree: &Tree) -> Vec<ToolCall> {
     let mut by_id: HashMap<Sym, usize> = HashMap::new();
     // For each tool span, the one that stands for it. Parents come first, so theirs is known.
     let mut stands: HashMap<usize, usize> = HashMap::new();
-    let mut tools: Vec<usize> = tree.order.iter().copied().filter(|span| facts[*span].class == Class::Tool).collect();
+    let mut tools: Vec<usize> = tree
+        .order
+        .iter()
+        .copied()
+        .filter(|span| facts[*span].class == Class::Tool)
+        .collect();
     tools.sort_unstable_by_key(|span| tree.height(facts, *span));
     let mut calls: HashMap<usize, ToolCall> = HashMap::new();
     for span in tools {
         let told = facts[span].detail();
-        let same = told.tool_call_id.and_then(|id| by_id.get(&id).copied()).or_else(|| {
-            let around = around(facts, tree, span)?;
-            let outer = *stands.get(&around)?;
-            // Compared with the call as known so far: an id may have come from a span in between.
-            is_same(&told, &calls.get(&outer)?.told).then_some(outer)
-        });
+        let same = told
+            .tool_call_id
+            .and_then(|id| by_id.get(&id).copied())
+            .or_else(|| {
+                let around = around(facts, tree, span)?;
+                let outer = *stands.get(&around)?;
+                // Compared with the call as known so far: an id may have come from a span in between.
+                is_same(&told, &calls.get(&outer)?.told).then_some(outer)
+            });
         let outer = same.unwrap_or(span);
         stands.insert(span, outer);
         match calls.get_mut(&outer) {
@@ -42,7 +50,14 @@ pub(super) fn tool_calls(facts: &[Fact], tree: &Tree) -> Vec<ToolCall> {
                 call.others.push(span);
             }
             None => {
-                calls.insert(span, ToolCall { stands: span, told, others: Vec::new() });
+                calls.insert(
+                    span,
+                    ToolCall {
+                        stands: span,
+                        told,
+                        others: Vec::new(),
+                    },
+                );
             }
         }
         if let Some(id) = told.tool_call_id {
@@ -62,8 +77,11 @@ fn around(facts: &[Fact], tree: &Tree, span: usize) -> Option<usize> {
 }
 
 fn is_same(one: &Detail, other: &Detail) -> bool {
-    let ids_differ = one.tool_call_id.is_some() && other.tool_call_id.is_some() && one.tool_call_id != other.tool_call_id;
-    let names_differ = one.tool_name.is_some() && other.tool_name.is_some() && one.tool_name != other.tool_name;
+    let ids_differ = one.tool_call_id.is_some()
+        && other.tool_call_id.is_some()
+        && one.tool_call_id != other.tool_call_id;
+    let names_differ =
+        one.tool_name.is_some() && other.tool_name.is_some() && one.tool_name != other.tool_name;
     !ids_differ && !names_differ
 }
 

@@ -115,6 +115,11 @@ impl Trace {
         &self.id
     }
 
+    /// When the last of its spans ended, nanoseconds since 1970.
+    pub(super) fn ended(&self) -> i64 {
+        self.facts.iter().map(Fact::end).max().unwrap_or_default()
+    }
+
     /// Takes in a span. Of two tellings the later stands. Says whether one more is held.
     pub(super) fn tell(&mut self, row: &SpanRow, now: i64) -> bool {
         let (owns, own_index) = (&mut self.owns, &mut self.own_index);
@@ -124,7 +129,9 @@ impl Trace {
                 u32::try_from(owns.len() - 1).unwrap_or(u32::MAX)
             })
         };
-        let Some(fact) = Fact::of(row, &mut self.words, own) else { return false };
+        let Some(fact) = Fact::of(row, &mut self.words, own) else {
+            return false;
+        };
         self.last_seen = self.last_seen.max(now);
         self.last_position = self.last_position.max(fact.position);
         if let Some(&at) = self.index.get(&fact.span_id) {
@@ -139,7 +146,10 @@ impl Trace {
         }
         self.missing.remove(&fact.span_id);
         self.has_root |= fact.parent_id == 0;
-        if fact.parent_id != 0 && fact.parent_id != fact.span_id && !self.index.contains_key(&fact.parent_id) {
+        if fact.parent_id != 0
+            && fact.parent_id != fact.span_id
+            && !self.index.contains_key(&fact.parent_id)
+        {
             self.missing.insert(fact.parent_id);
         }
         self.index.insert(fact.span_id, self.facts.len());
@@ -150,15 +160,22 @@ impl Trace {
     fn look_for_parents(&mut self) {
         self.has_root = self.facts.iter().any(|fact| fact.parent_id == 0);
         let parents = self.facts.iter().map(|fact| fact.parent_id);
-        self.missing = parents.filter(|parent| *parent != 0 && !self.index.contains_key(parent)).collect();
+        self.missing = parents
+            .filter(|parent| *parent != 0 && !self.index.contains_key(parent))
+            .collect();
     }
 
     /// Takes in what the journal holds of it already. What the journal has, has settled once.
     pub(super) fn recall(&mut self, rows: &[ChargeRow]) {
-        let reversed: HashSet<&str> =
-            rows.iter().filter(|row| stored::is_reversal(row)).map(|row| row.charge_id.as_str()).collect();
+        let reversed: HashSet<&str> = rows
+            .iter()
+            .filter(|row| stored::is_reversal(row))
+            .map(|row| row.charge_id.as_str())
+            .collect();
         for row in rows.iter().filter(|row| !stored::is_reversal(row)) {
-            let Some((charge, priced)) = stored::read(row, &mut self.words) else { continue };
+            let Some((charge, priced)) = stored::read(row, &mut self.words) else {
+                continue;
+            };
             let slot = self.slots.entry(key(&charge)).or_default();
             slot.revision = slot.revision.max(Charge::revision(&row.charge_id) + 1);
             if !reversed.contains(row.charge_id.as_str()) {
@@ -206,8 +223,16 @@ impl Trace {
         };
         let resolved = open.resolve(&mut self.words);
         let mut rows = Vec::new();
-        let kept: HashSet<Key> = resolved.iter().map(|resolved| key(&resolved.charge)).collect();
-        let gone: Vec<Key> = self.slots.keys().filter(|key| !kept.contains(key)).copied().collect();
+        let kept: HashSet<Key> = resolved
+            .iter()
+            .map(|resolved| key(&resolved.charge))
+            .collect();
+        let gone: Vec<Key> = self
+            .slots
+            .keys()
+            .filter(|key| !kept.contains(key))
+            .copied()
+            .collect();
         for key in gone {
             rows.extend(self.take_back(key, self.reason(false), now));
         }
@@ -217,8 +242,11 @@ impl Trace {
             if before.is_some_and(|posted| posted.charge == resolved.charge) {
                 continue;
             }
-            let turned = before.is_some_and(|posted| posted.charge.duplicate_of != resolved.charge.duplicate_of);
-            let reason = self.reason(turned).filter(|_| before.is_some() || self.corrected);
+            let turned = before
+                .is_some_and(|posted| posted.charge.duplicate_of != resolved.charge.duplicate_of);
+            let reason = self
+                .reason(turned)
+                .filter(|_| before.is_some() || self.corrected);
             let priced = self.price(&resolved.charge, before, rules);
             rows.extend(self.take_back(key, reason, now));
             rows.push(self.enter(key, &resolved, priced, reason, rules, now));
@@ -239,12 +267,24 @@ impl Trace {
     }
 
     /// What a call cost before it still costs, when only its dimensions have changed.
-    fn price(&self, charge: &Charge, before: Option<&Posted>, rules: &Rules) -> Option<(String, Cost)> {
+    fn price(
+        &self,
+        charge: &Charge,
+        before: Option<&Posted>,
+        rules: &Rules,
+    ) -> Option<(String, Cost)> {
         let countable = matches!(charge.told.usage, Some(Usage::Exact | Usage::Partial));
         if charge.duplicate_of.is_some() || !countable || charge.kind == Kind::Execution {
             return None;
         }
-        let amounts = |charge: &Charge| (charge.told.tokens, charge.told.request_model, charge.told.response_model, charge.start);
+        let amounts = |charge: &Charge| {
+            (
+                charge.told.tokens,
+                charge.told.request_model,
+                charge.told.response_model,
+                charge.start,
+            )
+        };
         if let Some(posted) = before.filter(|posted| amounts(&posted.charge) == amounts(charge))
             && let Some(priced) = posted.priced.as_deref()
         {
@@ -268,9 +308,14 @@ impl Trace {
         rules: &Rules,
         now: i64,
     ) -> ChargeRow {
-        let priced = priced.map(|(id, cost)| Priced { price_id: self.words.put(&id), cost });
+        let priced = priced.map(|(id, cost)| Priced {
+            price_id: self.words.put(&id),
+            cost,
+        });
         let slot = self.slots.entry(key).or_default();
-        let charge_id = resolved.charge.id(&rules.workspace, &self.id, slot.revision, &self.words);
+        let charge_id = resolved
+            .charge
+            .id(&rules.workspace, &self.id, slot.revision, &self.words);
         let stamp = Stamp {
             trace_id: &self.id,
             charge_id: &charge_id,
@@ -300,7 +345,11 @@ impl Trace {
             reason,
             log_position: self.last_position,
         };
-        Some(reversal(posted.charge.row(posted.priced.as_deref(), &stamp, &self.words)))
+        Some(reversal(posted.charge.row(
+            posted.priced.as_deref(),
+            &stamp,
+            &self.words,
+        )))
     }
 }
 

@@ -23,7 +23,10 @@ impl Tree {
     pub(super) fn of(facts: &[Fact], index: &HashMap<u64, usize>) -> Self {
         let count = facts.len();
         let mut tree = Self {
-            parent: facts.iter().map(|fact| index.get(&fact.parent_id).copied()).collect(),
+            parent: facts
+                .iter()
+                .map(|fact| index.get(&fact.parent_id).copied())
+                .collect(),
             depth: vec![0; count],
             rooted: vec![false; count],
             order: Vec::with_capacity(count),
@@ -86,7 +89,10 @@ struct Children {
 
 impl Children {
     fn of(parent: &[Option<usize>]) -> Self {
-        let mut children = Self { first: vec![None; parent.len()], next: vec![None; parent.len()] };
+        let mut children = Self {
+            first: vec![None; parent.len()],
+            next: vec![None; parent.len()],
+        };
         for (child, parent) in parent.iter().enumerate() {
             if let Some(parent) = *parent {
                 children.next[child] = children.first[parent].replace(child);

@@ -27,7 +27,10 @@ impl Words {
         let text: Arc<str> = text.into();
         self.texts.push(Arc::clone(&text));
         // A trace with four thousand million texts would long have been settled for its size.
-        let number = u32::try_from(self.texts.len()).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX);
+        let number = u32::try_from(self.texts.len())
+            .ok()
+            .and_then(NonZeroU32::new)
+            .unwrap_or(NonZeroU32::MAX);
         self.numbers.insert(text, Sym(number));
         Sym(number)
     }
@@ -39,7 +42,9 @@ impl Words {
 
     /// The text of a number.
     pub(super) fn get(&self, sym: Sym) -> &str {
-        self.texts.get(sym.0.get() as usize - 1).map_or("", |text| text)
+        self.texts
+            .get(sym.0.get() as usize - 1)
+            .map_or("", |text| text)
     }
 
     /// The text of a word, if there is one.
