@@ -40,7 +40,7 @@ impl Run<'_> {
                 Cut::Frozen(stop) => return self.freeze(&stop).await,
                 Cut::Late => return self.late().await,
             };
-            let request = self.request(&limits);
+            let request = self.request(&limits, retries);
             let Some(worst) = self.worst(&request) else {
                 let detail = format!(
                     "model {} has no price, so its budget can't be kept",
@@ -231,7 +231,7 @@ impl Run<'_> {
         .await
     }
 
-    fn request(&self, limits: &Limits) -> Request {
+    fn request(&self, limits: &Limits, attempt: u32) -> Request {
         let spec = &self.record.spec;
         let model = limits
             .tier
@@ -246,6 +246,7 @@ impl Run<'_> {
             agent: spec.agent.clone(),
             execution_id: self.record.execution_id.clone(),
             turn: self.record.counters.steps.saturating_sub(1),
+            attempt,
             messages: self.record.messages.clone(),
             tools: self.parts.tools.offers(&spec.tools, fits),
             max_tokens: spec.bounds.max_tokens,

@@ -76,6 +76,8 @@ pub struct Request {
     pub execution_id: String,
     /// How many plans the execution has made before, from 0.
     pub turn: u32,
+    /// How often this very call was tried before, from 0.
+    pub attempt: u32,
     /// The conversation so far.
     pub messages: Vec<Message>,
     /// Tools on offer.

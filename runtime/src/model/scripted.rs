@@ -32,6 +32,8 @@ pub struct Rule {
     pub turn: Option<u32>,
     /// From this turn on.
     pub from_turn: Option<u32>,
+    /// The attempt at this turn, from 0.
+    pub attempt: Option<u32>,
     /// The agent that asks.
     pub agent: Option<String>,
     /// The last message contains this text.
@@ -116,6 +118,9 @@ impl Script {
         let holds = |rule: &&Rule| {
             rule.turn.is_none_or(|turn| turn == request.turn)
                 && rule.from_turn.is_none_or(|turn| turn <= request.turn)
+                && rule
+                    .attempt
+                    .is_none_or(|attempt| attempt == request.attempt)
                 && rule
                     .agent
                     .as_ref()

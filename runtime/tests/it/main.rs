@@ -4,7 +4,9 @@
 mod control;
 mod crash;
 mod engine;
+mod fleet;
 mod freeze;
 mod models;
+mod run_one;
 mod telemetry;
 mod workshop;

@@ -20,6 +20,7 @@ fn request(execution_id: &str, turn: u32) -> Request {
         agent: "worker".into(),
         execution_id: execution_id.into(),
         turn,
+        attempt: 0,
         messages: vec![Message::User {
             content: "find the red one".into(),
         }],

@@ -27,11 +27,11 @@ use serde_json::json;
 use crate::workshop::*;
 
 /// A span, when it came, and the resource it came with.
-type Arrival = (Span, i64, HashMap<String, String>);
+pub(crate) type Arrival = (Span, i64, HashMap<String, String>);
 
 #[derive(Debug, Clone, Default)]
-struct Collector {
-    spans: Arc<Mutex<Vec<Arrival>>>,
+pub(crate) struct Collector {
+    pub(crate) spans: Arc<Mutex<Vec<Arrival>>>,
     refusals: Arc<Mutex<u32>>,
 }
 
@@ -63,7 +63,7 @@ impl TraceService for Collector {
     }
 }
 
-async fn collector() -> (Collector, String) {
+pub(crate) async fn collector() -> (Collector, String) {
     let collector = Collector::default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -77,7 +77,7 @@ async fn collector() -> (Collector, String) {
     (collector, url)
 }
 
-fn text(attributes: &[KeyValue]) -> HashMap<String, String> {
+pub(crate) fn text(attributes: &[KeyValue]) -> HashMap<String, String> {
     let value = |attribute: &KeyValue| match attribute.value.clone().unwrap_or_default().value {
         Some(Any::StringValue(text)) => text,
         Some(Any::IntValue(number)) => number.to_string(),

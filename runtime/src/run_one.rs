@@ -1,0 +1,187 @@
+//! Runs one agent once, from a file: `flyball agent run FILE`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::Error;
+use crate::budget::{BookPrices, Prices};
+use crate::clock::SystemClock;
+use crate::control::client::Remote;
+use crate::control::{Governor, NoControl};
+use crate::engine::{Engine, Outcome, Parts};
+use crate::gate::Gate;
+use crate::machine::{Journal, SqliteJournal};
+use crate::model::{OpenAi, Provider, Script, Scripted};
+use crate::policy::Policy;
+use crate::spec::{AgentSpec, Task};
+use crate::telemetry::{ExporterConfig, Telemetry};
+use crate::tools::{Contract, ScriptedTool, Toolbox};
+
+/// A file that says everything one run needs, in JSON.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunFile {
+    /// Who.
+    pub agent: AgentSpec,
+    /// What.
+    pub task: Task,
+    /// Which model answers.
+    pub provider: ProviderFile,
+    /// Tools that answer what the file says.
+    #[serde(default)]
+    pub tools: Vec<ToolFile>,
+}
+
+/// Which model answers.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ProviderFile {
+    /// A script, in the file.
+    Scripted {
+        /// What it says.
+        script: Script,
+    },
+    /// A server that speaks OpenAI's chat completions.
+    Openai {
+        /// As telemetry and the price book name it.
+        name: String,
+        /// Such as `http://127.0.0.1:8090/v1`.
+        base_url: String,
+        /// The environment variable that holds the key, if one is needed.
+        key_env: Option<String>,
+    },
+}
+
+/// A tool that answers what the file says.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolFile {
+    /// What it promises.
+    pub contract: Contract,
+    /// What it answers, in turn; the last one for ever. An object with `error` fails with that text.
+    #[serde(default)]
+    pub outputs: Vec<Value>,
+    /// How long it takes.
+    #[serde(default)]
+    pub latency_ms: u64,
+}
+
+/// Where a run is told, by whom it is governed, and where it is kept.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// OTLP/gRPC; none: nobody is told.
+    pub otlp_endpoint: Option<String>,
+    /// Control API; none: only its own bounds hold it.
+    pub control_url: Option<String>,
+    /// Journal file; none: it does not survive the process.
+    pub journal: Option<PathBuf>,
+    /// Price file in LiteLLM's format, instead of the built-in book.
+    pub prices: Option<PathBuf>,
+}
+
+impl RunFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it can't be read, or is not such a file: says where.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let unreadable = |reason: String| Error::Unreadable {
+            path: path.to_owned(),
+            reason,
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))
+    }
+}
+
+/// Runs the agent of a file once, to its end.
+///
+/// # Errors
+/// When the file is not one, a part can't be had, or the journal fails.
+pub async fn run_one(path: &Path, options: &RunOptions) -> Result<Outcome, Error> {
+    let file = RunFile::read(path)?;
+    let telemetry = match &options.otlp_endpoint {
+        Some(endpoint) => Telemetry::start(ExporterConfig::to(endpoint.clone()))?,
+        None => Telemetry::none(),
+    };
+    let governor: Arc<dyn Governor> = match &options.control_url {
+        Some(url) => Remote::connect(url).await?,
+        None => Arc::new(NoControl::default()),
+    };
+    let journal: Arc<dyn Journal> = match &options.journal {
+        Some(path) => Arc::new(SqliteJournal::open(path).await?),
+        None => Arc::new(SqliteJournal::in_memory()?),
+    };
+    let clock = Arc::new(SystemClock);
+    let gate = Gate::new(
+        governor,
+        format!("run-{}", std::process::id()),
+        Arc::<SystemClock>::clone(&clock),
+    );
+    let mut tools = Toolbox::default();
+    for tool in file.tools {
+        let latency = Duration::from_millis(tool.latency_ms);
+        tools.add(Arc::new(ScriptedTool::new(
+            tool.contract,
+            tool.outputs,
+            latency,
+        )))?;
+    }
+    let engine = Engine::new(Parts {
+        journal,
+        provider: provider(file.provider)?,
+        tools: Arc::new(tools),
+        policy: Policy::builtin()?,
+        gate: Arc::clone(&gate),
+        prices: prices(options.prices.as_deref())?,
+        telemetry: telemetry.clone(),
+        clock,
+        service: "flyball-run".to_owned(),
+        content: true,
+    });
+    let outcome = engine.run(&file.agent, &file.task).await;
+    gate.settle(Duration::from_secs(5)).await;
+    telemetry.flush(Duration::from_secs(5)).await;
+    outcome
+}
+
+fn provider(file: ProviderFile) -> Result<Arc<dyn Provider>, Error> {
+    match file {
+        ProviderFile::Scripted { script } => Ok(Arc::new(Scripted::new(script))),
+        ProviderFile::Openai {
+            name,
+            base_url,
+            key_env,
+        } => {
+            let key = key_env
+                .map(|variable| {
+                    std::env::var(&variable).map_err(|_| {
+                        Error::missing(
+                            format!("environment variable {variable}"),
+                            "the provider's key",
+                        )
+                    })
+                })
+                .transpose()?;
+            Ok(Arc::new(OpenAi::new(
+                name,
+                &base_url,
+                key,
+                Duration::from_secs(120),
+            )?))
+        }
+    }
+}
+
+fn prices(path: Option<&Path>) -> Result<Arc<dyn Prices>, Error> {
+    let book = match path {
+        Some(path) => flyball_pricing::Book::read(path),
+        None => flyball_pricing::Book::builtin(),
+    };
+    let book =
+        book.map_err(|error| Error::invalid("prices", &format!("{path:?}"), error.to_string()))?;
+    Ok(Arc::new(BookPrices(Arc::new(book))))
+}
