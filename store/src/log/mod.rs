@@ -1,11 +1,12 @@
 //! The write-ahead log: what was acknowledged stands here until every table has it.
 //!
 //! A folder of segment files, each named by the position of its first frame. One thread writes
-//! ([`writer`]): it takes all requests that wait, writes their frames, syncs once, and only then lets them
-//! be seen and answered. [`replay`] reads the frames back after a restart; [`medium`] is the disk, behind
+//! ([`writer`], reached through its [`handle`]): it takes all requests that wait, writes their frames,
+//! syncs once, and only then lets them be seen and answered. [`replay`] reads the frames back after a restart; [`medium`] is the disk, behind
 //! a small trait, so that tests can break it.
 
 mod frame;
+mod handle;
 mod header;
 mod medium;
 mod replay;
@@ -17,9 +18,9 @@ mod tests;
 pub use header::{Encoding, FrameKind, Header, Origin, Signal};
 
 pub(crate) use frame::Frame;
+pub(crate) use handle::{Audience, Log, Written};
 pub(crate) use medium::Files;
 pub(crate) use replay::Replay;
-pub(crate) use writer::{Audience, Log, Written};
 
 use std::path::{Path, PathBuf};
 

@@ -1,17 +1,18 @@
 #![allow(clippy::unwrap_used)]
-use std::collections::BTreeMap;
-use std::io;
+mod disk;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
-use super::medium::{Medium, SegmentFile};
+use super::medium::Medium;
 use super::replay::Tail;
 use super::*;
 use crate::append::{Append, Appended};
 use crate::config::Durability;
+use disk::{Disk, Failure};
 
 /// Shows nothing to nobody, but remembers.
 #[derive(Debug, Default, Clone)]
@@ -230,97 +231,6 @@ fn damage_or_loss_of_an_earlier_segment_is_an_error() {
         all(dir.path()),
         Err(Error::LogGap { expected: 2, .. })
     ));
-}
-
-/// A disk in memory that knows what was synced, and can fail from some operation on.
-#[derive(Debug, Default, Clone)]
-struct Disk(Arc<Mutex<Memory>>);
-
-#[derive(Debug, Default)]
-struct Memory {
-    files: BTreeMap<LogPosition, (Vec<u8>, usize)>,
-    operations: usize,
-    fail_at: Option<(usize, Failure)>,
-    sync_takes: std::time::Duration,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Failure {
-    /// Everything fails from there on.
-    Dead,
-    /// This write stops half way since the disk is full, the next succeeds.
-    Full,
-}
-
-impl Memory {
-    fn operate(&mut self) -> Option<Failure> {
-        self.operations += 1;
-        let (at, failure) = self.fail_at?;
-        let hit = if failure == Failure::Full {
-            self.operations == at
-        } else {
-            self.operations >= at
-        };
-        hit.then_some(failure)
-    }
-}
-
-struct DiskFile(Disk, LogPosition);
-
-impl Medium for Disk {
-    fn create(&mut self, first: LogPosition) -> io::Result<Box<dyn SegmentFile>> {
-        let mut memory = self.0.lock();
-        if memory.operate().is_some() {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        memory.files.insert(first, (Vec::new(), 0));
-        Ok(Box::new(DiskFile(self.clone(), first)))
-    }
-    fn open(&mut self, first: LogPosition) -> io::Result<Box<dyn SegmentFile>> {
-        Ok(Box::new(DiskFile(self.clone(), first)))
-    }
-    fn remove(&mut self, first: LogPosition) -> io::Result<()> {
-        self.0.lock().files.remove(&first);
-        Ok(())
-    }
-}
-
-impl SegmentFile for DiskFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut memory = self.0.0.lock();
-        let failure = memory.operate();
-        let (file, _) = memory.files.get_mut(&self.1).unwrap();
-        match failure {
-            None => file.extend(bytes),
-            Some(_) => file.extend(&bytes[..bytes.len() / 2]),
-        }
-        match failure {
-            None => Ok(()),
-            Some(Failure::Full) => Err(io::ErrorKind::StorageFull.into()),
-            Some(Failure::Dead) => Err(io::Error::other("dead")),
-        }
-    }
-    fn sync(&mut self) -> io::Result<()> {
-        let pause = self.0.0.lock().sync_takes;
-        std::thread::sleep(pause);
-        let mut memory = self.0.0.lock();
-        if memory.operate().is_some() {
-            return Err(io::Error::other("dead"));
-        }
-        let (file, synced) = memory.files.get_mut(&self.1).unwrap();
-        *synced = file.len();
-        Ok(())
-    }
-    fn truncate(&mut self, bytes: u64) -> io::Result<()> {
-        let mut memory = self.0.0.lock();
-        memory
-            .files
-            .get_mut(&self.1)
-            .unwrap()
-            .0
-            .truncate(bytes as usize);
-        Ok(())
-    }
 }
 
 fn start_on(disk: &Disk, seen: &Seen, segment_bytes: u64) -> Log {

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use crate::fixture::*;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Fault {
+pub(crate) enum Fault {
     /// Nothing is done.
     Before,
     /// It is done, and then an error comes back.
@@ -30,7 +30,7 @@ enum Fault {
 }
 
 #[derive(Debug)]
-struct Faulty {
+pub(crate) struct Faulty {
     inner: DurableLocal,
     /// The next so many puts of names that end so fail.
     plan: Mutex<Option<(Fault, &'static str)>>,
@@ -40,7 +40,7 @@ struct Faulty {
 }
 
 impl Faulty {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             inner: DurableLocal::new(),
             plan: Mutex::new(None),
@@ -50,12 +50,12 @@ impl Faulty {
         })
     }
 
-    fn fail(&self, fault: Fault, suffix: &'static str, times: usize) {
+    pub(crate) fn fail(&self, fault: Fault, suffix: &'static str, times: usize) {
         *self.plan.lock() = Some((fault, suffix));
         self.left.store(times, SeqCst);
     }
 
-    fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.left.store(0, SeqCst);
         self.down.store(false, SeqCst);
     }
@@ -154,7 +154,7 @@ impl ObjectStore for Faulty {
     }
 }
 
-async fn open_on(dir: &Path, faulty: &Arc<Faulty>) -> Arc<Store> {
+pub(crate) async fn open_on(dir: &Path, faulty: &Arc<Faulty>) -> Arc<Store> {
     let tables = dir.join("tables");
     std::fs::create_dir_all(&tables).unwrap();
     let url = url::Url::from_directory_path(tables.canonicalize().unwrap()).unwrap();

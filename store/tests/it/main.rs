@@ -6,4 +6,5 @@ mod exactly_once;
 mod faults;
 mod fixture;
 mod requests;
+mod simulation;
 mod snapshots;
