@@ -20,6 +20,8 @@ const ORDER_WAITS: [Duration; 3] = [
     Duration::from_millis(200),
     Duration::from_millis(1_000),
 ];
+/// How long one try of an order may take.
+const ORDER: Duration = Duration::from_secs(2);
 /// A row that was refused this often is lost, and said to be.
 const RECORD_TRIES: u32 = 12;
 const RECORD_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -114,9 +116,12 @@ impl Deliver {
         tokio::spawn(async move {
             let mut waits = ORDER_WAITS.iter();
             loop {
-                let reason = match orders.order((*order).clone()).await {
-                    Ok(_) => return,
-                    Err(reason) => reason,
+                let tried = tokio::time::timeout(ORDER, orders.order((*order).clone())).await;
+                let reason = match tried {
+                    Ok(Ok(_)) => return,
+                    Ok(Err(reason)) => reason,
+                    // Should it come through after all, trying again is the same order.
+                    Err(_) => format!("no answer within {} ms", ORDER.as_millis()),
                 };
                 tracing::error!(rule = order.rule, scope = ?order.scope, reason, "order not carried out");
                 let Some(wait) = waits.next() else {
