@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::middleware::from_fn_with_state;
@@ -21,6 +22,9 @@ use crate::core::{Core, WORKSPACE};
 use crate::http;
 use crate::ledger::StoreLedger;
 use crate::running::Ports;
+
+/// How long a stop waits for the ledger to take what control has decided.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything of one process, running.
 pub struct Serving {
@@ -108,6 +112,9 @@ impl Serving {
         self.closing.cancel();
         while self.servers.join_next().await.is_some() {}
         self.alerts.stop().await;
+        if !self.control.drained(LEDGER_PATIENCE).await? {
+            tracing::warn!(target: "flyball", "the ledger has not taken every control event yet; it will at the next start");
+        }
         self.core.close().await
     }
 }

@@ -1,6 +1,6 @@
 //! One module a command. Each finds the running server and goes through its API, or takes the lock itself.
 
-//mod agent;
+mod agent;
 mod control;
 mod demo;
 mod import;
@@ -41,7 +41,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Degrade(options) => control::degrade(&config, &options).await?,
         Command::Release(target) => control::release(&config, &target).await?,
         Command::Status => control::status(&config).await?,
-        Command::Agent(_) => {}
+        Command::Agent(options) => agent::run(options.command).await?,
         Command::Config => {}
     }
     Ok(ExitCode::SUCCESS)

@@ -19,11 +19,9 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Recordings of one framework, as they came over the wire.
-pub fn recording(name: &str) -> PathBuf {
-    let ours = root().join("ingest/tests/fixtures/truth").join(name);
-    let shared = root().join("../shared/corpus/otlp").join(name);
-    if ours.is_dir() { ours } else { shared }
+/// Recorded requests of one framework, as they came over the wire.
+pub fn recording(framework: &str) -> PathBuf {
+    root().join("ingest/tests/fixtures/truth").join(framework)
 }
 
 /// The corpus' price table.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
@@ -125,6 +126,22 @@ impl Control {
     #[must_use]
     pub fn view(&self) -> Arc<View> {
         self.board.now.load_full()
+    }
+
+    /// Waits until the ledger has every event so far, at most this long; says whether it has. What it has
+    /// not yet is delivered when the file is opened again.
+    ///
+    /// # Errors
+    /// When the outbox can't be read.
+    pub async fn drained(&self, patience: Duration) -> Result<bool, Error> {
+        let end = tokio::time::Instant::now() + patience;
+        while !self.database.write(|c| tables::outbox(c, 1)).await?.is_empty() {
+            if tokio::time::Instant::now() >= end {
+                return Ok(false);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(true)
     }
 
     /// Changes of the view.
