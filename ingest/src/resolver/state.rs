@@ -37,6 +37,8 @@ pub struct Resolver {
     /// Open traces by the position of their first span.
     by_first: BTreeSet<(LogPosition, u128)>,
     settled: Settled,
+    /// Traces that wait for what the store holds of them.
+    waiting: HashSet<u128>,
     touched: Vec<u128>,
     held: usize,
     highest: LogPosition,
@@ -75,6 +77,7 @@ impl Resolver {
             traces: HashMap::new(),
             by_first: BTreeSet::new(),
             settled: Settled::with_room(options.settled_remembered),
+            waiting: HashSet::new(),
             touched: Vec::new(),
             held: 0,
             highest: 0,
@@ -147,7 +150,7 @@ impl Resolver {
     /// [`flyball_store::Store::traces`] gives them, are to be handed to [`Resolver::reopen`].
     #[must_use]
     pub fn wanted(&self) -> Vec<String> {
-        let waiting = self.traces.values().filter(|open| open.trace.waits);
+        let waiting = self.waiting.iter().filter_map(|id| self.traces.get(id));
         waiting.map(|open| open.trace.id().to_owned()).collect()
     }
 
@@ -168,6 +171,7 @@ impl Resolver {
         }
         self.counts.reopened += self.recall(&resume.charges)?;
         for id in wanted.iter().filter_map(|id| trace_id(id)) {
+            self.waiting.remove(&id);
             // Where the store holds nothing of it, it is new after all.
             if let Some(open) = self.traces.get_mut(&id) {
                 open.trace.waits = false;
@@ -189,7 +193,11 @@ impl Resolver {
             let position = u64::try_from(row.log_position).unwrap_or_default();
             self.highest = self.highest.max(position);
             // Spans up to the resolved position are of a trace that a later span has opened again.
-            let first = if position > self.resolved_to { position } else { LogPosition::MAX };
+            let first = if position > self.resolved_to {
+                position
+            } else {
+                LogPosition::MAX
+            };
             self.tell(&row, first, Origin::Replay, now);
         }
         self.recall(&resume.charges)?;
@@ -204,7 +212,8 @@ impl Resolver {
         let mut by_trace: HashMap<u128, Vec<ChargeRow>> = HashMap::new();
         for batch in charges {
             for row in ChargeRow::read(batch)? {
-                if let Some(id) = trace_id(&row.trace_id).filter(|id| self.traces.contains_key(id)) {
+                if let Some(id) = trace_id(&row.trace_id).filter(|id| self.traces.contains_key(id))
+                {
                     by_trace.entry(id).or_default().push(row);
                 }
             }
@@ -227,6 +236,9 @@ impl Resolver {
         let open = self.traces.entry(id).or_insert_with(|| {
             let mut trace = Trace::new(&row.trace_id, origin, now);
             trace.waits = late;
+            if late {
+                self.waiting.insert(id);
+            }
             self.by_first.insert((position, id));
             Open {
                 trace,
@@ -253,7 +265,7 @@ impl Resolver {
     }
 
     fn waits(&self, id: u128) -> bool {
-        self.traces.get(&id).is_some_and(|open| open.trace.waits)
+        self.waiting.contains(&id)
     }
 
     /// What the traces that got news resolve to now; and room made, when too much is held.

@@ -105,3 +105,52 @@ impl Children {
         std::iter::successors(self.first[span], |child| self.next[*child])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolver::fact::Class;
+
+    fn tree(parents: &[(u64, u64)]) -> (Tree, Vec<u64>) {
+        let fact = |(span_id, parent_id): &(u64, u64)| Fact {
+            span_id: *span_id,
+            parent_id: *parent_id,
+            start: 0,
+            duration: 0,
+            received: 0,
+            position: 0,
+            own: 0,
+            class: Class::Other,
+            detail: None,
+        };
+        let facts: Vec<Fact> = parents.iter().map(fact).collect();
+        let index = facts
+            .iter()
+            .enumerate()
+            .map(|(at, fact)| (fact.span_id, at))
+            .collect();
+        let tree = Tree::of(&facts, &index);
+        let order = tree.order.iter().map(|span| facts[*span].span_id).collect();
+        (tree, order)
+    }
+
+    #[test]
+    fn parents_come_before_children_that_were_sent_first() {
+        let (tree, order) = tree(&[(3, 2), (2, 1), (1, 0), (5, 9)]);
+        assert_eq!(order, [1, 2, 3, 5]);
+        assert_eq!(tree.depth, [2, 1, 0, 0]);
+        assert_eq!(tree.rooted, [true, true, true, false]);
+        assert_eq!(tree.ancestors(0).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn rings_are_cut_and_every_span_is_there_once() {
+        let (tree, mut order) = tree(&[(4, 4), (1, 3), (2, 1), (3, 2), (5, 3), (6, 0)]);
+        order.sort_unstable();
+        assert_eq!(order, [1, 2, 3, 4, 5, 6]);
+        for span in 0..6 {
+            assert!(tree.ancestors(span).count() <= 6);
+        }
+        assert_eq!(tree.parent[1], None, "cut at the lowest id");
+    }
+}

@@ -21,7 +21,14 @@ fn resolver() -> Resolver {
 
 /// Spans of a few small traces, drawn so that every rule has something to decide.
 fn spans() -> impl Strategy<Value = Vec<SpanRow>> {
-    let one = (0u8..8, any::<Index>(), 0u8..10, prop::array::uniform6(0u8..6), 0i64..40, 0u8..2);
+    let one = (
+        0u8..8,
+        any::<Index>(),
+        0u8..10,
+        prop::array::uniform6(0u8..6),
+        0i64..40,
+        0u8..2,
+    );
     prop::collection::vec(one, 1..16).prop_map(|drawn| {
         drawn
             .iter()
@@ -52,16 +59,34 @@ fn spans() -> impl Strategy<Value = Vec<SpanRow>> {
 }
 
 fn describe(row: &mut SpanRow, class: u8, pick: &[u8; 6]) {
-    let choose = |at: usize, of: &[&str]| of.get(usize::from(pick[at])).filter(|word| !word.is_empty()).map(|word| (*word).to_owned());
+    let choose = |at: usize, of: &[&str]| {
+        of.get(usize::from(pick[at]))
+            .filter(|word| !word.is_empty())
+            .map(|word| (*word).to_owned())
+    };
     row.agent_name = choose(5, &["", "", "alice", "bob"]);
     row.session_id = choose(4, &["", "", "", "s1", "s2"]);
     row.error_type = choose(3, &["", "", "", "", "timeout"]);
     let usage = |row: &mut SpanRow| {
-        let tokens = [None, Some((10, 1)), Some((20, 2)), Some((30, 3)), Some((10, 1)), None][usize::from(pick[1])];
+        let tokens = [
+            None,
+            Some((10, 1)),
+            Some((20, 2)),
+            Some((30, 3)),
+            Some((10, 1)),
+            None,
+        ][usize::from(pick[1])];
         if let Some((input, output)) = tokens {
             (row.input_tokens, row.output_tokens) = (Some(input), Some(output));
             row.cache_read_tokens = (pick[2] == 0).then_some(5);
-            row.usage = Some(if row.error_type.is_some() { "partial" } else { "exact" }.into());
+            row.usage = Some(
+                if row.error_type.is_some() {
+                    "partial"
+                } else {
+                    "exact"
+                }
+                .into(),
+            );
         }
     };
     match class {
@@ -73,7 +98,14 @@ fn describe(row: &mut SpanRow, class: u8, pick: &[u8; 6]) {
             row.response_id = choose(5, &["", "", "", "resp-1", "resp-2"]);
             row.finish_reason = choose(0, &["stop", "tool_calls", "length", ""]);
             row.step = (pick[3] > 3).then_some(1);
-            row.scope_name = choose(2, &["openinference.instrumentation.openai", "com.openai.sdk", "langchain"]);
+            row.scope_name = choose(
+                2,
+                &[
+                    "openinference.instrumentation.openai",
+                    "com.openai.sdk",
+                    "langchain",
+                ],
+            );
             usage(row);
         }
         3 => {
@@ -98,10 +130,19 @@ fn describe(row: &mut SpanRow, class: u8, pick: &[u8; 6]) {
 
 /// What stands, without what depends on when we learned it.
 fn standing(rows: &[ChargeRow]) -> Vec<String> {
-    let journal = Journal { rows: rows.to_vec(), ..Journal::default() };
-    let reversed: Vec<String> =
-        rows.iter().filter(|row| row.entry == "reversal").map(|row| row.charge_id.clone()).collect();
-    let duplicates = rows.iter().filter(|row| row.entry == "duplicate" && !reversed.contains(&row.charge_id)).cloned();
+    let journal = Journal {
+        rows: rows.to_vec(),
+        ..Journal::default()
+    };
+    let reversed: Vec<String> = rows
+        .iter()
+        .filter(|row| row.entry == "reversal")
+        .map(|row| row.charge_id.clone())
+        .collect();
+    let duplicates = rows
+        .iter()
+        .filter(|row| row.entry == "duplicate" && !reversed.contains(&row.charge_id))
+        .cloned();
     let mut standing: Vec<String> = journal
         .standing()
         .into_iter()
@@ -125,21 +166,33 @@ fn standing(rows: &[ChargeRow]) -> Vec<String> {
 /// The journal balances: its sums are those of what stands, each entry is taken back at most once, and
 /// nothing is taken back that was not entered.
 fn balances(rows: &[ChargeRow]) {
-    let journal = Journal { rows: rows.to_vec(), ..Journal::default() };
+    let journal = Journal {
+        rows: rows.to_vec(),
+        ..Journal::default()
+    };
     assert_eq!(totals(rows), totals(&journal.standing()));
     let decisions = |rows: &[ChargeRow]| rows.iter().map(|row| row.decisions).sum::<i64>();
     assert_eq!(decisions(rows), decisions(&journal.standing()));
     let mut entries: HashMap<(&str, bool), u32> = HashMap::new();
     for row in rows {
-        let count = entries.entry((row.charge_id.as_str(), row.entry == "reversal")).or_default();
+        let count = entries
+            .entry((row.charge_id.as_str(), row.entry == "reversal"))
+            .or_default();
         *count += 1;
         assert_eq!(*count, 1, "{row:?}");
     }
     for ((id, reversal), _) in &entries {
-        assert!(!reversal || entries.contains_key(&(*id, false)), "{id} was never entered");
+        assert!(
+            !reversal || entries.contains_key(&(*id, false)),
+            "{id} was never entered"
+        );
     }
     let standing = journal.standing();
-    let billed: Vec<&str> = standing.iter().filter(|row| row.kind != "execution").map(|row| row.span_id.as_str()).collect();
+    let billed: Vec<&str> = standing
+        .iter()
+        .filter(|row| row.kind != "execution")
+        .map(|row| row.span_id.as_str())
+        .collect();
     let mut once = billed.clone();
     once.sort_unstable();
     once.dedup();

@@ -1,10 +1,17 @@
 //! The collector from outside: through its ports with real clients, and by files.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod billing;
 mod collector;
+mod driver;
+mod executions;
 mod grpc;
 mod http;
 mod import;
+mod invariants;
 mod journal;
+mod scene;
+mod settling;
+mod shelf;
 mod store;
 mod truth;

@@ -45,23 +45,36 @@ impl Shelf {
         for post in posts {
             self.buffered.extend(post.update.post);
             let settled: HashSet<String> = post.update.settled.into_iter().collect();
-            let (done, open): (Vec<_>, Vec<_>) =
-                self.buffered.drain(..).partition(|row| settled.contains(&row.trace_id));
+            let (done, open): (Vec<_>, Vec<_>) = self
+                .buffered
+                .drain(..)
+                .partition(|row| settled.contains(&row.trace_id));
             self.buffered = open;
             let ids = |reversals: bool| -> HashSet<String> {
-                let rows = done.iter().filter(|row| (row.entry == "reversal") == reversals);
+                let rows = done
+                    .iter()
+                    .filter(|row| (row.entry == "reversal") == reversals);
                 rows.map(|row| row.charge_id.clone()).collect()
             };
             let met: HashSet<String> = ids(true).intersection(&ids(false)).cloned().collect();
-            self.disk.extend(done.into_iter().filter(|row| !met.contains(&row.charge_id)));
+            self.disk
+                .extend(done.into_iter().filter(|row| !met.contains(&row.charge_id)));
             self.resolved_to = post.update.resolved_to;
         }
     }
 
     fn of(&self, traces: &HashSet<String>) -> Resume {
-        let spans: Vec<SpanRow> = self.spans.iter().filter(|row| traces.contains(&row.trace_id)).cloned().collect();
+        let spans: Vec<SpanRow> = self
+            .spans
+            .iter()
+            .filter(|row| traces.contains(&row.trace_id))
+            .cloned()
+            .collect();
         let journal = self.disk.iter().chain(&self.buffered);
-        let charges: Vec<ChargeRow> = journal.filter(|row| traces.contains(&row.trace_id)).cloned().collect();
+        let charges: Vec<ChargeRow> = journal
+            .filter(|row| traces.contains(&row.trace_id))
+            .cloned()
+            .collect();
         Resume {
             spans: vec![SpanRow::batch(&spans).unwrap()],
             charges: vec![ChargeRow::batch(&charges).unwrap()],
@@ -72,7 +85,10 @@ impl Shelf {
     /// A crash and a restart: what was not on disk is gone, and a new resolver goes on.
     pub(crate) fn restart(&mut self, mut fresh: Resolver, now: i64) -> Resolver {
         self.buffered.clear();
-        let open = self.spans.iter().filter(|row| row.log_position as u64 > self.resolved_to);
+        let open = self
+            .spans
+            .iter()
+            .filter(|row| row.log_position as u64 > self.resolved_to);
         let resume = self.of(&open.map(|row| row.trace_id.clone()).collect());
         let posts = fresh.resume(&resume, now).unwrap();
         self.journal(posts);
