@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::folder;
 use crate::log::Segment;
 
 /// A data directory that is ours as long as this lives.
@@ -19,11 +20,7 @@ impl Directory {
     /// Makes the directory if need be and takes its lock.
     pub(crate) fn own(root: &Path) -> Result<Self> {
         let log = root.join("log");
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&log).map_err(Error::file("create", &log))?;
+        folder::create_private(&log).map_err(Error::file("create", &log))?;
         Self::lock(root)
     }
 

@@ -19,6 +19,7 @@ mod directory;
 mod error;
 mod event;
 mod flush;
+mod folder;
 mod journal;
 mod log;
 mod objects;

@@ -2,9 +2,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Result, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{LogPosition, segment_path};
+use crate::folder;
 
 /// An open segment, written at its end.
 pub(crate) trait SegmentFile: Send {
@@ -40,11 +41,6 @@ impl Files {
     }
 }
 
-/// Makes the names in a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder)?.sync_all()
-}
-
 impl Medium for Files {
     fn create(&mut self, first: LogPosition) -> Result<Box<dyn SegmentFile>> {
         let mut options = OpenOptions::new();
@@ -53,7 +49,7 @@ impl Medium for Files {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(segment_path(&self.folder, first))?;
         file.sync_all()?;
-        sync_folder(&self.folder)?;
+        folder::sync(&self.folder)?;
         Ok(Box::new(file))
     }
 
@@ -67,7 +63,7 @@ impl Medium for Files {
 
     fn remove(&mut self, first: LogPosition) -> Result<()> {
         std::fs::remove_file(segment_path(&self.folder, first))?;
-        sync_folder(&self.folder)
+        folder::sync(&self.folder)
     }
 }
 

@@ -25,6 +25,8 @@ use object_store::{
 };
 use parking_lot::Mutex;
 
+use crate::folder;
+
 const STORE: &str = "DurableLocal";
 
 /// The local file system, with fsync.
@@ -253,22 +255,12 @@ fn stage(target: &FsPath) -> Result<(File, PathBuf)> {
     }
 }
 
-/// Makes the folders above a file, and their names durable, from the top down.
+/// Makes the folders above a file.
 fn make_folders(target: &FsPath) -> Result<()> {
-    let missing: Vec<_> = target
-        .ancestors()
-        .skip(1)
-        .take_while(|folder| !folder.is_dir())
-        .collect();
-    for folder in missing.into_iter().rev() {
-        match std::fs::create_dir(folder) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(folder, error)),
-        }
-        sync_folder_of(folder)?;
-    }
-    Ok(())
+    let Some(above) = target.parent() else {
+        return Ok(());
+    };
+    folder::create(above).map_err(|error| failed(above, error))
 }
 
 /// Syncs a staged file and gives it its name; on failure nothing of it is left.
@@ -294,12 +286,10 @@ fn publish(
 }
 
 fn sync_folder_of(path: &FsPath) -> Result<()> {
-    let Some(folder) = path.parent() else {
+    let Some(above) = path.parent() else {
         return Ok(());
     };
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| failed(folder, error))
+    folder::sync(above).map_err(|error| failed(above, error))
 }
 
 fn failed(path: &FsPath, source: io::Error) -> Error {

@@ -18,6 +18,7 @@ use url::Url;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::folder;
 use crate::table::Table;
 
 /// An object store and the folder in it under which everything of ours lies.
@@ -60,11 +61,9 @@ impl Objects {
     }
 
     /// A local folder, created when missing, written with fsync.
-    pub(crate) fn local(folder: &FsPath) -> Result<Self> {
-        std::fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
-        let folder = folder
-            .canonicalize()
-            .map_err(Error::file("resolve", folder))?;
+    pub(crate) fn local(path: &FsPath) -> Result<Self> {
+        folder::create(path).map_err(Error::file("create", path))?;
+        let folder = path.canonicalize().map_err(Error::file("resolve", path))?;
         let refused = |reason: &str| Error::TablesUrl {
             url: folder.display().to_string(),
             reason: reason.into(),
