@@ -13,7 +13,9 @@ use crate::log::Segment;
 pub(crate) struct Directory {
     root: PathBuf,
     /// Closing the file gives the lock back.
-    _lock: File,
+    lock: File,
+    /// Whether the owner before us ended without closing: its name still stands in the file.
+    after_crash: bool,
 }
 
 impl Directory {
@@ -62,6 +64,7 @@ impl Directory {
             }
             Err(TryLockError::Error(source)) => return Err(Error::file("lock", &path)(source)),
         }
+        let after_crash = file.metadata().map_err(Error::file("stat", &path))?.len() > 0;
         let program = std::env::current_exe().unwrap_or_default();
         let me = format!("process {} ({})\n", std::process::id(), program.display());
         file.set_len(0)
@@ -70,8 +73,22 @@ impl Directory {
             .map_err(Error::file("write", &path))?;
         Ok(Self {
             root: root.to_owned(),
-            _lock: file,
+            lock: file,
+            after_crash,
         })
+    }
+
+    /// Whether the owner before us ended without closing, so that a write of its may still be on its way.
+    pub(crate) fn after_crash(&self) -> bool {
+        self.after_crash
+    }
+
+    /// Gives the lock back. After an orderly end nobody's name stands in it.
+    pub(crate) fn give_back(self, orderly: bool) {
+        if orderly {
+            // Should it fail, the next start takes this for a crash, which costs it a little time.
+            let _ = self.lock.set_len(0);
+        }
     }
 
     /// The folder of the log.
@@ -129,7 +146,10 @@ mod tests {
             "{error}"
         );
         drop(owner);
-        Directory::own(dir.path()).unwrap();
+        let next = Directory::own(dir.path()).unwrap();
+        assert!(next.after_crash(), "the first ended without giving it back");
+        next.give_back(true);
+        assert!(!Directory::own(dir.path()).unwrap().after_crash());
     }
 
     #[test]

@@ -34,10 +34,12 @@ pub(crate) struct Flusher {
     pending: HashMap<Place, Pending>,
     failed: HashMap<Place, (u32, Instant)>,
     cut: LogPosition,
+    /// The store is closed and the directory may have another owner: nothing is written any more.
+    stopped: bool,
 }
 
 /// Files that wait for their commit, and what to do with the buffer when it is made.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Pending {
     commit: Commit,
     then: Then,
@@ -71,6 +73,9 @@ impl Store {
         even_if_failed_lately: bool,
     ) -> Result<()> {
         let mut flusher = self.flusher.lock().await;
+        if flusher.stopped {
+            return Err(Error::Closed);
+        }
         let mut outcome = Ok(());
         for place in tables {
             if !even_if_failed_lately
@@ -94,11 +99,10 @@ impl Store {
     /// Flushes what is visible now. What comes in meanwhile waits, or a busy table would never be done.
     async fn flush_table(&self, flusher: &mut Flusher, place: &Place) -> Result<()> {
         let until = self.state.lock().visible;
-        if let Some(left_over) = flusher.pending.remove(place) {
-            self.commit(flusher, place, left_over).await?;
-        }
+        self.commit_pending(flusher, place).await?;
         while let Some(pending) = self.prepare(place).await? {
-            self.commit(flusher, place, pending).await?;
+            flusher.pending.insert(place.clone(), pending);
+            self.commit_pending(flusher, place).await?;
             if !self.state.lock().waits(place, until) {
                 break;
             }
@@ -106,33 +110,32 @@ impl Store {
         Ok(())
     }
 
-    async fn commit(&self, flusher: &mut Flusher, place: &Place, pending: Pending) -> Result<()> {
+    /// Makes the commit that waits, if one does. It is forgotten only once it is made: whoever flushes may stop
+    /// waiting at any point, and the next flush has to know what may have been written.
+    async fn commit_pending(&self, flusher: &mut Flusher, place: &Place) -> Result<()> {
+        let Some(pending) = flusher.pending.get(place).cloned() else {
+            return Ok(());
+        };
+        let (workspace, table) = (&place.0, place.1);
         let current = self
             .state
             .lock()
-            .workspace_mut(&place.0)
-            .version_mut(place.1)
+            .workspace_mut(workspace)
+            .version_mut(table)
             .delta
             .clone();
-        match tables::commit(
+        let delta = tables::commit(
             &self.objects,
             &self.app,
-            &place.0,
-            place.1,
+            workspace,
+            table,
             current,
             &pending.commit,
         )
-        .await
-        {
-            Ok(delta) => {
-                self.swap(place, Some(delta), &pending.commit, pending.then);
-                Ok(())
-            }
-            Err(error) => {
-                flusher.pending.insert(place.clone(), pending);
-                Err(error)
-            }
-        }
+        .await?;
+        flusher.pending.remove(place);
+        self.swap(place, Some(delta), &pending.commit, pending.then);
+        Ok(())
     }
 
     /// Writes what the buffer holds as files. None when there is nothing to commit.
@@ -183,8 +186,9 @@ impl Store {
         let Some(taken) = self.state.lock().workspace_mut(workspace).journal.take() else {
             return Ok(None);
         };
-        let (position, settled) = (taken.resolved_to, taken.settled());
+        let position = taken.resolved_to;
         let written = async {
+            self.sync_log().await?;
             let netted = tokio::task::spawn_blocking(move || taken.net()).await??;
             let log_store = self.objects.log_store(workspace, *table)?;
             let adds = match netted.flush {
@@ -207,7 +211,7 @@ impl Store {
                     .lock()
                     .workspace_mut(workspace)
                     .journal
-                    .give_back(&settled);
+                    .give_back();
                 Err(error)
             }
         }
@@ -264,6 +268,11 @@ impl Store {
         Ok(())
     }
 
+    /// The last flush has run: from now on the directory may have another owner.
+    pub(crate) async fn stop_flushing(&self) {
+        self.flusher.lock().await.stopped = true;
+    }
+
     fn note_failure(&self, flusher: &mut Flusher, place: &Place, error: &Error) {
         self.figures.flush_failures.fetch_add(1, Relaxed);
         let failures = flusher
@@ -284,7 +293,7 @@ impl Store {
     }
 }
 
-/// The background task: ends when the store is gone.
+/// The background task: ends when the store is closed or gone.
 pub(crate) async fn run(store: Weak<Store>) {
     loop {
         let Some(strong) = store.upgrade() else {
@@ -298,6 +307,9 @@ pub(crate) async fn run(store: Weak<Store>) {
         let Some(strong) = store.upgrade() else {
             return;
         };
+        if strong.closed.load(Relaxed) {
+            return;
+        }
         let due = strong.state.lock().due(&strong.config);
         if !due.is_empty() {
             // Failures are logged and tried again where they happen.

@@ -79,10 +79,11 @@ impl Store {
             objects.probe().await?;
         }
         let app = format!("flyball/{}", directory.node_id()?);
+        let fence = directory.after_crash() && !read_only;
         let dedupe = Arc::new(Dedupe::open(&directory.state_db(), read_only)?);
         let folder = directory.log();
         let mut store = Self {
-            state: Arc::new(Mutex::new(load(&objects, &app).await?)),
+            state: Arc::new(Mutex::new(load(&objects, &app, fence).await?)),
             config,
             objects,
             app,
@@ -90,7 +91,6 @@ impl Store {
             log: None,
             flusher: tokio::sync::Mutex::new(Flusher::default()),
             full: Arc::new(Notify::new()),
-            task: Mutex::new(None),
             closed: AtomicBool::new(false),
             figures: Figures::default(),
             directory: Mutex::new(Some(directory)),
@@ -124,8 +124,7 @@ impl Store {
             Box::new(stage),
         )?);
         let store = Arc::new(store);
-        let task = tokio::spawn(flush::run(Arc::downgrade(&store)));
-        *store.task.lock() = Some(task);
+        tokio::spawn(flush::run(Arc::downgrade(&store)));
         Ok(store)
     }
 
@@ -240,17 +239,20 @@ fn decode(
     }
 }
 
-/// Every table that exists, and how far it has come.
-async fn load(objects: &Objects, app: &str) -> Result<State> {
+/// Every table that exists, and how far it has come. After a crash each is fenced first.
+async fn load(objects: &Objects, app: &str, fence: bool) -> Result<State> {
     let mut state = State::default();
     for name in objects.folders().await? {
         if append::check_workspace(&name).is_err() {
             continue;
         }
         for table in Table::ALL {
-            let Some(loaded) = tables::load(objects, &name, table).await? else {
+            let Some(mut loaded) = tables::load(objects, &name, table).await? else {
                 continue;
             };
+            if fence {
+                loaded = tables::fence(objects, app, &name, table, loaded).await?;
+            }
             let committed = tables::committed(&loaded, app, &name, table).await?;
             let workspace = state.workspace_mut(&name);
             if !table.is_logged() {

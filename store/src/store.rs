@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinHandle;
 
 use crate::append::{self, Append, Appended, OwnEvent};
 use crate::config::Config;
@@ -39,7 +38,6 @@ pub struct Store {
     pub(crate) flusher: tokio::sync::Mutex<Flusher>,
     /// Rings when the buffer is full.
     pub(crate) full: Arc<Notify>,
-    pub(crate) task: Mutex<Option<JoinHandle<()>>>,
     pub(crate) closed: AtomicBool,
     pub(crate) figures: crate::stats::Figures,
     /// Last, so that the lock is given back after the log's writer has ended.
@@ -148,17 +146,19 @@ impl Store {
         if self.closed.swap(true, Relaxed) {
             return Ok(());
         }
-        if let Some(task) = self.task.lock().take() {
-            task.abort();
-        }
+        // Wakes the background task, which ends; a flush of its that runs is waited for by ours.
+        self.full.notify_one();
         let mut outcome = Ok(());
         if let Some(log) = &self.log {
             // What was handed over before is still written, synced and answered, and so flushed.
             outcome = log.sync().await;
             outcome = outcome.and(self.flush().await);
+            self.stop_flushing().await;
             log.stop();
         }
-        drop(self.directory.lock().take());
+        if let Some(directory) = self.directory.lock().take() {
+            directory.give_back(outcome.is_ok());
+        }
         outcome
     }
 
@@ -168,13 +168,5 @@ impl Store {
             return Err(Error::Closed);
         }
         self.log.as_ref().ok_or(Error::ReadOnly)
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.lock().take() {
-            task.abort();
-        }
     }
 }

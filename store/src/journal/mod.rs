@@ -37,6 +37,8 @@ pub struct JournalUpdate {
 pub(crate) struct Journal {
     chunks: Chunks,
     settled: HashSet<String>,
+    /// Of these, the ones whose rows are being flushed.
+    taken: Arc<HashSet<String>>,
     resolved_to: LogPosition,
     since: Option<Instant>,
 }
@@ -71,28 +73,33 @@ impl Journal {
         self.resolved_to = resolved_to;
     }
 
-    /// The rows to look through for a flush; they stay visible until [`Journal::committed`].
+    /// The rows to look through for a flush; they stay visible until [`Journal::committed`]. What an earlier
+    /// flush took and did not write is among them.
     pub(crate) fn take(&mut self) -> Option<TakenCharges> {
-        if self.settled.is_empty() || self.chunks.is_empty() {
-            self.settled.clear();
+        let mut settled = std::mem::take(&mut self.settled);
+        settled.extend(self.taken.iter().cloned());
+        self.taken = Arc::default();
+        if settled.is_empty() || self.chunks.is_empty() {
+            self.since = None;
             return None;
         }
+        self.taken = Arc::new(settled);
         Some(TakenCharges {
             batches: self.chunks.fix_all(),
-            settled: Arc::new(std::mem::take(&mut self.settled)),
+            settled: Arc::clone(&self.taken),
             resolved_to: self.resolved_to,
         })
     }
 
     /// What was taken could not be written.
-    pub(crate) fn give_back(&mut self, settled: &HashSet<String>) {
+    pub(crate) fn give_back(&mut self) {
         self.chunks.loosen();
-        self.settled.extend(settled.iter().cloned());
     }
 
     /// What was taken is in the table now, but for the rows of open traces.
     pub(crate) fn committed(&mut self, open: Option<RecordBatch>) {
         self.chunks.replace_fixed(open);
+        self.taken = Arc::default();
         self.since = (!self.settled.is_empty()).then(Instant::now);
     }
 
@@ -123,11 +130,6 @@ pub(crate) struct Netted {
 }
 
 impl TakenCharges {
-    /// The traces that had settled.
-    pub(crate) fn settled(&self) -> Arc<HashSet<String>> {
-        Arc::clone(&self.settled)
-    }
-
     /// Parts settled from open rows, and lets charges and their reversals cancel out.
     pub(crate) fn net(self) -> Result<Netted, ArrowError> {
         let all = concat_batches(&Table::Charges.schema(), &self.batches)?;

@@ -85,7 +85,8 @@ fn a_failed_flush_leaves_everything_to_the_next() {
         &["a"],
         2,
     );
-    journal.give_back(&taken.settled());
+    drop(taken);
+    journal.give_back();
     let netted = journal.take().unwrap().net().unwrap();
     assert!(netted.flush.is_none() && netted.open.is_none());
     journal.committed(None);

@@ -66,6 +66,32 @@ pub(crate) async fn commit(
     }
 }
 
+/// Shuts out a commit that an earlier process of this node may still have on its way to the object store.
+///
+/// Such a commit aims at the version after the newest it knew. A commit of ours without files takes that version, or
+/// finds it taken; either way what the table holds afterwards is final, and only then may be judged what to replay.
+pub(crate) async fn fence(
+    objects: &Objects,
+    app: &str,
+    workspace: &str,
+    table: Table,
+    loaded: DeltaTable,
+) -> Result<DeltaTable> {
+    let start = Commit {
+        adds: Vec::new(),
+        position: chrono::Utc::now().timestamp_millis().max(0) as u64,
+    };
+    commit(
+        objects,
+        &format!("{app}/start"),
+        workspace,
+        table,
+        Some(loaded),
+        &start,
+    )
+    .await
+}
+
 async fn attempt_once(
     app: &str,
     current: &mut DeltaTable,

@@ -12,7 +12,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use commit::{Commit, commit};
+pub(crate) use commit::{Commit, commit, fence};
 pub(crate) use files::write;
 pub(crate) use read::{Wanted, latest_tellings, read};
 

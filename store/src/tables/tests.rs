@@ -236,3 +236,32 @@ async fn money_survives_to_the_last_digit() {
     found.sort_by_key(|row| -row.start_time.0);
     assert_eq!(found, [rows[1].clone(), rows[2].clone(), rows[0].clone()]);
 }
+
+#[tokio::test]
+async fn a_fence_shuts_out_a_commit_that_is_still_on_its_way() {
+    let (_dir, objects, table) = written(30).await;
+    let log_store = objects.log_store("w", Table::Spans).unwrap();
+    let next = deltalake::logstore::commit_uri_from_version(Some(2));
+    let fenced = fence(&objects, "flyball/test", "w", Table::Spans, table)
+        .await
+        .unwrap();
+    assert_eq!(fenced.version(), Some(2));
+    let late = object_store::PutOptions {
+        mode: object_store::PutMode::Create,
+        ..object_store::PutOptions::default()
+    };
+    let late = log_store
+        .object_store(None)
+        .put_opts(&next, "late".into(), late)
+        .await;
+    assert!(matches!(
+        late,
+        Err(object_store::Error::AlreadyExists { .. })
+    ));
+    assert_eq!(
+        committed(&fenced, "flyball/test", "w", Table::Spans)
+            .await
+            .unwrap(),
+        30
+    );
+}

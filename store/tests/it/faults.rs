@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flyball_store::{DurableLocal, Error, Store, Table};
+use flyball_store::rows::{ChargeRow, Entry};
+use flyball_store::{DurableLocal, Error, JournalUpdate, Origin, Store, Table};
 use futures::stream::BoxStream;
 use object_store::path::Path as Location;
 use object_store::{
@@ -36,7 +37,8 @@ pub(crate) struct Faulty {
     plan: Mutex<Option<(Fault, &'static str)>>,
     left: AtomicUsize,
     down: AtomicBool,
-    puts: AtomicUsize,
+    /// Every put takes so many milliseconds, before and after.
+    slow_ms: AtomicUsize,
 }
 
 impl Faulty {
@@ -46,7 +48,7 @@ impl Faulty {
             plan: Mutex::new(None),
             left: AtomicUsize::new(0),
             down: AtomicBool::new(false),
-            puts: AtomicUsize::new(0),
+            slow_ms: AtomicUsize::new(0),
         })
     }
 
@@ -91,7 +93,8 @@ impl ObjectStore for Faulty {
         opts: PutOptions,
     ) -> Result<PutResult> {
         self.check()?;
-        self.puts.fetch_add(1, SeqCst);
+        let pause = std::time::Duration::from_millis(self.slow_ms.load(SeqCst) as u64);
+        tokio::time::sleep(pause).await;
         let plan = *self.plan.lock();
         let hit = plan.filter(|(_, suffix)| location.as_ref().ends_with(suffix));
         let hit = hit.filter(|_| {
@@ -106,7 +109,11 @@ impl ObjectStore for Faulty {
                 self.down.store(fault == Fault::AfterThenDown, SeqCst);
                 Err(broken())
             }
-            None => self.inner.put_opts(location, payload, opts).await,
+            None => {
+                let done = self.inner.put_opts(location, payload, opts).await;
+                tokio::time::sleep(pause).await;
+                done
+            }
         }
     }
 
@@ -258,6 +265,52 @@ async fn with_the_store_down_requests_are_still_acknowledged_and_caught_up() {
     store.close().await.unwrap();
     let store = open_on(dir.path(), &faulty).await;
     assert_eq!(counts(&store), (30, 0));
+}
+
+/// Scenario: whoever asked for a flush stops waiting, at any point of it.
+#[tokio::test]
+async fn a_flush_given_up_half_way_doubles_nothing_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let faulty = Faulty::new();
+    let store = open_on(dir.path(), &faulty).await;
+    faulty.slow_ms.store(5, SeqCst);
+    for round in 0..12u32 {
+        tell(&store, round..round + 1).await;
+        let post = ChargeRow {
+            charge_id: round.to_string(),
+            entry: Entry::Charge.as_str().into(),
+            trace_id: Told::new(round, 1).trace_id(),
+            ..ChargeRow::default()
+        };
+        let settled = vec![post.trace_id.clone()];
+        let update = JournalUpdate {
+            post: vec![post],
+            settled,
+            resolved_to: u64::from(round),
+        };
+        store.journal("default", Origin::Live, update).unwrap();
+        let patience = std::time::Duration::from_millis(u64::from(round) * 11 + 3);
+        let _ = tokio::time::timeout(patience, store.flush()).await;
+        assert_eq!(rows(&store, Table::Spans), round as usize + 1);
+        assert_eq!(rows(&store, Table::Charges), round as usize + 1);
+    }
+    faulty.slow_ms.store(0, SeqCst);
+    store.flush().await.unwrap();
+    assert_eq!(counts(&store), (12, 0));
+    let snapshot = store.snapshot("default");
+    assert_eq!(
+        (
+            rows_on_disk(&snapshot, Table::Charges),
+            rows_buffered(&snapshot, Table::Charges)
+        ),
+        (12, 0)
+    );
+    let traces: Vec<_> = (0..12)
+        .map(|trace| Told::new(trace, 1).trace_id())
+        .collect();
+    let found = store.traces("default", &traces).await.unwrap();
+    let total: usize = found.spans.iter().map(|batch| batch.num_rows()).sum();
+    assert_eq!(total, 12);
 }
 
 #[tokio::test]
