@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Watches AI agents, counts what they cost to the last digit, and stops the ones that go wrong.
 #[derive(Debug, Parser)]
 #[command(name = "flyball", version, propagate_version = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Settings file; `flyball.toml` in the working directory when there is one.
     #[arg(long, global = true, env = "FLYBALL_CONFIG")]
     pub config: Option<PathBuf>,
@@ -21,7 +21,7 @@ pub struct Cli {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the server: OTLP in, SQL out, alerts and control between.
     Serve(Listen),
     /// Run everything on an empty directory with a fleet of sample agents, and watch one run away.
@@ -50,7 +50,7 @@ pub enum Command {
 
 /// Where to listen; each overrides its setting `listen.*`.
 #[derive(Debug, Args, Default)]
-pub struct Listen {
+pub(crate) struct Listen {
     /// OTLP/gRPC.
     #[arg(long)]
     pub otlp_grpc: Option<String>,
@@ -73,7 +73,7 @@ pub struct Listen {
 
 /// Options of `demo`.
 #[derive(Debug, Args)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// Stay up when the fleet has ended.
     #[arg(long)]
     pub keep: bool,
@@ -87,7 +87,7 @@ pub struct Demo {
 
 /// Options of `import`.
 #[derive(Debug, Args)]
-pub struct Import {
+pub(crate) struct Import {
     /// Files or folders.
     #[arg(required = true)]
     pub paths: Vec<PathBuf>,
@@ -98,7 +98,7 @@ pub struct Import {
 
 /// Options of `query`.
 #[derive(Debug, Args)]
-pub struct Query {
+pub(crate) struct Query {
     /// The statement.
     pub sql: String,
     /// How to print the rows.
@@ -108,7 +108,7 @@ pub struct Query {
 
 /// Output formats.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people.
     Table,
     /// Comma-separated values with a header.
@@ -119,7 +119,7 @@ pub enum Format {
 
 /// Options of `report`.
 #[derive(Debug, Args)]
-pub struct Report {
+pub(crate) struct Report {
     /// Which report.
     #[command(subcommand)]
     pub kind: ReportKind,
@@ -127,7 +127,7 @@ pub struct Report {
 
 /// The reports.
 #[derive(Debug, Subcommand)]
-pub enum ReportKind {
+pub(crate) enum ReportKind {
     /// What everything cost, by the dimensions asked for.
     Chargeback {
         /// Dimensions: team, agent, tenant, environment, user, session, model, provider, tool, day.
@@ -148,7 +148,7 @@ pub enum ReportKind {
 /// Whom a control command is about: exactly one.
 #[derive(Debug, Args)]
 #[group(skip)]
-pub struct Target {
+pub(crate) struct Target {
     /// Whom.
     #[command(flatten)]
     pub scope: ScopeArgs,
@@ -160,7 +160,7 @@ pub struct Target {
 /// Exactly one of these.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub struct ScopeArgs {
+pub(crate) struct ScopeArgs {
     /// An agent, by name.
     #[arg(long)]
     pub agent: Option<String>,
@@ -180,7 +180,7 @@ pub struct ScopeArgs {
 
 /// Options of `throttle`.
 #[derive(Debug, Args)]
-pub struct Throttle {
+pub(crate) struct Throttle {
     /// Whom and why.
     #[command(flatten)]
     pub target: Target,
@@ -191,7 +191,7 @@ pub struct Throttle {
 
 /// Options of `degrade`.
 #[derive(Debug, Args)]
-pub struct Degrade {
+pub(crate) struct Degrade {
     /// Whom and why.
     #[command(flatten)]
     pub target: Target,
@@ -208,7 +208,7 @@ pub struct Degrade {
 
 /// Options of `agent`.
 #[derive(Debug, Args)]
-pub struct Agent {
+pub(crate) struct Agent {
     /// What to run.
     #[command(subcommand)]
     pub command: AgentCommand,
@@ -216,7 +216,7 @@ pub struct Agent {
 
 /// What the bundled runtime can run.
 #[derive(Debug, Subcommand)]
-pub enum AgentCommand {
+pub(crate) enum AgentCommand {
     /// The fleet of sample agents that `demo` uses, against a running server.
     Fleet {
         /// Where spans go (OTLP/gRPC).

@@ -12,7 +12,7 @@ use flyball_store::Durability;
 /// One setting: its dotted key in `flyball.toml`, its default and what it means.
 /// The environment variable is the key in capitals, dots as underscores, behind `FLYBALL_`.
 #[derive(Debug)]
-pub struct Key {
+pub(crate) struct Key {
     /// Dotted key.
     pub name: &'static str,
     /// Default, as text; empty means unset.
@@ -22,30 +22,102 @@ pub struct Key {
 }
 
 /// Every setting there is.
-pub const KEYS: &[Key] = &[
-    Key { name: "data.dir", default: "flyball-data", doc: "local directory: log, control state, lock, ports in use" },
-    Key { name: "data.tables_url", default: "", doc: "where the Delta tables live: s3://, gs://, az:// or file://; unset: <data.dir>/tables" },
-    Key { name: "data.storage_options", default: "", doc: "options of the object store, as key=value, comma between" },
-    Key { name: "store.durability", default: "durable", doc: "when a request is acknowledged: durable (after fsync), group_ms:N (fsync every N ms), memory" },
-    Key { name: "store.flush_bytes", default: "67108864", doc: "flush a table when it holds this many bytes in memory" },
-    Key { name: "store.flush_age_s", default: "30", doc: "... or when its oldest row is this many seconds old" },
-    Key { name: "store.buffer_bytes_max", default: "268435456", doc: "refuse requests when this many bytes wait to be flushed" },
-    Key { name: "store.segment_bytes", default: "67108864", doc: "size of a log segment" },
-    Key { name: "listen.otlp_grpc", default: "127.0.0.1:4317", doc: "OTLP over gRPC; port 0 picks a free one" },
-    Key { name: "listen.otlp_http", default: "127.0.0.1:4318", doc: "OTLP over HTTP" },
-    Key { name: "listen.postgres", default: "127.0.0.1:5433", doc: "SQL over the PostgreSQL protocol" },
-    Key { name: "listen.http", default: "127.0.0.1:8080", doc: "console, REST API, metrics, health" },
-    Key { name: "ingest.request_bytes_max", default: "16777216", doc: "largest request body, decompressed" },
-    Key { name: "prices.file", default: "", doc: "a price file in LiteLLM's format that replaces the built-in book" },
-    Key { name: "alerts.rules", default: "", doc: "folder or file of alert rules in YAML; unset: the built-in rules" },
-    Key { name: "alerts.webhook_url", default: "", doc: "where alerts are sent as JSON" },
-    Key { name: "alerts.webhook_secret", default: "", doc: "key of the HMAC-SHA256 signature on each webhook" },
-    Key { name: "query.memory_bytes", default: "1073741824", doc: "memory that queries may use together" },
+pub(crate) const KEYS: &[Key] = &[
+    Key {
+        name: "data.dir",
+        default: "flyball-data",
+        doc: "local directory: log, control state, lock, ports in use",
+    },
+    Key {
+        name: "data.tables_url",
+        default: "",
+        doc: "where the Delta tables live: s3://, gs://, az:// or file://; unset: <data.dir>/tables",
+    },
+    Key {
+        name: "data.storage_options",
+        default: "",
+        doc: "options of the object store, as key=value, comma between",
+    },
+    Key {
+        name: "store.durability",
+        default: "durable",
+        doc: "when a request is acknowledged: durable (after fsync), group_ms:N (fsync every N ms), memory",
+    },
+    Key {
+        name: "store.flush_bytes",
+        default: "67108864",
+        doc: "flush a table when it holds this many bytes in memory",
+    },
+    Key {
+        name: "store.flush_age_s",
+        default: "30",
+        doc: "... or when its oldest row is this many seconds old",
+    },
+    Key {
+        name: "store.buffer_bytes_max",
+        default: "268435456",
+        doc: "refuse requests when this many bytes wait to be flushed",
+    },
+    Key {
+        name: "store.segment_bytes",
+        default: "67108864",
+        doc: "size of a log segment",
+    },
+    Key {
+        name: "listen.otlp_grpc",
+        default: "127.0.0.1:4317",
+        doc: "OTLP over gRPC; port 0 picks a free one",
+    },
+    Key {
+        name: "listen.otlp_http",
+        default: "127.0.0.1:4318",
+        doc: "OTLP over HTTP",
+    },
+    Key {
+        name: "listen.postgres",
+        default: "127.0.0.1:5433",
+        doc: "SQL over the PostgreSQL protocol",
+    },
+    Key {
+        name: "listen.http",
+        default: "127.0.0.1:8080",
+        doc: "console, REST API, metrics, health",
+    },
+    Key {
+        name: "ingest.request_bytes_max",
+        default: "16777216",
+        doc: "largest request body, decompressed",
+    },
+    Key {
+        name: "prices.file",
+        default: "",
+        doc: "a price file in LiteLLM's format that replaces the built-in book",
+    },
+    Key {
+        name: "alerts.rules",
+        default: "",
+        doc: "folder or file of alert rules in YAML; unset: the built-in rules",
+    },
+    Key {
+        name: "alerts.webhook_url",
+        default: "",
+        doc: "where alerts are sent as JSON",
+    },
+    Key {
+        name: "alerts.webhook_secret",
+        default: "",
+        doc: "key of the HMAC-SHA256 signature on each webhook",
+    },
+    Key {
+        name: "query.memory_bytes",
+        default: "1073741824",
+        doc: "memory that queries may use together",
+    },
 ];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// Nobody set it.
     Default,
     /// This file.
@@ -69,7 +141,7 @@ impl fmt::Display for Source {
 
 /// What was wrong with a setting.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// A key that does not exist.
     #[error("{from}: no setting is called {key:?}; `flyball config` lists them")]
     UnknownKey {
@@ -102,25 +174,30 @@ pub enum Error {
 
 /// Every setting's value as text, and where it came from.
 #[derive(Debug, Clone)]
-pub struct Settings(BTreeMap<&'static str, (String, Source)>);
+pub(crate) struct Settings(BTreeMap<&'static str, (String, Source)>);
 
 impl Settings {
     /// Layers defaults, the file (when given, or `flyball.toml` when it exists), the environment and flags.
     ///
     /// # Errors
     /// When the file can't be read, or names a key that does not exist.
-    pub fn load(
+    pub(crate) fn load(
         file: Option<&Path>,
         env: impl Fn(&str) -> Option<String>,
         flags: &[(&'static str, Option<String>)],
     ) -> Result<Self, Error> {
-        let mut values: BTreeMap<_, _> =
-            KEYS.iter().map(|key| (key.name, (key.default.to_owned(), Source::Default))).collect();
+        let mut values: BTreeMap<_, _> = KEYS
+            .iter()
+            .map(|key| (key.name, (key.default.to_owned(), Source::Default)))
+            .collect();
         let path = file.map_or_else(|| PathBuf::from("flyball.toml"), Path::to_path_buf);
         if file.is_some() || path.is_file() {
             for (name, value) in read_file(&path)? {
                 let key = KEYS.iter().find(|key| key.name == name);
-                let key = key.ok_or_else(|| Error::UnknownKey { from: path.display().to_string(), key: name })?;
+                let key = key.ok_or_else(|| Error::UnknownKey {
+                    from: path.display().to_string(),
+                    key: name,
+                })?;
                 values.insert(key.name, (value, Source::File(path.clone())));
             }
         }
@@ -139,11 +216,17 @@ impl Settings {
     }
 
     /// Key, value and source of everything in force. Secrets are masked.
-    pub fn in_force(&self) -> impl Iterator<Item = (&'static Key, String, &Source)> {
+    pub(crate) fn in_force(&self) -> impl Iterator<Item = (&'static Key, String, &Source)> {
         KEYS.iter().filter_map(|key| {
             let (value, source) = self.0.get(key.name)?;
-            let secret = ["secret", "storage_options"].iter().any(|word| key.name.contains(word));
-            let value = if secret && !value.is_empty() { "(set)".to_owned() } else { value.clone() };
+            let secret = ["secret", "storage_options"]
+                .iter()
+                .any(|word| key.name.contains(word));
+            let value = if secret && !value.is_empty() {
+                "(set)".to_owned()
+            } else {
+                value.clone()
+            };
             Some((key, value, source))
         })
     }
@@ -153,24 +236,42 @@ impl Settings {
     }
 
     fn some(&self, key: &'static str) -> Option<String> {
-        Some(self.text(key)).filter(|v| !v.is_empty()).map(str::to_owned)
+        Some(self.text(key))
+            .filter(|v| !v.is_empty())
+            .map(str::to_owned)
     }
 
     fn wrong(&self, key: &'static str, expected: &'static str) -> Error {
-        let (value, from) = self.0.get(key).cloned().unwrap_or((String::new(), Source::Default));
-        Error::Value { key, value, from, expected }
+        let (value, from) = self
+            .0
+            .get(key)
+            .cloned()
+            .unwrap_or((String::new(), Source::Default));
+        Error::Value {
+            key,
+            value,
+            from,
+            expected,
+        }
     }
 
     fn number(&self, key: &'static str) -> Result<u64, Error> {
-        self.text(key).parse().map_err(|_| self.wrong(key, "a whole number"))
+        self.text(key)
+            .parse()
+            .map_err(|_| self.wrong(key, "a whole number"))
     }
 
     fn address(&self, key: &'static str) -> Result<SocketAddr, Error> {
-        let address: SocketAddr =
-            self.text(key).parse().map_err(|_| self.wrong(key, "an address and port, such as 127.0.0.1:4317"))?;
+        let address: SocketAddr = self
+            .text(key)
+            .parse()
+            .map_err(|_| self.wrong(key, "an address and port, such as 127.0.0.1:4317"))?;
         if !address.ip().is_loopback() {
             // Without keys anyone who reaches a port may freeze the fleet.
-            return Err(self.wrong(key, "a loopback address (127.0.0.1 or [::1]): no API keys are configured"));
+            return Err(self.wrong(
+                key,
+                "a loopback address (127.0.0.1 or [::1]): no API keys are configured",
+            ));
         }
         Ok(address)
     }
@@ -179,7 +280,7 @@ impl Settings {
     ///
     /// # Errors
     /// The first value of the wrong form, by key.
-    pub fn config(&self) -> Result<Config, Error> {
+    pub(crate) fn config(&self) -> Result<Config, Error> {
         let mut store = flyball_store::Config::local(self.text("data.dir"));
         store.tables_url = self.some("data.tables_url");
         store.storage_options = pairs(self.text("data.storage_options"))
@@ -190,7 +291,9 @@ impl Settings {
         store.flush_age = Duration::from_secs(self.number("store.flush_age_s")?);
         store.buffer_bytes_max = self.number("store.buffer_bytes_max")?;
         store.segment_bytes = self.number("store.segment_bytes")?;
-        let bytes_max = |key| usize::try_from(self.number(key)?).map_err(|_| self.wrong(key, "bytes of memory"));
+        let bytes_max = |key| {
+            usize::try_from(self.number(key)?).map_err(|_| self.wrong(key, "bytes of memory"))
+        };
         Ok(Config {
             store,
             otlp_grpc: self.address("listen.otlp_grpc")?,
@@ -209,7 +312,7 @@ impl Settings {
 
 /// The configuration, typed.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// Of the store.
     pub store: flyball_store::Config,
     /// OTLP/gRPC.
@@ -251,15 +354,23 @@ fn durability(text: &str) -> Option<Durability> {
 fn pairs(text: &str) -> Option<std::collections::HashMap<String, String>> {
     text.split(',')
         .filter(|pair| !pair.trim().is_empty())
-        .map(|pair| pair.split_once('=').map(|(k, v)| (k.trim().to_owned(), v.trim().to_owned())))
+        .map(|pair| {
+            pair.split_once('=')
+                .map(|(k, v)| (k.trim().to_owned(), v.trim().to_owned()))
+        })
         .collect()
 }
 
 /// Flattens the TOML file to dotted keys.
 fn read_file(path: &Path) -> Result<Vec<(String, String)>, Error> {
-    let wrong = |reason: String| Error::File { path: path.to_path_buf(), reason };
+    let wrong = |reason: String| Error::File {
+        path: path.to_path_buf(),
+        reason,
+    };
     let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
-    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| wrong(e.to_string()))?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|e: toml::de::Error| wrong(e.to_string()))?;
     let mut flat = Vec::new();
     for (section, value) in table {
         match value {
@@ -277,9 +388,11 @@ fn read_file(path: &Path) -> Result<Vec<(String, String)>, Error> {
 fn scalar(value: &toml::Value) -> String {
     match value {
         toml::Value::String(text) => text.clone(),
-        toml::Value::Table(table) => {
-            table.iter().map(|(k, v)| format!("{k}={}", scalar(v))).collect::<Vec<_>>().join(",")
-        }
+        toml::Value::Table(table) => table
+            .iter()
+            .map(|(k, v)| format!("{k}={}", scalar(v)))
+            .collect::<Vec<_>>()
+            .join(","),
         other => other.to_string(),
     }
 }
@@ -293,18 +406,33 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("flyball.toml");
         std::fs::write(&path, text).unwrap();
-        let env = |name: &str| env.iter().find(|(k, _)| *k == name).map(|(_, v)| (*v).to_owned());
-        Settings::load(Some(&path), env, &[("listen.http", Some("127.0.0.1:0".into()))])
+        let env = |name: &str| {
+            env.iter()
+                .find(|(k, _)| *k == name)
+                .map(|(_, v)| (*v).to_owned())
+        };
+        Settings::load(
+            Some(&path),
+            env,
+            &[("listen.http", Some("127.0.0.1:0".into()))],
+        )
     }
 
     #[test]
     fn the_later_layer_wins_and_is_named() {
-        let settings = load("[data]\ndir = \"a\"\n[store]\nflush_age_s = 5\n", &[("FLYBALL_DATA_DIR", "b")]).unwrap();
+        let settings = load(
+            "[data]\ndir = \"a\"\n[store]\nflush_age_s = 5\n",
+            &[("FLYBALL_DATA_DIR", "b")],
+        )
+        .unwrap();
         let config = settings.config().unwrap();
         assert_eq!(config.store.data_dir, PathBuf::from("b"));
         assert_eq!(config.store.flush_age, Duration::from_secs(5));
         assert_eq!(config.http.port(), 0);
-        let sources: Vec<_> = settings.in_force().map(|(k, _, s)| (k.name, s.clone())).collect();
+        let sources: Vec<_> = settings
+            .in_force()
+            .map(|(k, _, s)| (k.name, s.clone()))
+            .collect();
         assert!(sources.contains(&("data.dir", Source::Env("FLYBALL_DATA_DIR".into()))));
         assert!(sources.contains(&("listen.http", Source::Flag)));
     }
@@ -313,15 +441,33 @@ mod tests {
     fn errors_name_the_key() {
         let unknown = load("[data]\ndri = \"a\"\n", &[]).unwrap_err().to_string();
         assert!(unknown.contains("data.dri"), "{unknown}");
-        let wrong = load("[store]\ndurability = \"maybe\"\n", &[]).unwrap().config().unwrap_err().to_string();
-        assert!(wrong.contains("store.durability") && wrong.contains("group_ms:N"), "{wrong}");
-        let open = load("[listen]\npostgres = \"0.0.0.0:5433\"\n", &[]).unwrap().config().unwrap_err().to_string();
-        assert!(open.contains("listen.postgres") && open.contains("loopback"), "{open}");
+        let wrong = load("[store]\ndurability = \"maybe\"\n", &[])
+            .unwrap()
+            .config()
+            .unwrap_err()
+            .to_string();
+        assert!(
+            wrong.contains("store.durability") && wrong.contains("group_ms:N"),
+            "{wrong}"
+        );
+        let open = load("[listen]\npostgres = \"0.0.0.0:5433\"\n", &[])
+            .unwrap()
+            .config()
+            .unwrap_err()
+            .to_string();
+        assert!(
+            open.contains("listen.postgres") && open.contains("loopback"),
+            "{open}"
+        );
     }
 
     #[test]
     fn a_secret_is_not_shown() {
         let settings = load("[alerts]\nwebhook_secret = \"hush\"\n", &[]).unwrap();
-        assert!(settings.in_force().all(|(_, value, _)| !value.contains("hush")));
+        assert!(
+            settings
+                .in_force()
+                .all(|(_, value, _)| !value.contains("hush"))
+        );
     }
 }

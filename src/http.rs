@@ -24,29 +24,53 @@ struct Rooms {
 }
 
 /// `GET /healthz`, `/readyz`, `/metrics`, `/api/v1/alerts/status`; `POST /api/v1/import`.
-pub fn router(store: Arc<Store>, ingest: Arc<Ingest>, alerts: Arc<Alerts>) -> Router {
+pub(crate) fn router(store: Arc<Store>, ingest: Arc<Ingest>, alerts: Arc<Alerts>) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .route("/api/v1/alerts/status", get(async |State(rooms): State<Rooms>| axum::Json(rooms.alerts.status())))
-        .route("/api/v1/import", post(import).layer(DefaultBodyLimit::max(256 << 20)))
-        .with_state(Rooms { store, ingest, alerts })
+        .route(
+            "/api/v1/alerts/status",
+            get(async |State(rooms): State<Rooms>| axum::Json(rooms.alerts.status())),
+        )
+        .route(
+            "/api/v1/import",
+            post(import).layer(DefaultBodyLimit::max(256 << 20)),
+        )
+        .with_state(Rooms {
+            store,
+            ingest,
+            alerts,
+        })
 }
 
 /// Ready while requests can be acknowledged.
 async fn ready(State(rooms): State<Rooms>) -> Response {
     if rooms.store.stats().log_poisoned {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the log cannot be written\n").into_response();
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the log cannot be written\n",
+        )
+            .into_response();
     }
     "ready\n".into_response()
 }
 
 /// A recorded OTLP request, decompressed, as its body came; it may never cause an action.
 async fn import(State(rooms): State<Rooms>, headers: HeaderMap, body: Bytes) -> Response {
-    let json = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-    let encoding = if json { Encoding::Json } else { Encoding::Protobuf };
-    match rooms.ingest.traces(body, encoding, Origin::Import, WORKSPACE).await {
+    let json = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let encoding = if json {
+        Encoding::Json
+    } else {
+        Encoding::Protobuf
+    };
+    match rooms
+        .ingest
+        .traces(body, encoding, Origin::Import, WORKSPACE)
+        .await
+    {
         Ok(accepted) => axum::Json(Answer::from(accepted)).into_response(),
         Err(error) => {
             let text = serde_json::json!({ "error": error.to_string() });
@@ -61,16 +85,51 @@ async fn metrics(State(rooms): State<Rooms>) -> Response {
     let mut text = String::new();
     let mut gauge = |name: &str, help: &str, value: u64| {
         // Writing to a String cannot fail.
-        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
+        let _ = write!(
+            text,
+            "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n"
+        );
     };
-    gauge("flyball_log_bytes", "Bytes in the write-ahead log.", stats.log_bytes);
-    gauge("flyball_log_segments", "Segments of the write-ahead log.", stats.log_segments);
-    gauge("flyball_buffered_bytes", "Bytes that wait to be flushed.", stats.buffered_bytes);
-    gauge("flyball_requests_appended", "Requests written to the log since the start.", stats.appended);
-    gauge("flyball_requests_duplicate", "Requests that were in already.", stats.duplicates);
-    gauge("flyball_requests_refused", "Requests refused since the buffer was full.", stats.refused);
-    gauge("flyball_log_syncs", "Times the log was synced.", stats.log_syncs);
+    gauge(
+        "flyball_log_bytes",
+        "Bytes in the write-ahead log.",
+        stats.log_bytes,
+    );
+    gauge(
+        "flyball_log_segments",
+        "Segments of the write-ahead log.",
+        stats.log_segments,
+    );
+    gauge(
+        "flyball_buffered_bytes",
+        "Bytes that wait to be flushed.",
+        stats.buffered_bytes,
+    );
+    gauge(
+        "flyball_requests_appended",
+        "Requests written to the log since the start.",
+        stats.appended,
+    );
+    gauge(
+        "flyball_requests_duplicate",
+        "Requests that were in already.",
+        stats.duplicates,
+    );
+    gauge(
+        "flyball_requests_refused",
+        "Requests refused since the buffer was full.",
+        stats.refused,
+    );
+    gauge(
+        "flyball_log_syncs",
+        "Times the log was synced.",
+        stats.log_syncs,
+    );
     gauge("flyball_flushes", "Delta commits made.", stats.flushes);
-    gauge("flyball_flush_failures", "Flushes that failed and are tried again.", stats.flush_failures);
+    gauge(
+        "flyball_flush_failures",
+        "Flushes that failed and are tried again.",
+        stats.flush_failures,
+    );
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -9,7 +9,7 @@ use flyball_store::{OwnEvent, Store};
 
 /// Keeps control events in a store, under one workspace.
 #[derive(Debug)]
-pub struct StoreLedger {
+pub(crate) struct StoreLedger {
     store: Arc<Store>,
     workspace: String,
 }
@@ -17,8 +17,11 @@ pub struct StoreLedger {
 impl StoreLedger {
     /// A ledger over this store.
     #[must_use]
-    pub fn new(store: Arc<Store>, workspace: impl Into<String>) -> Self {
-        Self { store, workspace: workspace.into() }
+    pub(crate) fn new(store: Arc<Store>, workspace: impl Into<String>) -> Self {
+        Self {
+            store,
+            workspace: workspace.into(),
+        }
     }
 }
 
@@ -39,8 +42,14 @@ impl Ledger for StoreLedger {
             record: serde_json::to_string(event).map_err(|e| e.to_string())?,
             log_position: 0,
         };
-        self.store.record(&self.workspace, OwnEvent::Action(action)).await.map_err(|e| e.to_string())?;
-        self.store.record(&self.workspace, OwnEvent::Audit(audit)).await.map_err(|e| e.to_string())?;
+        self.store
+            .record(&self.workspace, OwnEvent::Action(action))
+            .await
+            .map_err(|e| e.to_string())?;
+        self.store
+            .record(&self.workspace, OwnEvent::Audit(audit))
+            .await
+            .map_err(|e| e.to_string())?;
         Ok(())
     }
 }
@@ -90,7 +99,11 @@ fn obeyed_row(obeyed: &Obeyed) -> (ActionRow, String, String) {
         obeyed_by: Some(obeyed.by.clone()),
         ..ActionRow::default()
     };
-    (row, obeyed.by.clone(), format!("action:{}", obeyed.action_id))
+    (
+        row,
+        obeyed.by.clone(),
+        format!("action:{}", obeyed.action_id),
+    )
 }
 
 fn scope_words(scope: &Scope) -> (&'static str, &str) {

@@ -15,7 +15,8 @@ fn main() -> std::process::ExitCode {
     let cli = cli::Cli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("FLYBALL_LOG").unwrap_or_else(|_| "flyball=info,warn".into()),
+            tracing_subscriber::EnvFilter::try_from_env("FLYBALL_LOG")
+                .unwrap_or_else(|_| "flyball=info,warn".into()),
         )
         .with_writer(std::io::stderr)
         .init();
@@ -30,13 +31,16 @@ fn main() -> std::process::ExitCode {
 
 /// An error and its causes, each said once: many errors name their cause already.
 fn words(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
-        if said.is_empty() {
-            cause
-        } else if said.contains(&cause) {
-            said
-        } else {
-            format!("{said}: {cause}")
-        }
-    })
+    error
+        .chain()
+        .map(ToString::to_string)
+        .fold(String::new(), |said, cause| {
+            if said.is_empty() {
+                cause
+            } else if said.contains(&cause) {
+                said
+            } else {
+                format!("{said}: {cause}")
+            }
+        })
 }

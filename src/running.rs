@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// The ports in use, as kept in `<data_dir>/ports.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Ports {
+pub(crate) struct Ports {
     /// Process that serves.
     pub pid: u32,
     /// OTLP/gRPC.
@@ -27,7 +27,7 @@ fn file(data_dir: &Path) -> PathBuf {
 
 impl Ports {
     /// Leaves the ports where other commands look.
-    pub fn publish(&self, data_dir: &Path) -> Result<()> {
+    pub(crate) fn publish(&self, data_dir: &Path) -> Result<()> {
         // Renamed into place, so that nobody reads half a file.
         let (path, draft) = (file(data_dir), data_dir.join("ports.json.new"));
         std::fs::write(&draft, serde_json::to_vec_pretty(self)?)
@@ -36,7 +36,7 @@ impl Ports {
     }
 
     /// Takes them away again.
-    pub fn withdraw(data_dir: &Path) {
+    pub(crate) fn withdraw(data_dir: &Path) {
         // A leftover is harmless: `find` asks the port before it trusts the file.
         let _ = std::fs::remove_file(file(data_dir));
     }
@@ -44,7 +44,7 @@ impl Ports {
 
 /// A running server's API.
 #[derive(Debug, Clone)]
-pub struct Server {
+pub(crate) struct Server {
     /// Where it listens.
     pub ports: Ports,
     client: reqwest::Client,
@@ -52,35 +52,66 @@ pub struct Server {
 
 impl Server {
     /// The server that owns this data directory, when one answers.
-    pub async fn find(data_dir: &Path) -> Option<Self> {
+    pub(crate) async fn find(data_dir: &Path) -> Option<Self> {
         let ports: Ports = serde_json::from_slice(&std::fs::read(file(data_dir)).ok()?).ok()?;
-        let server = Self { ports, client: reqwest::Client::new() };
-        let health = server.client.get(server.url("/healthz")).timeout(std::time::Duration::from_secs(2));
-        health.send().await.ok()?.status().is_success().then_some(server)
+        let server = Self {
+            ports,
+            client: reqwest::Client::new(),
+        };
+        let health = server
+            .client
+            .get(server.url("/healthz"))
+            .timeout(std::time::Duration::from_secs(2));
+        health
+            .send()
+            .await
+            .ok()?
+            .status()
+            .is_success()
+            .then_some(server)
     }
 
     /// The same, or an error that says how to start one.
-    pub async fn need(data_dir: &Path) -> Result<Self> {
+    pub(crate) async fn need(data_dir: &Path) -> Result<Self> {
         Self::find(data_dir).await.with_context(|| {
-            format!("no server runs on {0}: start one with `flyball serve --data-dir {0}`", data_dir.display())
+            format!(
+                "no server runs on {0}: start one with `flyball serve --data-dir {0}`",
+                data_dir.display()
+            )
         })
     }
 
     /// Address of a path of its API.
     #[must_use]
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.ports.http)
     }
 
     /// Sends a request and gives back the body, or the server's own words when it refuses.
-    pub async fn send(&self, request: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder) -> Result<bytes::Bytes> {
-        let answer = request(&self.client).send().await.context("the server did not answer")?;
+    pub(crate) async fn send(
+        &self,
+        request: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder,
+    ) -> Result<bytes::Bytes> {
+        let answer = request(&self.client)
+            .send()
+            .await
+            .context("the server did not answer")?;
         let status = answer.status();
-        let body = answer.bytes().await.context("the server's answer broke off")?;
+        let body = answer
+            .bytes()
+            .await
+            .context("the server's answer broke off")?;
         if !status.is_success() {
             let words = serde_json::from_slice::<serde_json::Value>(&body)
                 .ok()
-                .and_then(|v| Some(v.get("message").or_else(|| v.get("error"))?.as_str()?.to_owned()))
+                .and_then(|v| {
+                    Some(
+                        v.get("message")
+                            .or_else(|| v.get("error"))?
+                            .as_str()?
+                            .to_owned(),
+                    )
+                })
                 .unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
             bail!("{words} ({status})");
         }

@@ -27,7 +27,7 @@ use crate::running::Ports;
 const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything of one process, running.
-pub struct Serving {
+pub(crate) struct Serving {
     core: Core,
     ports: Ports,
     data_dir: std::path::PathBuf,
@@ -39,7 +39,7 @@ pub struct Serving {
 
 impl Serving {
     /// Starts it all; returns when every port answers.
-    pub async fn start(config: &Config) -> Result<Self> {
+    pub(crate) async fn start(config: &Config) -> Result<Self> {
         let data_dir = config.store.data_dir.clone();
         let core = Core::open(config).await?;
         let ledger = Arc::new(StoreLedger::new(Arc::clone(&core.store), WORKSPACE));
@@ -78,23 +78,31 @@ impl Serving {
             }
         });
         ports.publish(&data_dir)?;
-        Ok(Self { core, ports, data_dir, control, alerts, servers, closing })
+        Ok(Self {
+            core,
+            ports,
+            data_dir,
+            control,
+            alerts,
+            servers,
+            closing,
+        })
     }
 
     /// The ports in use.
     #[must_use]
-    pub fn ports(&self) -> &Ports {
+    pub(crate) fn ports(&self) -> &Ports {
         &self.ports
     }
 
     /// What is kept.
     #[must_use]
-    pub fn store(&self) -> &Arc<Store> {
+    pub(crate) fn store(&self) -> &Arc<Store> {
         &self.core.store
     }
 
     /// Serves until Ctrl-C or a TERM signal, or until a port fails; then stops in order.
-    pub async fn until_told_to_stop(mut self) -> Result<()> {
+    pub(crate) async fn until_told_to_stop(mut self) -> Result<()> {
         let failed = tokio::select! {
             told = told_to_stop() => told.map(|()| None)?,
             ended = self.servers.join_next() => ended,
@@ -107,7 +115,7 @@ impl Serving {
     }
 
     /// Nothing new comes in; what is on its way is finished, kept and flushed.
-    pub async fn stop(mut self) -> Result<()> {
+    pub(crate) async fn stop(mut self) -> Result<()> {
         Ports::withdraw(&self.data_dir);
         self.closing.cancel();
         while self.servers.join_next().await.is_some() {}
@@ -120,7 +128,9 @@ impl Serving {
 }
 
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
 }
 
 async fn told_to_stop() -> Result<()> {
@@ -139,7 +149,10 @@ fn start_alerts(config: &Config, core: &Core, control: &Arc<Control>) -> Result<
     };
     let mut notifiers: Vec<Arc<dyn Notifier>> = Vec::new();
     if let Some(url) = &config.webhook_url {
-        let webhook = WebhookConfig { secret: config.webhook_secret.clone(), ..WebhookConfig::new("webhook", url) };
+        let webhook = WebhookConfig {
+            secret: config.webhook_secret.clone(),
+            ..WebhookConfig::new("webhook", url)
+        };
         notifiers.push(Webhook::start(webhook)?);
     }
     Ok(Alerts::start(
@@ -152,7 +165,10 @@ fn start_alerts(config: &Config, core: &Core, control: &Arc<Control>) -> Result<
             notifiers,
             memory: memory_of(&config.store.data_dir),
             clock: ports::Clock::default(),
-            settings: Settings { workspace: WORKSPACE.to_owned(), ..Settings::default() },
+            settings: Settings {
+                workspace: WORKSPACE.to_owned(),
+                ..Settings::default()
+            },
         },
     )?)
 }
@@ -164,13 +180,20 @@ fn memory_of(data_dir: &Path) -> Arc<dyn memory::Memory> {
 /// Port 8080: console, REST API, metrics, health.
 fn router(core: &Core, control: &Arc<Control>, alerts: &Arc<Alerts>) -> axum::Router {
     let hosts = Hosts::default();
-    let data = Arc::new(Fleet { engine: Arc::clone(&core.engine), control: Arc::clone(control) });
+    let data = Arc::new(Fleet {
+        engine: Arc::clone(&core.engine),
+        control: Arc::clone(control),
+    });
     let now = Arc::new(|| chrono::Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX));
     let console = ConsoleState::new(data, WORKSPACE, hosts.clone(), now);
     flyball_query::http::router(Arc::clone(&core.engine), WORKSPACE)
         .merge(control::api::router(Arc::clone(control)))
         .merge(flyball_dashboards::console::router(console))
-        .merge(http::router(Arc::clone(&core.store), Arc::clone(&core.ingest), Arc::clone(alerts)))
+        .merge(http::router(
+            Arc::clone(&core.store),
+            Arc::clone(&core.ingest),
+            Arc::clone(alerts),
+        ))
         .layer(from_fn_with_state(hosts, same_origin))
 }
 
@@ -184,7 +207,10 @@ struct Fleet {
 #[async_trait::async_trait]
 impl FleetData for Fleet {
     async fn query(&self, sql: &str) -> Result<Vec<arrow::array::RecordBatch>, String> {
-        self.engine.query(WORKSPACE, sql).await.map_err(|e| e.to_string())
+        self.engine
+            .query(WORKSPACE, sql)
+            .await
+            .map_err(|e| e.to_string())
     }
 
     fn control_view(&self) -> Arc<View> {

@@ -7,8 +7,14 @@ use flyball_runtime::fleet::{self, FleetConfig};
 
 use crate::cli::AgentCommand;
 
-pub async fn run(command: AgentCommand) -> Result<()> {
-    let AgentCommand::Fleet { otlp, control, seed, seconds, healthy } = command;
+pub(super) async fn run(command: AgentCommand) -> Result<()> {
+    let AgentCommand::Fleet {
+        otlp,
+        control,
+        seed,
+        seconds,
+        healthy,
+    } = command;
     let report = fleet::run(FleetConfig {
         otlp_endpoint: otlp,
         control_url: control,

@@ -7,20 +7,26 @@ use crate::cli::{Degrade, ScopeArgs, Target, Throttle};
 use crate::config::Config;
 use crate::running::Server;
 
-pub async fn freeze(config: &Config, target: &Target) -> Result<()> {
+pub(super) async fn freeze(config: &Config, target: &Target) -> Result<()> {
     order(config, "freeze", target, json!({})).await
 }
 
-pub async fn throttle(config: &Config, options: &Throttle) -> Result<()> {
-    order(config, "throttle", &options.target, json!({ "calls_per_minute": options.calls_per_minute })).await
+pub(super) async fn throttle(config: &Config, options: &Throttle) -> Result<()> {
+    order(
+        config,
+        "throttle",
+        &options.target,
+        json!({ "calls_per_minute": options.calls_per_minute }),
+    )
+    .await
 }
 
-pub async fn degrade(config: &Config, options: &Degrade) -> Result<()> {
+pub(super) async fn degrade(config: &Config, options: &Degrade) -> Result<()> {
     let how = json!({ "tier": options.tier, "read_only": options.read_only, "plan_depth": options.plan_depth });
     order(config, "degrade", &options.target, how).await
 }
 
-pub async fn release(config: &Config, target: &Target) -> Result<()> {
+pub(super) async fn release(config: &Config, target: &Target) -> Result<()> {
     order(config, "release", target, json!({})).await
 }
 
@@ -31,9 +37,16 @@ async fn order(config: &Config, action: &str, target: &Target, mut body: Value) 
     body["reason"] = json!(target.reason);
     body["actor"] = json!(actor());
     let server = Server::need(&config.store.data_dir).await?;
-    let answer = server.send(|http| http.post(server.url("/api/v1/control/orders")).json(&body)).await?;
-    let decision: Value = serde_json::from_slice(&answer).context("the server's answer is not JSON")?;
-    println!("{action}: {scope} {} (action {})", body[scope], decision["action_id"].as_str().unwrap_or("?"));
+    let answer = server
+        .send(|http| http.post(server.url("/api/v1/control/orders")).json(&body))
+        .await?;
+    let decision: Value =
+        serde_json::from_slice(&answer).context("the server's answer is not JSON")?;
+    println!(
+        "{action}: {scope} {} (action {})",
+        body[scope],
+        decision["action_id"].as_str().unwrap_or("?")
+    );
     Ok(())
 }
 
@@ -52,20 +65,27 @@ fn scope(args: &ScopeArgs) -> (&'static str, Value) {
 
 /// Who types: the login name, as the ledger will show it.
 fn actor() -> String {
-    format!("cli:{}", std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned()))
+    format!(
+        "cli:{}",
+        std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned())
+    )
 }
 
 /// What is in force, most recent last.
-pub async fn status(config: &Config) -> Result<()> {
+pub(super) async fn status(config: &Config) -> Result<()> {
     let server = Server::need(&config.store.data_dir).await?;
-    let answer = server.send(|http| http.get(server.url("/api/v1/control"))).await?;
+    let answer = server
+        .send(|http| http.get(server.url("/api/v1/control")))
+        .await?;
     let view: flyball_runtime::control::View = serde_json::from_slice(&answer)?;
     if view.entries.is_empty() {
         println!("nothing is throttled, degraded or frozen");
         return Ok(());
     }
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING).set_header(["scope", "target", "state", "since", "by", "reason"]);
+    table
+        .load_preset(comfy_table::presets::NOTHING)
+        .set_header(["scope", "target", "state", "since", "by", "reason"]);
     for entry in &view.entries {
         let scope = serde_json::to_value(&entry.scope)?;
         let state = serde_json::to_value(&entry.state)?;

@@ -13,18 +13,23 @@ use flyball_store::{Append, Appended, Encoding, Error as StoreError};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::Config;
-use crate::running::Server;
 use crate::core::{Core, WORKSPACE};
+use crate::running::Server;
 
 /// Imports `paths`, and prints what became of them.
-pub async fn run(config: &Config, paths: &[PathBuf]) -> Result<()> {
+pub(super) async fn run(config: &Config, paths: &[PathBuf]) -> Result<()> {
     let bar = Bar::new();
     let report = if let Some(server) = Server::find(&config.store.data_dir).await {
         if config.prices_file.is_some() {
-            bail!("a server runs on {}, and prices with its own book: stop it, or leave --prices out",
-                config.store.data_dir.display());
+            bail!(
+                "a server runs on {}, and prices with its own book: stop it, or leave --prices out",
+                config.store.data_dir.display()
+            );
         }
-        let ingest = Ingest::new(Arc::new(Remote { server }), Limits::of_body(config.request_bytes_max));
+        let ingest = Ingest::new(
+            Arc::new(Remote { server }),
+            Limits::of_body(config.request_bytes_max),
+        );
         import::run(&ingest, WORKSPACE, paths, &bar).await?
     } else {
         let core = Core::open(config).await?;
@@ -41,7 +46,11 @@ pub async fn run(config: &Config, paths: &[PathBuf]) -> Result<()> {
 fn print(report: &ImportReport) {
     println!(
         "{} files, {} bytes: {} requests and {} spans taken in, {} requests were in already",
-        report.counts.files_total, report.counts.bytes, report.requests, report.counts.spans, report.already_in
+        report.counts.files_total,
+        report.counts.bytes,
+        report.requests,
+        report.counts.spans,
+        report.already_in
     );
     if report.rejected_spans > 0 {
         println!("{} spans were refused:", report.rejected_spans);
@@ -62,8 +71,14 @@ struct Bar(ProgressBar);
 
 impl Bar {
     fn new() -> Self {
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} files  {msg}  {elapsed}") {
+        let bar = if std::io::stderr().is_terminal() {
+            ProgressBar::new(0)
+        } else {
+            ProgressBar::hidden()
+        };
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:30} {pos}/{len} files  {msg}  {elapsed}")
+        {
             bar.set_style(style);
         }
         Self(bar)
@@ -74,7 +89,8 @@ impl Progress for Bar {
     fn update(&self, so_far: &Counts) {
         self.0.set_length(so_far.files_total as u64);
         self.0.set_position(so_far.files_done as u64);
-        self.0.set_message(format!("{} spans, {} bytes", so_far.spans, so_far.bytes));
+        self.0
+            .set_message(format!("{} spans, {} bytes", so_far.spans, so_far.bytes));
     }
 }
 
@@ -92,17 +108,29 @@ impl Sink for Remote {
             Encoding::Json => "application/json",
         };
         let url = self.server.url("/api/v1/import");
-        let request = |http: &reqwest::Client| http.post(url).header("content-type", content_type).body(append.body);
+        let request = |http: &reqwest::Client| {
+            http.post(url)
+                .header("content-type", content_type)
+                .body(append.body)
+        };
         let broken = |reason: String| StoreError::LogPoisoned { reason };
-        let answer = self.server.send(request).await.map_err(|e| broken(format!("{e:#}")))?;
-        let accepted: Answer = serde_json::from_slice(&answer).map_err(|e| broken(e.to_string()))?;
-        Ok(Appended { position: 0, duplicate: accepted.duplicate })
+        let answer = self
+            .server
+            .send(request)
+            .await
+            .map_err(|e| broken(format!("{e:#}")))?;
+        let accepted: Answer =
+            serde_json::from_slice(&answer).map_err(|e| broken(e.to_string()))?;
+        Ok(Appended {
+            position: 0,
+            duplicate: accepted.duplicate,
+        })
     }
 }
 
 /// What `POST /api/v1/import` answers.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Spans kept.
     spans: u64,
     /// Spans refused.

@@ -7,7 +7,7 @@ mod import;
 mod query;
 mod report;
 
-pub use import::Answer;
+pub(crate) use import::Answer;
 
 use std::process::ExitCode;
 
@@ -18,7 +18,7 @@ use crate::config::{Config, Settings};
 use crate::serve::Serving;
 
 /// Runs one command to its end.
-pub fn run(cli: Cli) -> Result<ExitCode> {
+pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     runtime.block_on(dispatch(cli))
 }
@@ -63,12 +63,18 @@ fn settings(cli: &Cli) -> Result<Settings> {
         Command::Import(import) => flags.push(("prices.file", text(&import.prices))),
         _ => {}
     }
-    Ok(Settings::load(cli.config.as_deref(), |name| std::env::var(name).ok(), &flags)?)
+    Ok(Settings::load(
+        cli.config.as_deref(),
+        |name| std::env::var(name).ok(),
+        &flags,
+    )?)
 }
 
 fn print_settings(settings: &Settings) {
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING).set_header(["setting", "value", "from", "meaning"]);
+    table
+        .load_preset(comfy_table::presets::NOTHING)
+        .set_header(["setting", "value", "from", "meaning"]);
     for (key, value, source) in settings.in_force() {
         table.add_row([key.name, value.as_str(), &source.to_string(), key.doc]);
     }
@@ -79,8 +85,15 @@ async fn serve(config: &Config) -> Result<()> {
     let serving = Serving::start(config).await?;
     let ports = serving.ports();
     println!("flyball serves {}", config.store.data_dir.display());
-    println!("  OTLP        grpc://{}  http://{}/v1/traces", ports.otlp_grpc, ports.otlp_http);
-    println!("  SQL         psql -h {} -p {} -U flyball flyball", ports.postgres.ip(), ports.postgres.port());
+    println!(
+        "  OTLP        grpc://{}  http://{}/v1/traces",
+        ports.otlp_grpc, ports.otlp_http
+    );
+    println!(
+        "  SQL         psql -h {} -p {} -U flyball flyball",
+        ports.postgres.ip(),
+        ports.postgres.port()
+    );
     println!("  console     http://{}/", ports.http);
     serving.until_told_to_stop().await?;
     println!("flyball has stopped; everything is flushed");

@@ -10,11 +10,11 @@ use serde_json::json;
 
 use crate::cli::Format;
 use crate::config::Config;
-use crate::running::Server;
 use crate::core::{Core, WORKSPACE};
+use crate::running::Server;
 
 /// Asks, and prints the rows.
-pub async fn run(config: &Config, sql: &str, format: Format) -> Result<()> {
+pub(super) async fn run(config: &Config, sql: &str, format: Format) -> Result<()> {
     let batches = ask(config, sql).await?;
     let format = match format {
         Format::Table => format::Format::Table,
@@ -29,11 +29,14 @@ pub async fn run(config: &Config, sql: &str, format: Format) -> Result<()> {
 }
 
 /// The rows of one statement.
-pub async fn ask(config: &Config, sql: &str) -> Result<Vec<RecordBatch>> {
+pub(super) async fn ask(config: &Config, sql: &str) -> Result<Vec<RecordBatch>> {
     if let Some(server) = Server::find(&config.store.data_dir).await {
         let url = server.url("/api/v1/query?format=arrow");
-        let answer = server.send(|http| http.post(url).json(&json!({ "sql": sql }))).await?;
-        let reader = StreamReader::try_new(&answer[..], None).context("the server's answer is not Arrow")?;
+        let answer = server
+            .send(|http| http.post(url).json(&json!({ "sql": sql })))
+            .await?;
+        let reader =
+            StreamReader::try_new(&answer[..], None).context("the server's answer is not Arrow")?;
         return Ok(reader.collect::<Result<_, _>>()?);
     }
     let core = Core::open_to_read(config).await?;

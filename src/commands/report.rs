@@ -8,15 +8,25 @@ use crate::cli::{Format, ReportKind};
 use crate::config::Config;
 
 /// Prints one report.
-pub async fn run(config: &Config, kind: &ReportKind) -> Result<()> {
-    let ReportKind::Chargeback { by, since, until, format } = kind;
+pub(super) async fn run(config: &Config, kind: &ReportKind) -> Result<()> {
+    let ReportKind::Chargeback {
+        by,
+        since,
+        until,
+        format,
+    } = kind;
     let chargeback = Chargeback::by(Dimension::parse_list(&by.join(","))?)?;
-    let sql = chargeback.sql(nanos("--since", since.as_deref())?, nanos("--until", until.as_deref())?);
+    let sql = chargeback.sql(
+        nanos("--since", since.as_deref())?,
+        nanos("--until", until.as_deref())?,
+    );
     let report = chargeback.report(&super::query::ask(config, &sql).await?)?;
     match format {
         Format::Table => println!("{}", report.table()),
         Format::Csv => print!("{}", report.csv()?),
-        Format::Json => bail!("--format json: a report comes as table or csv; for JSON use `flyball query`"),
+        Format::Json => {
+            bail!("--format json: a report comes as table or csv; for JSON use `flyball query`")
+        }
     }
     Ok(())
 }
@@ -24,8 +34,13 @@ pub async fn run(config: &Config, kind: &ReportKind) -> Result<()> {
 /// Midnight UTC of a day, in nanoseconds since 1970.
 fn nanos(flag: &str, day: Option<&str>) -> Result<Option<i64>> {
     day.map(|day| {
-        let date: NaiveDate = day.parse().with_context(|| format!("{flag} {day:?}: expected a day as YYYY-MM-DD"))?;
-        Ok(date.and_time(NaiveTime::MIN).and_utc().timestamp_nanos_opt().with_context(|| format!("{flag} {day:?}: expected a day between 1678 and 2262"))?)
+        let date: NaiveDate = day
+            .parse()
+            .with_context(|| format!("{flag} {day:?}: expected a day as YYYY-MM-DD"))?;
+        date.and_time(NaiveTime::MIN)
+            .and_utc()
+            .timestamp_nanos_opt()
+            .with_context(|| format!("{flag} {day:?}: expected a day between 1678 and 2262"))
     })
     .transpose()
 }

@@ -9,7 +9,10 @@ use serde_json::Value;
 use crate::harness::{flyball, import, prices, query, recording};
 
 fn everything(dir: &Path) -> Vec<Value> {
-    let mut rows = query(dir, "SELECT count(*) AS spans, count(DISTINCT span_id) AS ids FROM spans");
+    let mut rows = query(
+        dir,
+        "SELECT count(*) AS spans, count(DISTINCT span_id) AS ids FROM spans",
+    );
     rows.extend(query(
         dir,
         "SELECT kind, usage, sum(calls) AS calls, sum(input_tokens) AS input, sum(output_tokens) AS output, \
@@ -21,7 +24,11 @@ fn everything(dir: &Path) -> Vec<Value> {
 
 #[test]
 fn killed_while_importing_then_imported_again() {
-    let folders = [recording("openai_v2"), recording("oi_langgraph"), recording("traceloop")];
+    let folders = [
+        recording("openai_v2"),
+        recording("oi_langgraph"),
+        recording("traceloop"),
+    ];
     let clean = tempfile::tempdir().unwrap();
     let started = std::time::Instant::now();
     import(clean.path(), &folders);
@@ -29,7 +36,10 @@ fn killed_while_importing_then_imported_again() {
     let truth = everything(clean.path());
 
     // FLYBALL_CRASHES raises the number of kills for a long run.
-    let crashes: u32 = std::env::var("FLYBALL_CRASHES").ok().and_then(|n| n.parse().ok()).unwrap_or(8);
+    let crashes: u32 = std::env::var("FLYBALL_CRASHES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(8);
     let dir = tempfile::tempdir().unwrap();
     for crash in 1..=crashes {
         let mut child = flyball(dir.path())
@@ -42,7 +52,11 @@ fn killed_while_importing_then_imported_again() {
             .spawn()
             .unwrap();
         // From nearly at once to nearly at the end.
-        std::thread::sleep(whole.mul_f64(f64::from(crash) / f64::from(crashes + 1)).max(Duration::from_millis(5)));
+        std::thread::sleep(
+            whole
+                .mul_f64(f64::from(crash) / f64::from(crashes + 1))
+                .max(Duration::from_millis(5)),
+        );
         child.kill().unwrap();
         child.wait().unwrap();
     }

@@ -16,9 +16,16 @@ fn the_runaway_is_frozen_within_a_second_and_makes_no_call_after_it() {
          (extract(epoch FROM obeyed_at) - extract(epoch FROM cause_ended_at)) * 1000 AS ms \
          FROM actions WHERE state = 'frozen' AND mode = 'enforce'",
     );
-    assert_eq!(freezes.len(), 1, "exactly the runaway is frozen: {freezes:?}\n{printed}");
+    assert_eq!(
+        freezes.len(),
+        1,
+        "exactly the runaway is frozen: {freezes:?}\n{printed}"
+    );
     let ms = number(&freezes[0]["ms"]);
-    assert!((0.0..1000.0).contains(&ms), "obeyed {ms} ms after the causing span ended\n{printed}");
+    assert!(
+        (0.0..1000.0).contains(&ms),
+        "obeyed {ms} ms after the causing span ended\n{printed}"
+    );
     let agent = freezes[0]["target"].as_str().unwrap();
 
     let after = row(
@@ -28,7 +35,11 @@ fn the_runaway_is_frozen_within_a_second_and_makes_no_call_after_it() {
              AND c.agent_name = '{agent}' AND c.start_time > a.obeyed_at"
         ),
     );
-    assert_eq!(number(&after["n"]), 0.0, "{agent} called a model after it had obeyed\n{printed}");
+    assert_eq!(
+        number(&after["n"]),
+        0.0,
+        "{agent} called a model after it had obeyed\n{printed}"
+    );
     let others = row(
         &dir,
         &format!(
@@ -36,7 +47,16 @@ fn the_runaway_is_frozen_within_a_second_and_makes_no_call_after_it() {
              AND c.agent_name <> '{agent}' AND c.start_time > a.obeyed_at"
         ),
     );
-    assert!(number(&others["n"]) >= 1.0, "the healthy agents went on\n{printed}");
-    let endings = query(&dir, "SELECT termination, count(*) AS n FROM executions GROUP BY 1");
-    assert!(endings.iter().any(|row| row["termination"] == "success"), "{endings:?}");
+    assert!(
+        number(&others["n"]) >= 1.0,
+        "the healthy agents went on\n{printed}"
+    );
+    let endings = query(
+        &dir,
+        "SELECT termination, count(*) AS n FROM executions GROUP BY 1",
+    );
+    assert!(
+        endings.iter().any(|row| row["termination"] == "success"),
+        "{endings:?}"
+    );
 }

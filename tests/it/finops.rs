@@ -7,16 +7,39 @@ use crate::harness::{Server, flyball, import, recording, row, run};
 #[test]
 fn the_chargeback_total_is_the_journals() {
     let dir = tempfile::tempdir().unwrap();
-    import(dir.path(), &[recording("oi_langgraph"), recording("traceloop")]);
-    let output = run(flyball(dir.path()).args(["report", "chargeback", "--by", "team,agent", "--format", "csv"]));
+    import(
+        dir.path(),
+        &[recording("oi_langgraph"), recording("traceloop")],
+    );
+    let output = run(flyball(dir.path()).args([
+        "report",
+        "chargeback",
+        "--by",
+        "team,agent",
+        "--format",
+        "csv",
+    ]));
     let csv = String::from_utf8(output.stdout).unwrap();
     let mut lines = csv.lines();
     let header: Vec<&str> = lines.next().unwrap().split(',').collect();
-    let column = header.iter().position(|name| *name == "cost_usd").expect("a cost_usd column");
-    let total = lines.next_back().unwrap().split(',').nth(column).unwrap().to_owned();
+    let column = header
+        .iter()
+        .position(|name| *name == "cost_usd")
+        .expect("a cost_usd column");
+    let total = lines
+        .next_back()
+        .unwrap()
+        .split(',')
+        .nth(column)
+        .unwrap()
+        .to_owned();
     let sql = row(dir.path(), "SELECT sum(cost_usd) AS cost FROM charges");
     let digits = |text: &str| text.parse::<rust_decimal::Decimal>().unwrap();
-    assert_eq!(digits(&total), digits(sql["cost"].as_str().unwrap()), "{csv}");
+    assert_eq!(
+        digits(&total),
+        digits(sql["cost"].as_str().unwrap()),
+        "{csv}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,11 +49,15 @@ async fn every_dashboard_query_is_answered() {
     let server = Server::start(dir.path(), &[]);
     let client = server.postgres().await;
     let now_ms = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
-    let queries = flyball_dashboards::grafana::queries(&TimeRange::last_hours(now_ms, 24 * 30)).unwrap();
+    let queries =
+        flyball_dashboards::grafana::queries(&TimeRange::last_hours(now_ms, 24 * 30)).unwrap();
     assert!(queries.len() >= 8);
     for query in queries {
         let (panel, sql) = (query.title, query.sql);
-        client.simple_query(&sql).await.unwrap_or_else(|e| panic!("{panel}: {e:?}\n{sql}"));
+        client
+            .simple_query(&sql)
+            .await
+            .unwrap_or_else(|e| panic!("{panel}: {e:?}\n{sql}"));
     }
 }
 
@@ -40,7 +67,9 @@ async fn the_console_and_its_data_are_served() {
     import(dir.path(), &[recording("oi_langgraph")]);
     let server = Server::start(dir.path(), &[]);
     let get = async |path: &str| {
-        let answer = reqwest::get(format!("http://{}{path}", server.address("http"))).await.unwrap();
+        let answer = reqwest::get(format!("http://{}{path}", server.address("http")))
+            .await
+            .unwrap();
         assert!(answer.status().is_success(), "{path}: {}", answer.status());
         answer.text().await.unwrap()
     };

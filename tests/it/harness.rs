@@ -8,29 +8,33 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// The binary under test, on a data directory.
-pub fn flyball(data_dir: &Path) -> Command {
+pub(crate) fn flyball(data_dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
-    command.arg("--data-dir").arg(data_dir).current_dir(root()).env_remove("FLYBALL_DATA_DIR");
+    command
+        .arg("--data-dir")
+        .arg(data_dir)
+        .current_dir(root())
+        .env_remove("FLYBALL_DATA_DIR");
     command
 }
 
 /// The workspace's root.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Recorded requests of one framework, as they came over the wire.
-pub fn recording(framework: &str) -> PathBuf {
+pub(crate) fn recording(framework: &str) -> PathBuf {
     root().join("ingest/tests/fixtures/truth").join(framework)
 }
 
 /// The corpus' price table.
-pub fn prices() -> PathBuf {
+pub(crate) fn prices() -> PathBuf {
     root().join("ingest/tests/fixtures/truth/prices.litellm.json")
 }
 
 /// Runs to the end, and fails with what it printed when it failed.
-pub fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap();
     assert!(
         output.status.success(),
@@ -42,29 +46,36 @@ pub fn run(command: &mut Command) -> Output {
 }
 
 /// Imports folders with the corpus' prices.
-pub fn import(data_dir: &Path, folders: &[PathBuf]) -> String {
-    let output = run(flyball(data_dir).arg("import").args(folders).arg("--prices").arg(prices()));
+pub(crate) fn import(data_dir: &Path, folders: &[PathBuf]) -> String {
+    let output = run(flyball(data_dir)
+        .arg("import")
+        .args(folders)
+        .arg("--prices")
+        .arg(prices()));
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// The rows of a statement.
-pub fn query(data_dir: &Path, sql: &str) -> Vec<Value> {
+pub(crate) fn query(data_dir: &Path, sql: &str) -> Vec<Value> {
     let output = run(flyball(data_dir).args(["query", sql, "--format", "json"]));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// The first row of a statement.
-pub fn row(data_dir: &Path, sql: &str) -> Value {
+pub(crate) fn row(data_dir: &Path, sql: &str) -> Value {
     query(data_dir, sql).into_iter().next().expect("one row")
 }
 
 /// A number that may be printed as a number or (64-bit, decimal) as a string.
-pub fn number(value: &Value) -> f64 {
-    value.as_f64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_else(|| panic!("{value} is not a number"))
+pub(crate) fn number(value: &Value) -> f64 {
+    value
+        .as_f64()
+        .or_else(|| value.as_str()?.parse().ok())
+        .unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
 /// A running server on free ports; killed when dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     /// Its ports file.
     pub ports: Value,
@@ -73,15 +84,19 @@ pub struct Server {
 
 impl Server {
     /// Starts `flyball serve` and waits until it answers.
-    pub fn start(data_dir: &Path, more: &[&str]) -> Self {
+    pub(crate) fn start(data_dir: &Path, more: &[&str]) -> Self {
         let mut command = flyball(data_dir);
         command.arg("serve");
         for listen in ["--otlp-grpc", "--otlp-http", "--postgres", "--http"] {
             command.args([listen, "127.0.0.1:0"]);
         }
         let _ = std::fs::remove_file(data_dir.join("ports.json"));
-        let mut child =
-            command.args(more).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("serve starts");
+        let mut child = command
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("serve starts");
         let stdout = child.stdout.take().unwrap();
         std::thread::spawn(move || BufReader::new(stdout).lines().for_each(drop));
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -94,22 +109,26 @@ impl Server {
             assert!(Instant::now() < deadline, "serve did not come up");
             std::thread::sleep(Duration::from_millis(20));
         };
-        Self { child, ports, data_dir: data_dir.to_path_buf() }
+        Self {
+            child,
+            ports,
+            data_dir: data_dir.to_path_buf(),
+        }
     }
 
     /// host:port of one of its ports.
-    pub fn address(&self, port: &str) -> String {
+    pub(crate) fn address(&self, port: &str) -> String {
         self.ports[port].as_str().unwrap().to_owned()
     }
 
     /// `kill -9`.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Asks it to end, and waits.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let id = self.child.id().to_string();
         run(Command::new("kill").args(["-TERM", &id]));
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -124,16 +143,18 @@ impl Server {
     }
 
     /// The rows of a statement, asked of the running server.
-    pub fn query(&self, sql: &str) -> Vec<Value> {
+    pub(crate) fn query(&self, sql: &str) -> Vec<Value> {
         query(&self.data_dir, sql)
     }
 
     /// A PostgreSQL client on its port.
-    pub async fn postgres(&self) -> tokio_postgres::Client {
+    pub(crate) async fn postgres(&self) -> tokio_postgres::Client {
         let address = self.address("postgres");
         let (host, port) = address.rsplit_once(':').unwrap();
         let config = format!("host={host} port={port} user=flyball dbname=flyball");
-        let (client, connection) = tokio_postgres::connect(&config, tokio_postgres::NoTls).await.unwrap();
+        let (client, connection) = tokio_postgres::connect(&config, tokio_postgres::NoTls)
+            .await
+            .unwrap();
         tokio::spawn(connection);
         client
     }

@@ -5,7 +5,13 @@ use serde_json::Value;
 use crate::harness::{import, number, query, recording, row};
 
 /// The frameworks of which the spans alone tell every call's usage.
-pub const FRAMEWORKS: [&str; 5] = ["openai_v2", "oi_openai", "oi_langgraph", "oi_openai_agents", "traceloop"];
+pub(crate) const FRAMEWORKS: [&str; 5] = [
+    "openai_v2",
+    "oi_openai",
+    "oi_langgraph",
+    "oi_openai_agents",
+    "traceloop",
+];
 
 const TOTALS: &str = "sum(input_tokens) AS input, sum(cache_read_tokens) AS cache_read, \
      sum(cache_write_tokens) AS cache_write, sum(output_tokens) AS output, sum(reasoning_tokens) AS reasoning, \
@@ -13,7 +19,8 @@ const TOTALS: &str = "sum(input_tokens) AS input, sum(cache_read_tokens) AS cach
 
 /// What the provider behind a framework served, as far as its spans show it.
 fn truth(framework: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(recording(framework).join("truth.json")).unwrap()).unwrap()
+    serde_json::from_slice(&std::fs::read(recording(framework).join("truth.json")).unwrap())
+        .unwrap()
 }
 
 /// Asserts that a row of `TOTALS` is the provider's truth, to the last digit.
@@ -26,11 +33,25 @@ fn assert_truth(framework: &str, got: &Value, truth: &Value) {
         ("output", "output_total_tokens"),
         ("reasoning", "reasoning_tokens"),
     ] {
-        let got = if got[column].is_null() { 0.0 } else { number(&got[column]) };
+        let got = if got[column].is_null() {
+            0.0
+        } else {
+            number(&got[column])
+        };
         assert_eq!(got, number(&truth[key]), "{framework}: {column}");
     }
-    let digits = |value: &Value| value.as_str().unwrap().parse::<rust_decimal::Decimal>().unwrap();
-    assert_eq!(digits(&got["cost"]), digits(&truth["cost_usd"]), "{framework}: cost");
+    let digits = |value: &Value| {
+        value
+            .as_str()
+            .unwrap()
+            .parse::<rust_decimal::Decimal>()
+            .unwrap()
+    };
+    assert_eq!(
+        digits(&got["cost"]),
+        digits(&truth["cost_usd"]),
+        "{framework}: cost"
+    );
 }
 
 #[test]
@@ -39,10 +60,17 @@ fn calls_tokens_and_cost_are_the_providers() {
         let truth = truth(framework);
         let dir = tempfile::tempdir().unwrap();
         import(dir.path(), &[recording(framework)]);
-        let calls = row(dir.path(), &format!("SELECT count(*) AS calls, {TOTALS} FROM model_calls WHERE usage = 'exact'"));
+        let calls = row(
+            dir.path(),
+            &format!("SELECT count(*) AS calls, {TOTALS} FROM model_calls WHERE usage = 'exact'"),
+        );
         assert_truth(framework, &calls, &truth);
-        let journal =
-            row(dir.path(), &format!("SELECT sum(calls) AS calls, {TOTALS} FROM charges WHERE kind = 'model_call' AND usage = 'exact'"));
+        let journal = row(
+            dir.path(),
+            &format!(
+                "SELECT sum(calls) AS calls, {TOTALS} FROM charges WHERE kind = 'model_call' AND usage = 'exact'"
+            ),
+        );
         assert_truth(framework, &journal, &truth);
     }
 }
@@ -52,8 +80,14 @@ fn importing_again_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let folders = [recording("openai_v2"), recording("traceloop")];
     let everything = |dir: &std::path::Path| {
-        let spans = row(dir, "SELECT count(*) AS spans, count(DISTINCT span_id) AS ids FROM spans");
-        let charges = query(dir, "SELECT kind, entry, count(*) AS n, sum(cost_usd) AS cost FROM charges GROUP BY 1, 2 ORDER BY 1, 2");
+        let spans = row(
+            dir,
+            "SELECT count(*) AS spans, count(DISTINCT span_id) AS ids FROM spans",
+        );
+        let charges = query(
+            dir,
+            "SELECT kind, entry, count(*) AS n, sum(cost_usd) AS cost FROM charges GROUP BY 1, 2 ORDER BY 1, 2",
+        );
         (spans, charges)
     };
     import(dir.path(), &folders);

@@ -30,18 +30,37 @@ fn python_deltalake_finds_the_same_totals() {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
-    import(dir.path(), &[recording("oi_langgraph"), recording("traceloop")]);
-    let output = run(Command::new(python).arg("-c").arg(READER).arg(dir.path().join("tables")));
+    import(
+        dir.path(),
+        &[recording("oi_langgraph"), recording("traceloop")],
+    );
+    let output = run(Command::new(python)
+        .arg("-c")
+        .arg(READER)
+        .arg(dir.path().join("tables")));
     let theirs: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let spans = row(dir.path(), "SELECT count(*) AS spans, count(DISTINCT span_id) AS ids FROM spans");
+    let spans = row(
+        dir.path(),
+        "SELECT count(*) AS spans, count(DISTINCT span_id) AS ids FROM spans",
+    );
     let charges = row(
         dir.path(),
         "SELECT sum(calls) AS calls, sum(input_tokens) AS input, sum(cost_usd) AS cost FROM charges",
     );
     assert_eq!(number(&theirs["spans"]), 180.0 + 105.0);
-    for (ours, key) in [(&spans, "spans"), (&spans, "ids"), (&charges, "calls"), (&charges, "input")] {
+    for (ours, key) in [
+        (&spans, "spans"),
+        (&spans, "ids"),
+        (&charges, "calls"),
+        (&charges, "input"),
+    ] {
         assert_eq!(number(&ours[key]), number(&theirs[key]), "{key}");
     }
-    let digits = |v: &Value| v.as_str().unwrap().parse::<rust_decimal::Decimal>().unwrap();
+    let digits = |v: &Value| {
+        v.as_str()
+            .unwrap()
+            .parse::<rust_decimal::Decimal>()
+            .unwrap()
+    };
     assert_eq!(digits(&charges["cost"]), digits(&theirs["cost"]));
 }

@@ -11,12 +11,18 @@ use prost::Message as _;
 use crate::harness::{Server, flyball, number, run};
 
 fn now_unix_nano() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     u64::try_from(now.as_nanos()).unwrap()
 }
 
 fn attribute(key: &str, value: any_value::Value) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    }
 }
 
 /// One agent that called `gpt-4o-mini` once: 1,000 tokens in, 100 out.
@@ -46,15 +52,24 @@ fn one_call(seed: u8) -> ExportTraceServiceRequest {
             attribute("gen_ai.operation.name", text("chat")),
             attribute("gen_ai.provider.name", text("openai")),
             attribute("gen_ai.request.model", text("gpt-4o-mini")),
-            attribute("gen_ai.usage.input_tokens", any_value::Value::IntValue(1_000)),
-            attribute("gen_ai.usage.output_tokens", any_value::Value::IntValue(100)),
+            attribute(
+                "gen_ai.usage.input_tokens",
+                any_value::Value::IntValue(1_000),
+            ),
+            attribute(
+                "gen_ai.usage.output_tokens",
+                any_value::Value::IntValue(100),
+            ),
             attribute("gen_ai.response.finish_reasons", text("stop")),
         ],
         ..Span::default()
     };
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
-            scope_spans: vec![ScopeSpans { spans: vec![call, agent], ..ScopeSpans::default() }],
+            scope_spans: vec![ScopeSpans {
+                spans: vec![call, agent],
+                ..ScopeSpans::default()
+            }],
             ..ResourceSpans::default()
         }],
     }
@@ -64,7 +79,9 @@ fn one_call(seed: u8) -> ExportTraceServiceRequest {
 async fn what_is_acknowledged_is_answered_at_once_and_survives_kill_nine() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[]);
-    let mut grpc = TraceServiceClient::connect(format!("http://{}", server.address("otlp_grpc"))).await.unwrap();
+    let mut grpc = TraceServiceClient::connect(format!("http://{}", server.address("otlp_grpc")))
+        .await
+        .unwrap();
     grpc.export(one_call(1)).await.unwrap();
     let http = reqwest::Client::new();
     let answer = http
@@ -76,7 +93,8 @@ async fn what_is_acknowledged_is_answered_at_once_and_survives_kill_nine() {
         .unwrap();
     assert!(answer.status().is_success());
 
-    let sql = "SELECT agent_name, decisions, cost_usd, cost_per_decision_usd FROM cost_per_decision";
+    let sql =
+        "SELECT agent_name, decisions, cost_usd, cost_per_decision_usd FROM cost_per_decision";
     let client = server.postgres().await;
     let deadline = Instant::now() + Duration::from_secs(2);
     let rows = loop {
@@ -86,9 +104,15 @@ async fn what_is_acknowledged_is_answered_at_once_and_survives_kill_nine() {
             _ => None,
         });
         if let Some(row) = row.filter(|row| row.get("decisions") == Some("2")) {
-            break (row.get("agent_name").map(str::to_owned), row.get("cost_usd").map(str::to_owned));
+            break (
+                row.get("agent_name").map(str::to_owned),
+                row.get("cost_usd").map(str::to_owned),
+            );
         }
-        assert!(Instant::now() < deadline, "two calls are not answered: {rows:?}");
+        assert!(
+            Instant::now() < deadline,
+            "two calls are not answered: {rows:?}"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     // 2 x (1,000 x $0.15 + 100 x $0.60) a million tokens.
@@ -100,7 +124,9 @@ async fn what_is_acknowledged_is_answered_at_once_and_survives_kill_nine() {
     let server = Server::start(dir.path(), &[]);
     let spans = &server.query("SELECT count(*) AS n FROM spans")[0];
     assert_eq!(number(&spans["n"]), 4.0);
-    let charges = &server.query("SELECT sum(calls) AS calls, sum(cost_usd) AS cost FROM charges WHERE kind = 'model_call'")[0];
+    let charges = &server.query(
+        "SELECT sum(calls) AS calls, sum(cost_usd) AS cost FROM charges WHERE kind = 'model_call'",
+    )[0];
     assert_eq!(number(&charges["calls"]), 2.0);
     assert_eq!(number(&charges["cost"]), 0.00042);
     server.stop();
@@ -120,8 +146,14 @@ async fn nothing_but_reading_gets_through_the_postgres_port() {
         "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'",
         "COPY (SELECT 1) TO '/tmp/flyball-hostile.csv'",
     ] {
-        assert!(client.simple_query(hostile).await.is_err(), "{hostile} got through");
-        assert!(client.query(hostile, &[]).await.is_err(), "{hostile} got through, prepared");
+        assert!(
+            client.simple_query(hostile).await.is_err(),
+            "{hostile} got through"
+        );
+        assert!(
+            client.query(hostile, &[]).await.is_err(),
+            "{hostile} got through, prepared"
+        );
     }
     assert!(!std::path::Path::new("/tmp/flyball-hostile.csv").exists());
     assert_eq!(client.query("SELECT 1 AS one", &[]).await.unwrap().len(), 1);
@@ -129,7 +161,11 @@ async fn nothing_but_reading_gets_through_the_postgres_port() {
 
 #[test]
 fn psql_itself_is_answered() {
-    if std::process::Command::new("psql").arg("--version").output().is_err() {
+    if std::process::Command::new("psql")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
         eprintln!("no psql here: skipped");
         return;
     }
@@ -139,14 +175,21 @@ fn psql_itself_is_answered() {
     let address = server.address("postgres");
     let (host, port) = address.rsplit_once(':').unwrap();
     let psql = |sql: &str| {
-        let output = run(std::process::Command::new("psql")
-            .args(["-X", "-h", host, "-p", port, "-U", "flyball", "-d", "flyball", "-c", sql]));
+        let output = run(std::process::Command::new("psql").args([
+            "-X", "-h", host, "-p", port, "-U", "flyball", "-d", "flyball", "-c", sql,
+        ]));
         String::from_utf8(output.stdout).unwrap()
     };
     let answer = psql("select agent_name, cost_per_decision_usd from cost_per_decision");
-    assert!(answer.contains("cost_per_decision_usd") && !answer.contains("(0 rows)"), "{answer}");
+    assert!(
+        answer.contains("cost_per_decision_usd") && !answer.contains("(0 rows)"),
+        "{answer}"
+    );
     let tables = psql("\\dt");
-    assert!(tables.contains("spans") && tables.contains("charges"), "{tables}");
+    assert!(
+        tables.contains("spans") && tables.contains("charges"),
+        "{tables}"
+    );
 }
 
 #[test]
@@ -156,7 +199,10 @@ fn control_is_set_shown_and_released_from_the_command_line() {
     run(flyball(dir.path()).args(["freeze", "--agent", "triage", "--reason", "it loops"]));
     let status = run(flyball(dir.path()).arg("status"));
     let status = String::from_utf8(status.stdout).unwrap();
-    assert!(status.contains("triage") && status.contains("frozen") && status.contains("it loops"), "{status}");
+    assert!(
+        status.contains("triage") && status.contains("frozen") && status.contains("it loops"),
+        "{status}"
+    );
     // A death forgets nothing.
     server.kill();
     let server = Server::start(dir.path(), &[]);
@@ -166,7 +212,10 @@ fn control_is_set_shown_and_released_from_the_command_line() {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         let rows = server.query("SELECT state, released_at FROM actions WHERE target = 'triage'");
-        if rows.first().is_some_and(|row| !row["released_at"].is_null()) {
+        if rows
+            .first()
+            .is_some_and(|row| !row["released_at"].is_null())
+        {
             break;
         }
         assert!(Instant::now() < deadline, "{rows:?}");

@@ -163,7 +163,7 @@ pub(super) fn gone(rule: &str, saved: &SavedRule, now: i64) -> impl Iterator<Ite
         at: Micros::of_nanos(now),
         alert_id: saved.alert_id.clone().unwrap_or_default(),
         rule: rule.to_owned(),
-        key: format!("{}={key}", by),
+        key: format!("{by}={key}"),
         state: State::Ok.as_str().to_owned(),
         previous_state: saved.machine.state.as_str().to_owned(),
         severity: Severity::Info.as_str().to_owned(),

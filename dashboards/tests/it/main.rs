@@ -39,7 +39,7 @@ async fn console(data: Fake) -> Console {
     tokio::spawn(async move {
         axum::serve(listener, router(state).merge(orders))
             .await
-            .unwrap()
+            .unwrap();
     });
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     Console {

@@ -115,7 +115,7 @@ pub fn closeness(scope: &str, provider: Option<&str>) -> u8 {
             .iter()
             .any(|name| word == name || word.strip_prefix(name) == Some("_genai"))
     };
-    if !words.iter().any(|word| names_it(&word)) || scope.contains("agents") {
+    if !words.iter().any(names_it) || scope.contains("agents") {
         return 0;
     }
     if scope.contains("instrument") { 1 } else { 2 }

@@ -125,7 +125,7 @@ impl ImportReport {
             self.skipped.push(Note {
                 path: path.clone(),
                 reason,
-            })
+            });
         };
         match outcome {
             Outcome::TakenIn(accepted) if accepted.duplicate => self.already_in += 1,

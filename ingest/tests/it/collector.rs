@@ -49,7 +49,7 @@ impl List {
 impl Sink for List {
     async fn append(&self, append: Append) -> flyball_store::Result<Appended> {
         if self.broken.load(Ordering::SeqCst) {
-            return Err(Error::Other("the disk is gone".to_owned()));
+            return Err(Error::Closed);
         }
         let full = self
             .full_for
@@ -101,10 +101,10 @@ impl Collector {
             stop: vec![stop_grpc, stop_http],
             servers: vec![
                 tokio::spawn(server::grpc::serve(grpc, Arc::clone(&ingest), async {
-                    drop(stopped_grpc.await)
+                    drop(stopped_grpc.await);
                 })),
                 tokio::spawn(server::http::serve(http, ingest, async {
-                    drop(stopped_http.await)
+                    drop(stopped_http.await);
                 })),
             ],
         }

@@ -169,7 +169,7 @@ async fn a_full_store_is_waited_for_and_a_broken_one_is_not() {
     )
     .await
     .unwrap_err();
-    assert_eq!(error.to_string(), "the disk is gone");
+    assert_eq!(error.to_string(), "the store is closed");
     list.broken.store(false, Ordering::SeqCst);
     assert_eq!(
         import(&ingest, fixtures().join("openai_v2"))

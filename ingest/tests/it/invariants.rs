@@ -181,7 +181,7 @@ fn balances(rows: &[ChargeRow]) {
         *count += 1;
         assert_eq!(*count, 1, "{row:?}");
     }
-    for ((id, reversal), _) in &entries {
+    for (id, reversal) in entries.keys() {
         assert!(
             !reversal || entries.contains_key(&(*id, false)),
             "{id} was never entered"

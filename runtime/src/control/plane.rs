@@ -135,7 +135,12 @@ impl Control {
     /// When the outbox can't be read.
     pub async fn drained(&self, patience: Duration) -> Result<bool, Error> {
         let end = tokio::time::Instant::now() + patience;
-        while !self.database.write(|c| tables::outbox(c, 1)).await?.is_empty() {
+        while !self
+            .database
+            .write(|c| tables::outbox(c, 1))
+            .await?
+            .is_empty()
+        {
             if tokio::time::Instant::now() >= end {
                 return Ok(false);
             }

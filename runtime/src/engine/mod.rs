@@ -110,7 +110,7 @@ impl Engine {
         let now = self.parts.clock.unix_nano();
         let record = Record::new(execution_id.to_owned(), spec.clone(), task.clone(), now);
         self.parts.journal.begin(&record).await?;
-        run::Run::new(&self.parts, record).to_the_end().await
+        run::Run::new(&self.parts, record).finish().await
     }
 
     /// Goes on with an execution where its record stands, after a crash. One that has ended answers
@@ -129,7 +129,7 @@ impl Engine {
             });
         };
         record.budget.forfeit();
-        run::Run::new(&self.parts, record).to_the_end().await
+        run::Run::new(&self.parts, record).finish().await
     }
 
     /// Goes on with every execution that has not ended, one after the other.

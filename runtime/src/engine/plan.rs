@@ -14,7 +14,7 @@ use crate::tools::Effect;
 
 /// How one attempt at a model call went.
 enum Attempt {
-    Replied(Reply),
+    Replied(Box<Reply>),
     Failed(ModelError),
     Frozen(Stop),
     Late,
@@ -58,7 +58,7 @@ impl Run<'_> {
                     .await;
             }
             match self.attempt(&request, worst, &limits, span).await? {
-                Attempt::Replied(reply) => return self.decide(reply, &limits, span).await,
+                Attempt::Replied(reply) => return self.decide(*reply, &limits, span).await,
                 Attempt::Frozen(stop) => {
                     span.failed("frozen", &stop.detail);
                     return self.freeze(&stop).await;
@@ -123,7 +123,7 @@ impl Run<'_> {
                     reply.model.clone_from(&request.model);
                 }
                 self.settle(worst, &reply, started);
-                Attempt::Replied(reply)
+                Attempt::Replied(Box::new(reply))
             }
             Cut::Done(Err(error)) => {
                 match error {

@@ -40,7 +40,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(super) async fn to_the_end(mut self) -> Result<Outcome, Error> {
+    pub(super) async fn finish(mut self) -> Result<Outcome, Error> {
         let fresh = !self.record.state.is_terminal();
         loop {
             if let Some(outcome) = outcome(&self.record) {

@@ -140,7 +140,7 @@ async fn every_way_to_end_has_its_reason() {
             vec![look()],
             bounds(|b| {
                 b.max_steps = 2;
-                b.max_stalls = 9
+                b.max_stalls = 9;
             }),
             Escalation,
             "max_steps",

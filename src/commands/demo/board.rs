@@ -21,7 +21,7 @@ struct Agent {
 
 /// The fleet as the demo has seen it.
 #[derive(Debug, Default)]
-pub struct Board {
+pub(super) struct Board {
     agents: BTreeMap<String, Agent>,
     /// The freeze, once it was obeyed.
     pub freeze: Option<ActionRow>,
@@ -30,7 +30,7 @@ pub struct Board {
 
 impl Board {
     /// Takes in an event; gives back the lines worth printing at once.
-    pub fn take(&mut self, event: &Event) -> Vec<String> {
+    pub(super) fn take(&mut self, event: &Event) -> Vec<String> {
         match event {
             Event::Charges { rows, .. } => {
                 for row in rows.iter() {
@@ -38,12 +38,24 @@ impl Board {
                 }
                 Vec::new()
             }
-            Event::Rows { table: Table::Alerts, batch, .. } => {
-                AlertRow::read(batch).unwrap_or_default().iter().map(alert_line).collect()
-            }
-            Event::Rows { table: Table::Actions, batch, .. } => {
+            Event::Rows {
+                table: Table::Alerts,
+                batch,
+                ..
+            } => AlertRow::read(batch)
+                .unwrap_or_default()
+                .iter()
+                .map(alert_line)
+                .collect(),
+            Event::Rows {
+                table: Table::Actions,
+                batch,
+                ..
+            } => {
                 let rows = ActionRow::read(batch).unwrap_or_default();
-                rows.into_iter().filter_map(|row| self.action(row)).collect()
+                rows.into_iter()
+                    .filter_map(|row| self.action(row))
+                    .collect()
             }
             Event::Rows { .. } => Vec::new(),
         }
@@ -60,7 +72,10 @@ impl Board {
         agent.decisions += row.decisions;
         if let Some(cost) = row.cost_usd {
             agent.cost += cost;
-            *agent.spent.entry(row.received_at.0.div_euclid(1_000_000)).or_default() += cost;
+            *agent
+                .spent
+                .entry(row.received_at.0.div_euclid(1_000_000))
+                .or_default() += cost;
         }
     }
 
@@ -68,9 +83,13 @@ impl Board {
         match row.event.as_str() {
             "decided" if row.mode == "enforce" => {
                 if row.scope == "agent" {
-                    self.agents.entry(row.target.clone()).or_default().state = Some(row.state.clone());
+                    self.agents.entry(row.target.clone()).or_default().state =
+                        Some(row.state.clone());
                 }
-                let line = format!("ACTION  {} {} is {}: {}", row.scope, row.target, row.state, row.reason);
+                let line = format!(
+                    "ACTION  {} {} is {}: {}",
+                    row.scope, row.target, row.state, row.reason
+                );
                 self.decided.insert(row.action_id.clone(), row);
                 Some(line)
             }
@@ -78,7 +97,11 @@ impl Board {
                 let decided = self.decided.get(&row.action_id)?.clone();
                 let line = format!("OBEYED  {} has stopped", decided.target);
                 if decided.state == "frozen" {
-                    self.freeze = Some(ActionRow { obeyed_at: row.obeyed_at, obeyed_by: row.obeyed_by, ..decided });
+                    self.freeze = Some(ActionRow {
+                        obeyed_at: row.obeyed_at,
+                        obeyed_by: row.obeyed_by,
+                        ..decided
+                    });
                 }
                 Some(line)
             }
@@ -88,13 +111,22 @@ impl Board {
 
     /// Cost per decision by agent.
     #[must_use]
-    pub fn table(&self) -> String {
+    pub(super) fn table(&self) -> String {
         let mut table = comfy_table::Table::new();
-        table.load_preset(comfy_table::presets::NOTHING).set_header([
-            "agent", "state", "model calls", "tool calls", "decisions", "cost USD", "cost per decision USD",
-        ]);
+        table
+            .load_preset(comfy_table::presets::NOTHING)
+            .set_header([
+                "agent",
+                "state",
+                "model calls",
+                "tool calls",
+                "decisions",
+                "cost USD",
+                "cost per decision USD",
+            ]);
         for (name, agent) in &self.agents {
-            let per_decision = (agent.decisions > 0).then(|| (agent.cost / Decimal::from(agent.decisions)).round_dp(6));
+            let per_decision = (agent.decisions > 0)
+                .then(|| (agent.cost / Decimal::from(agent.decisions)).round_dp(6));
             table.add_row([
                 name.clone(),
                 agent.state.clone().unwrap_or_else(|| "running".to_owned()),
@@ -113,17 +145,29 @@ impl Board {
 
     /// The freeze in figures: how long each leg took, and what the agent would have gone on to cost.
     #[must_use]
-    pub fn verdict(&self) -> Vec<String> {
+    pub(super) fn verdict(&self) -> Vec<String> {
         let Some(freeze) = &self.freeze else {
             return vec!["no agent was frozen".to_owned()];
         };
         let ended = freeze.cause_ended_at.map_or(0, |t| t.0);
-        let since = |at: Option<i64>| at.map_or_else(|| "?".to_owned(), |at| format!("{:.1} ms", (at - ended) as f64 / 1e3));
+        let since = |at: Option<i64>| {
+            at.map_or_else(
+                || "?".to_owned(),
+                |at| format!("{:.1} ms", (at - ended) as f64 / 1e3),
+            )
+        };
         let mut lines = vec![
-            format!("from the end of the causing span (trace {}, span {}):",
-                freeze.cause_trace_id.as_deref().unwrap_or("?"), freeze.cause_span_id.as_deref().unwrap_or("?")),
-            format!("  received {}  decided {}  obeyed {}",
-                since(freeze.cause_received_at.map(|t| t.0)), since(freeze.decided_at.map(|t| t.0)), since(freeze.obeyed_at.map(|t| t.0))),
+            format!(
+                "from the end of the causing span (trace {}, span {}):",
+                freeze.cause_trace_id.as_deref().unwrap_or("?"),
+                freeze.cause_span_id.as_deref().unwrap_or("?")
+            ),
+            format!(
+                "  received {}  decided {}  obeyed {}",
+                since(freeze.cause_received_at.map(|t| t.0)),
+                since(freeze.decided_at.map(|t| t.0)),
+                since(freeze.obeyed_at.map(|t| t.0))
+            ),
         ];
         if let Some(agent) = self.agents.get(&freeze.target) {
             let hourly = per_hour(&agent.spent);
@@ -139,15 +183,30 @@ impl Board {
 /// Dollars an hour at the rate of the last whole seconds, five at the most.
 fn per_hour(spent: &BTreeMap<i64, Decimal>) -> Decimal {
     // The newest second is cut short by the freeze itself, so it is left out when there are others.
-    let seconds: Vec<_> = spent.values().rev().skip(usize::from(spent.len() > 1)).take(5).copied().collect();
+    let seconds: Vec<_> = spent
+        .values()
+        .rev()
+        .skip(usize::from(spent.len() > 1))
+        .take(5)
+        .copied()
+        .collect();
     let count = Decimal::from(seconds.len().max(1));
     seconds.into_iter().sum::<Decimal>() / count * Decimal::from(3600)
 }
 
 fn alert_line(row: &AlertRow) -> String {
-    let at = DateTime::from_timestamp_micros(row.at.0).map(|t| t.format("%H:%M:%S%.3f").to_string());
-    format!("ALERT   {} {} -> {} ({}, {}) at {}: {}", row.rule, row.previous_state, row.state, row.severity, row.mode,
-        at.unwrap_or_default(), row.summary)
+    let at =
+        DateTime::from_timestamp_micros(row.at.0).map(|t| t.format("%H:%M:%S%.3f").to_string());
+    format!(
+        "ALERT   {} {} -> {} ({}, {}) at {}: {}",
+        row.rule,
+        row.previous_state,
+        row.state,
+        row.severity,
+        row.mode,
+        at.unwrap_or_default(),
+        row.summary
+    )
 }
 
 #[cfg(test)]
@@ -156,9 +215,16 @@ mod tests {
 
     #[test]
     fn the_rate_leaves_out_the_second_that_was_cut_short() {
-        let spent = BTreeMap::from([(1, Decimal::from(2)), (2, Decimal::from(4)), (3, Decimal::new(1, 3))]);
+        let spent = BTreeMap::from([
+            (1, Decimal::from(2)),
+            (2, Decimal::from(4)),
+            (3, Decimal::new(1, 3)),
+        ]);
         assert_eq!(per_hour(&spent), Decimal::from(3 * 3600));
-        assert_eq!(per_hour(&BTreeMap::from([(1, Decimal::ONE)])), Decimal::from(3600));
+        assert_eq!(
+            per_hour(&BTreeMap::from([(1, Decimal::ONE)])),
+            Decimal::from(3600)
+        );
         assert_eq!(per_hour(&BTreeMap::new()), Decimal::ZERO);
     }
 }

@@ -21,11 +21,20 @@ use board::Board;
 const TABLE_EVERY: Duration = Duration::from_secs(3);
 
 /// Runs it to its end.
-pub async fn run(mut config: Config, data_dir: Option<&Path>, options: &cli::Demo) -> Result<()> {
+pub(super) async fn run(
+    mut config: Config,
+    data_dir: Option<&Path>,
+    options: &cli::Demo,
+) -> Result<()> {
     config.store.data_dir = empty_directory(data_dir)?;
     // Whatever runs on this machine already, the demo is not in its way.
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    (config.otlp_grpc, config.otlp_http, config.postgres, config.http) = (free, free, free, free);
+    (
+        config.otlp_grpc,
+        config.otlp_http,
+        config.postgres,
+        config.http,
+    ) = (free, free, free, free);
     let serving = Serving::start(&config).await?;
     let mut events = serving.store().subscribe();
     let started = Instant::now();
@@ -34,7 +43,11 @@ pub async fn run(mut config: Config, data_dir: Option<&Path>, options: &cli::Dem
         // The reader may have gone; the demo has not.
         let _ = writeln!(out, "[{:6.2} s] {line}", started.elapsed().as_secs_f64());
     };
-    say(&format!("flyball is up on {}: console http://{}/", config.store.data_dir.display(), serving.ports().http));
+    say(&format!(
+        "flyball is up on {}: console http://{}/",
+        config.store.data_dir.display(),
+        serving.ports().http
+    ));
     let mut fleet = start_fleet(&serving, options)?;
     say("a fleet of sample agents starts in a process of its own: OTLP in, control out");
 
@@ -85,7 +98,10 @@ fn empty_directory(asked: Option<&Path>) -> Result<PathBuf> {
     );
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     if std::fs::read_dir(&dir)?.next().is_some() {
-        bail!("{} is not empty: the demo wants a directory of its own", dir.display());
+        bail!(
+            "{} is not empty: the demo wants a directory of its own",
+            dir.display()
+        );
     }
     Ok(dir)
 }
@@ -118,13 +134,18 @@ async fn finish(serving: Serving, config: &Config, keep: bool) -> Result<()> {
     let dir = config.store.data_dir.display().to_string();
     if keep {
         let ports = serving.ports();
-        println!("it stays up: http://{}/  psql -h 127.0.0.1 -p {} -U flyball flyball  (end it with Ctrl-C)",
-            ports.http, ports.postgres.port());
+        println!(
+            "it stays up: http://{}/  psql -h 127.0.0.1 -p {} -U flyball flyball  (end it with Ctrl-C)",
+            ports.http,
+            ports.postgres.port()
+        );
         return serving.until_told_to_stop().await;
     }
     serving.stop().await?;
     println!("what it left is in {dir}:");
     println!("  flyball --data-dir {dir} serve");
-    println!("  flyball --data-dir {dir} query \"select agent_name, decisions, cost_per_decision_usd from cost_per_decision\"");
+    println!(
+        "  flyball --data-dir {dir} query \"select agent_name, decisions, cost_per_decision_usd from cost_per_decision\""
+    );
     Ok(())
 }

@@ -105,7 +105,7 @@ fn a_replay_fills_windows_in_silence_and_the_next_live_span_acts() {
             .contains("no live span of it ended within the last minute")
     );
     let row = bench.model("a", 1);
-    bench.live(&[row.clone()]);
+    bench.live(std::slice::from_ref(&row));
     assert_eq!(bench.frozen(), [&agent("a")]);
     assert_eq!(bench.orders[0].cause.as_ref().unwrap().span_id, row.span_id);
     assert_eq!(bench.notices.len(), 2, "people hear of the action too");
@@ -216,7 +216,7 @@ fn a_release_is_respected_until_it_triggers_anew() {
 fn a_release_while_we_were_away_is_respected_too() {
     let mut bench = Bench::new(SPEND);
     let row = bench.model("a", 600);
-    bench.live(&[row.clone()]);
+    bench.live(std::slice::from_ref(&row));
     bench.obey();
     bench.pass(1);
     let saved_with_freeze = serde_json::to_string(&bench.core.save(bench.now)).unwrap();
@@ -241,7 +241,7 @@ fn a_release_while_we_were_away_is_respected_too() {
 fn a_restart_in_the_middle_acts_no_second_time() {
     let mut bench = Bench::new(SPEND);
     let row = bench.model("a", 600);
-    bench.live(&[row.clone()]);
+    bench.live(std::slice::from_ref(&row));
     bench.pass(1);
     bench.restart(SPEND);
     // Nothing is judged before the windows are full again.
@@ -332,7 +332,7 @@ fn a_hold_that_runs_out_between_spans_acts_with_the_last_one_as_cause() {
     let rules = SPEND.replace("    cool_down", "    for: 3s\n    cool_down");
     let mut bench = Bench::new(&rules);
     let row = bench.model("a", 600);
-    bench.live(&[row.clone()]);
+    bench.live(std::slice::from_ref(&row));
     bench.pass(2);
     assert_eq!((bench.orders.len(), bench.states()), (0, vec!["pending"]));
     bench.pass(1);

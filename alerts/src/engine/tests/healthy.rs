@@ -50,8 +50,8 @@ fn second(
             rows.push(row);
         }
     }
-    if at % 5 == 0 || dice.below(2) == 0 {
-        let input = if at % 5 == 0 {
+    if at.is_multiple_of(5) || dice.below(2) == 0 {
+        let input = if at.is_multiple_of(5) {
             "poll".to_owned()
         } else {
             format!("{}", dice.next())

@@ -50,7 +50,7 @@ fn spend_is_kept_apart_by_agent_and_leaves_with_the_window() {
 fn a_reversal_lowers_spend() {
     let mut bench = Bench::new(SPEND);
     let first = bench.model("a", 300);
-    bench.live(&[first.clone()]);
+    bench.live(std::slice::from_ref(&first));
     bench.live(&[reversal(&first)]);
     let second = bench.model("a", 300);
     bench.live(&[second]);
@@ -65,7 +65,7 @@ fn a_correction_never_counts_twice_in_whichever_order_it_comes() {
     for turned in [false, true] {
         let mut bench = Bench::new(SPEND);
         let first = bench.model("a", 300);
-        bench.live(&[first.clone()]);
+        bench.live(std::slice::from_ref(&first));
         let mut both = [reversal(&first), bench.model("a", 310)];
         if turned {
             both.reverse();
@@ -83,8 +83,8 @@ fn a_correction_never_counts_twice_in_whichever_order_it_comes() {
 fn what_was_told_before_counts_once() {
     let mut bench = Bench::new(SPEND);
     let row = bench.model("a", 300);
-    bench.live(&[row.clone()]);
-    bench.post(Origin::Replay, &[row.clone()]);
+    bench.live(std::slice::from_ref(&row));
+    bench.post(Origin::Replay, std::slice::from_ref(&row));
     bench.live(&[row.clone(), row]);
     assert_eq!(bench.orders.len(), 0);
     // Nor does the reversal of a charge that never counted.
@@ -121,7 +121,7 @@ fn equal_calls_fire_at_the_count() {
     }
     assert_eq!(bench.orders.len(), 0);
     let row = bench.tool("a", "same");
-    bench.live(&[row.clone()]);
+    bench.live(std::slice::from_ref(&row));
     assert_eq!(bench.frozen(), [&agent("a")]);
     let cause = bench.orders[0].cause.clone().unwrap();
     assert_eq!((cause.span_id, cause.trace_id), (row.span_id, row.trace_id));
@@ -135,17 +135,17 @@ fn calls_that_differ_or_lead_on_are_no_loop() {
     type Change = fn(&mut ChargeRow, usize);
     let cases: [(&str, Change); 7] = [
         ("other input", |row, i| {
-            row.tool_input_hash = Some(format!("input-{i}"))
+            row.tool_input_hash = Some(format!("input-{i}"));
         }),
         ("unknown input", |row, _| row.tool_input_hash = None),
         ("other tool", |row, i| {
-            row.tool_name = Some(format!("tool-{i}"))
+            row.tool_name = Some(format!("tool-{i}"));
         }),
         ("other execution", |row, i| {
-            row.execution_id = format!("run-{i}")
+            row.execution_id = format!("run-{i}");
         }),
         ("progress every third time", |row, i| {
-            row.progress = (i % 3 == 2).then_some(0.1)
+            row.progress = (i % 3 == 2).then_some(0.1);
         }),
         ("fails twice, then succeeds, three rounds", |row, i| {
             row.tool_input_hash = Some(format!("input-{}", i / 3));

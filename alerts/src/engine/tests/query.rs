@@ -177,7 +177,7 @@ fn a_query_acts_only_on_what_is_alive() {
     bench.answered("sure", Ok(answer(&[("a", Some(7.0))])));
     assert_eq!(bench.orders.len(), 0);
     let row = bench.model("a", 1);
-    bench.live(&[row.clone()]);
+    bench.live(std::slice::from_ref(&row));
     bench.answered("sure", Ok(answer(&[("a", Some(7.0))])));
     assert_eq!(bench.frozen(), [&agent("a")]);
     assert_eq!(bench.orders[0].cause.as_ref().unwrap().span_id, row.span_id);
