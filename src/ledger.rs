@@ -40,7 +40,7 @@ impl Ledger for StoreLedger {
             actor,
             subject,
             record: serde_json::to_string(event).map_err(|e| e.to_string())?,
-            log_position: 0,
+            ..AuditRow::default()
         };
         self.store
             .record(&self.workspace, OwnEvent::Action(action))

@@ -7,9 +7,13 @@ use arrow::error::ArrowError;
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
+use crate::ledger;
 use crate::log::{Encoding, FrameKind, Header, LogPosition, Origin, Signal};
 use crate::rows::{ActionRow, AlertRow, AuditRow, Date, Row};
 use crate::table::Table;
+
+/// Most bytes a record of the ledger may have.
+const RECORD_BYTES_MAX: u64 = 64 << 20;
 
 /// A request to append.
 #[derive(Debug)]
@@ -63,7 +67,12 @@ impl OwnEvent {
         match &mut self {
             Self::Alert(row) => (row.date, row.log_position) = (Date::of_micros(row.at.0), 0),
             Self::Action(row) => (row.date, row.log_position) = (Date::of_micros(row.at.0), 0),
-            Self::Audit(row) => (row.date, row.log_position) = (Date::of_micros(row.at.0), 0),
+            Self::Audit(row) => {
+                (row.date, row.log_position) = (Date::of_micros(row.at.0), 0);
+                // Of the ledger's own giving, once the record's turn has come.
+                (row.seq, row.previous_hash, row.hash) = (0, String::new(), String::new());
+                check_record(row)?;
+            }
         }
         let batches = vec![self.batch()?];
         let body = serde_json::to_vec(&self).map_err(|error| Error::BatchRefused {
@@ -79,7 +88,7 @@ impl OwnEvent {
             signal: Signal::Logs,
             encoding: Encoding::Json,
             rejected: Vec::new(),
-            digest: [0; 32],
+            digest: self.key(),
         };
         Ok(Append {
             header,
@@ -94,7 +103,16 @@ impl OwnEvent {
         Ok(vec![event.batch().map_err(|error| error.to_string())?])
     }
 
-    fn batch(&self) -> Result<(Table, RecordBatch)> {
+    /// What recognises the event when it is told again; zeros for what may come twice.
+    fn key(&self) -> [u8; 32] {
+        match self {
+            Self::Alert(_) => [0; 32],
+            Self::Action(row) => ledger::action_key(row),
+            Self::Audit(row) => ledger::record_key(row),
+        }
+    }
+
+    pub(crate) fn batch(&self) -> Result<(Table, RecordBatch)> {
         let batch = match self {
             Self::Alert(row) => AlertRow::batch(std::slice::from_ref(row))?,
             Self::Action(row) => ActionRow::batch(std::slice::from_ref(row))?,
@@ -118,6 +136,18 @@ impl OwnEvent {
             Self::Audit(row) => row.at.0,
         }
     }
+}
+
+/// A record's frame grows a little when it is sealed: it must not outgrow the log then.
+fn check_record(row: &AuditRow) -> Result<()> {
+    let bytes = row.record.len() as u64;
+    if bytes > RECORD_BYTES_MAX {
+        return Err(Error::TooLarge {
+            bytes,
+            limit: RECORD_BYTES_MAX,
+        });
+    }
+    Ok(())
 }
 
 /// Checks a request before anything is done with it: the workspace's name, and that every batch fits its

@@ -179,9 +179,14 @@ pub enum Error {
     /// The local SQLite file failed.
     #[error("state.db: {0}")]
     State(#[from] rusqlite::Error),
-    /// Anything that has no name of its own.
-    #[error("{0}")]
-    Other(String),
+    /// The key that signs the ledger is not to be used.
+    #[error("{path}: {reason}. Restore the file from a backup; without it a new key would have to be trusted", path = path.display())]
+    LedgerKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A background task of ours stopped unexpectedly.
     #[error("a background task stopped: {0}")]
     Task(#[from] tokio::task::JoinError),

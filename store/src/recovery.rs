@@ -16,8 +16,10 @@ use crate::dedupe::Dedupe;
 use crate::directory::{self, Directory};
 use crate::error::{Error, Result};
 use crate::flush::{self, Flusher};
+use crate::ledger::{self, Keeper, SigningKey};
 use crate::log::{Files, Frame, FrameKind, Header, Log, LogPosition, Replay};
 use crate::objects::Objects;
+use crate::rows::{AuditRow, Row};
 use crate::state::{Stage, State};
 use crate::stats::Figures;
 use crate::store::Store;
@@ -81,6 +83,9 @@ impl Store {
         let app = format!("flyball/{}", directory.node_id()?);
         let fence = directory.after_crash() && !read_only;
         let dedupe = Arc::new(Dedupe::open(&directory.state_db(), read_only)?);
+        let key = (!read_only)
+            .then(|| SigningKey::of(&config.data_dir))
+            .transpose()?;
         let folder = directory.log();
         let mut store = Self {
             state: Arc::new(Mutex::new(load(&objects, &app, fence).await?)),
@@ -88,6 +93,7 @@ impl Store {
             objects,
             app,
             dedupe,
+            ledger: Arc::new(Mutex::new(Keeper::new(key))),
             log: None,
             flusher: tokio::sync::Mutex::new(Flusher::default()),
             full: Arc::new(Notify::new()),
@@ -95,6 +101,9 @@ impl Store {
             figures: Figures::default(),
             directory: Mutex::new(Some(directory)),
         };
+        if !read_only {
+            ledger::recall(&store.state, &store.ledger).await?;
+        }
         let replay = store
             .replay(Replay::open(&folder, read_only)?, &decoder, read_only)
             .await?;
@@ -112,6 +121,7 @@ impl Store {
         let stage = Stage {
             state: Arc::clone(&store.state),
             dedupe: Arc::clone(&store.dedupe),
+            ledger: Arc::clone(&store.ledger),
         };
         let medium = Box::new(Files::new(&folder));
         let (durability, segment_bytes) = (store.config.durability, store.config.segment_bytes);
@@ -167,6 +177,7 @@ impl Store {
         append::check_workspace(&header.workspace)
             .map_err(|error| undecodable(error.to_string()))?;
         self.dedupe.learn(*position, header);
+        self.ledger.lock().remember(header, *position);
         let mut state = self.state.lock();
         let logged = &state.workspace_mut(&header.workspace).logged;
         let needed = logged
@@ -181,6 +192,12 @@ impl Store {
         let batches = append::fitted(batches).map_err(|error| undecodable(error.to_string()))?;
         let mut state = self.state.lock();
         for (table, batch) in batches {
+            if table == Table::Audit {
+                let mut ledger = self.ledger.lock();
+                for row in AuditRow::read(&batch)? {
+                    ledger.resume(&header.workspace, &row);
+                }
+            }
             state.push(
                 &header.workspace,
                 table,

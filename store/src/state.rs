@@ -15,7 +15,8 @@ use crate::dedupe::Dedupe;
 use crate::error::{Error, Result};
 use crate::event::{Event, Subscribers};
 use crate::journal::Journal;
-use crate::log::{Audience, LogPosition, Origin, Written};
+use crate::ledger::Keeper;
+use crate::log::{Audience, FrameKind, LogPosition, Origin, Written};
 use crate::snapshot::{Snapshot, TableSnapshot};
 use crate::table::Table;
 
@@ -310,14 +311,32 @@ impl State {
 pub(crate) struct Stage {
     pub(crate) state: Arc<Mutex<State>>,
     pub(crate) dedupe: Arc<Dedupe>,
+    pub(crate) ledger: Arc<Mutex<Keeper>>,
 }
 
 impl Audience for Stage {
     fn known(&mut self, append: &Append) -> Option<LogPosition> {
-        self.dedupe.known(&append.header)
+        match append.header.kind {
+            FrameKind::Own => self.ledger.lock().known(&append.header),
+            FrameKind::Otlp => self.dedupe.known(&append.header),
+        }
+    }
+
+    fn seal(&mut self, append: &mut Append) -> Result<()> {
+        self.ledger.lock().seal(append)
+    }
+
+    fn unwritten(&mut self) {
+        self.ledger.lock().unwritten();
     }
 
     fn visible(&mut self, group: Vec<Written>) {
+        let mut ledger = self.ledger.lock();
+        ledger.written();
+        for written in &group {
+            ledger.remember(&written.append.header, written.position);
+        }
+        drop(ledger);
         let mut ready = Vec::with_capacity(group.len());
         for mut written in group {
             // Before the rows are visible: the log may be cut as soon as they are.

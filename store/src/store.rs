@@ -14,9 +14,10 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::flush::Flusher;
 use crate::journal::JournalUpdate;
+use crate::ledger::{self, Keeper};
 use crate::log::{Log, LogPosition, Origin};
 use crate::objects::Objects;
-use crate::rows::{ChargeRow, Row};
+use crate::rows::{AuditRow, ChargeRow, Micros, Row};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 
@@ -32,6 +33,7 @@ pub struct Store {
     pub(crate) app: String,
     pub(crate) state: Arc<Mutex<State>>,
     pub(crate) dedupe: Arc<Dedupe>,
+    pub(crate) ledger: Arc<Mutex<Keeper>>,
     /// None when opened for reading only.
     pub(crate) log: Option<Log>,
     /// One flush at a time: each Delta table has one writer.
@@ -85,12 +87,47 @@ impl Store {
         answer.await.map_err(|_| Error::Closed)?
     }
 
-    /// The same for an event of ours. `date` is set from `at`, `log_position` by the log.
+    /// The same for an event of ours. `date` is set from `at`, `log_position` by the log; a record of the ledger
+    /// gets its number and hashes. An action or a record that was told before is not entered again: the answer
+    /// is where it stands.
     ///
     /// # Errors
     /// As [`Store::append`].
     pub async fn record(&self, workspace: &str, event: OwnEvent) -> Result<LogPosition> {
-        Ok(self.append(event.into_append(workspace)?).await?.position)
+        let position = self.append(event.into_append(workspace)?).await?.position;
+        let due = self.ledger.lock().due(workspace);
+        if due && let Err(error) = self.checkpoint(workspace).await {
+            tracing::warn!(workspace, %error, "no checkpoint of the ledger could be made; the next record tries again");
+            self.ledger.lock().ask_again(workspace);
+        }
+        Ok(position)
+    }
+
+    /// Signs a workspace's ledger as far as it goes.
+    async fn checkpoint(&self, workspace: &str) -> Result<()> {
+        let row = AuditRow {
+            at: Micros(chrono::Utc::now().timestamp_micros()),
+            event: ledger::CHECKPOINT.to_owned(),
+            actor: "flyball".to_owned(),
+            subject: format!("workspace:{workspace}"),
+            ..AuditRow::default()
+        };
+        self.append(OwnEvent::Audit(row).into_append(workspace)?)
+            .await
+            .map(drop)
+    }
+
+    /// Signs what no checkpoint has signed yet. What cannot be signed now is by the next checkpoint.
+    async fn sign_ledgers(&self) {
+        if self.open_log().is_err() {
+            return;
+        }
+        let unsigned = self.ledger.lock().unsigned();
+        for workspace in unsigned {
+            if let Err(error) = self.checkpoint(&workspace).await {
+                tracing::warn!(workspace, %error, "the last records of the ledger are not signed yet");
+            }
+        }
     }
 
     /// Whether a body with this digest is already in.
@@ -143,6 +180,7 @@ impl Store {
     /// # Errors
     /// What [`Store::flush`] says; the store is closed all the same, and nothing is lost.
     pub async fn close(&self) -> Result<()> {
+        self.sign_ledgers().await;
         if self.closed.swap(true, Relaxed) {
             return Ok(());
         }

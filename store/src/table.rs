@@ -69,7 +69,8 @@ impl Table {
         match self {
             Self::Spans => &["agent_name", "start_time"],
             Self::Charges | Self::Contents => &["start_time"],
-            Self::Alerts | Self::Actions | Self::Audit => &["at"],
+            Self::Alerts | Self::Actions => &["at"],
+            Self::Audit => &["seq"],
         }
     }
 
@@ -98,7 +99,8 @@ impl Table {
                 "log_position",
             ],
             Self::Contents => &["start_time", "log_position"],
-            Self::Alerts | Self::Actions | Self::Audit => &["at", "log_position"],
+            Self::Alerts | Self::Actions => &["at", "log_position"],
+            Self::Audit => &["at", "seq", "log_position"],
         }
     }
 
@@ -116,7 +118,7 @@ impl Table {
             Self::Spans => &["attributes", "events", "links"],
             Self::Contents => &["input", "output", "reasoning"],
             Self::Alerts | Self::Actions => &["evidence"],
-            Self::Audit => &["record"],
+            Self::Audit => &["record", "previous_hash", "hash"],
             Self::Charges => &[],
         }
     }

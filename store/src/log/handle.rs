@@ -21,6 +21,12 @@ use crate::error::{Error, Result};
 pub(crate) trait Audience: Send + 'static {
     /// Where the same request already stands.
     fn known(&mut self, append: &Append) -> Option<LogPosition>;
+    /// Gives a record of the ledger its place in the chain, before its frame is made.
+    fn seal(&mut self, _: &mut Append) -> Result<()> {
+        Ok(())
+    }
+    /// What was sealed could not be written.
+    fn unwritten(&mut self) {}
     /// These requests are written (and synced, if so configured): let them be seen.
     fn visible(&mut self, group: Vec<Written>);
     /// These bytes, reserved in the buffer, will not come.

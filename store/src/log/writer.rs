@@ -154,13 +154,15 @@ impl Writer {
         let (mut fresh, mut again) = (Vec::new(), Vec::new());
         let mut in_group: HashMap<(String, [u8; 32]), LogPosition> = HashMap::new();
         self.scratch.clear();
-        for (append, reserved_bytes, answer) in group {
+        for (mut append, reserved_bytes, answer) in group {
             if let Err(error) = self.sound() {
                 self.audience.release(reserved_bytes);
                 let _ = answer.send(Err(error));
                 continue;
             }
-            let own = append.header.kind == super::FrameKind::Own;
+            // Events of ours that may come twice have no digest.
+            let own =
+                append.header.kind == super::FrameKind::Own && append.header.digest == [0; 32];
             let id = (append.header.workspace.clone(), append.header.digest);
             let known = if own {
                 None
@@ -172,6 +174,11 @@ impl Writer {
             if let Some(position) = known {
                 self.audience.release(reserved_bytes);
                 again.push((position, answer));
+                continue;
+            }
+            if let Err(error) = self.audience.seal(&mut append) {
+                self.audience.release(reserved_bytes);
+                let _ = answer.send(Err(error));
                 continue;
             }
             let position = self.next + fresh.len() as u64;
@@ -197,6 +204,7 @@ impl Writer {
         if !fresh.is_empty()
             && let Err(failure) = self.write(fresh.len() as u64)
         {
+            self.audience.unwritten();
             for (written, answer) in fresh {
                 self.audience.release(written.reserved_bytes);
                 let _ = answer.send(Err(self.explain(&failure)));

@@ -91,12 +91,15 @@ crate::row! {
 }
 
 crate::row! {
-    /// One record of the ledger. The chain over them is the ledger's own affair.
+    /// One record of the ledger. The store gives it its number and its hashes, in log order; what the caller
+    /// put there is overwritten.
     #[derive(serde::Serialize, serde::Deserialize)]
     #[serde(default)]
     pub struct AuditRow {
         /// Partition: the UTC day of `at`.
         pub date: Date,
+        /// Number in the workspace's chain: from 1, without a gap.
+        pub seq: i64,
         /// When.
         pub at: Micros,
         /// What: control.changed, price.loaded, ...
@@ -107,6 +110,11 @@ crate::row! {
         pub subject: String,
         /// The whole record, as JSON.
         pub record: String,
+        /// `hash` of the record before; 64 zeros for the first.
+        pub previous_hash: String,
+        /// SHA-256, in hex, of the canonical JSON of `actor`, `at` (microseconds), `event`, `previous_hash`,
+        /// `record` (as text), `seq` and `subject`.
+        pub hash: String,
         /// Where in the log it stands.
         pub log_position: i64,
     }

@@ -1,5 +1,7 @@
 //! Parquet files: sorted, compressed, one for each day of data in a flush.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{
     SortColumn, concat_batches, lexsort_to_indices, partition, take_record_batch,
@@ -20,6 +22,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::{PARTITION, stats};
 use crate::error::{Error, Result};
+use crate::ledger;
 use crate::table::Table;
 
 /// Rows of a row group: what a reader decodes at once, at most.
@@ -66,10 +69,10 @@ fn encode(table: Table, batches: &[RecordBatch]) -> Result<Vec<Encoded>> {
     let days = rows
         .column_by_name(PARTITION)
         .map(ArrayRef::clone)
-        .unwrap_or_else(|| rows.column(0).clone());
+        .unwrap_or_else(|| Arc::clone(rows.column(0)));
     let properties = properties(table)?;
     let mut files = Vec::new();
-    for range in partition(&[days.clone()])?.ranges() {
+    for range in partition(std::slice::from_ref(&days))?.ranges() {
         let day = day(&days, range.start);
         let rows = rows.slice(range.start, range.len());
         files.push(encode_day(
@@ -95,11 +98,12 @@ fn encode_day(
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), rows.schema(), options)?;
     writer.write(rows)?;
     let bytes = writer.into_inner()?;
+    let name = match table {
+        Table::Audit => ledger::file_name(rows, &bytes),
+        _ => format!("part-{}.zstd.parquet", uuid::Uuid::new_v4()),
+    };
     let add = Add {
-        path: format!(
-            "{PARTITION}={day}/part-{}.zstd.parquet",
-            uuid::Uuid::new_v4()
-        ),
+        path: format!("{PARTITION}={day}/{name}"),
         partition_values: [(PARTITION.to_owned(), Some(day.to_owned()))].into(),
         size: bytes.len() as i64,
         modification_time: chrono::Utc::now().timestamp_millis(),
@@ -121,7 +125,7 @@ fn sorted(table: Table, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowErr
     let columns: Vec<_> = columns
         .filter_map(|name| all.column_by_name(name))
         .map(|values| SortColumn {
-            values: values.clone(),
+            values: Arc::clone(values),
             options: None,
         })
         .collect();
@@ -163,7 +167,7 @@ fn properties(table: Table) -> Result<WriterProperties> {
         if is_time
             || matches!(
                 field.name().as_str(),
-                "start_unix_nano" | "duration_ns" | "log_position"
+                "start_unix_nano" | "duration_ns" | "log_position" | "seq"
             )
         {
             let column = ColumnPath::from(field.name().as_str());

@@ -8,13 +8,15 @@ mod commit;
 mod files;
 mod read;
 mod stats;
+mod window;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use commit::{Commit, commit, fence};
 pub(crate) use files::write;
-pub(crate) use read::{Wanted, latest_tellings, read};
+pub(crate) use read::{Wanted, latest_tellings, read, tail_begins};
+pub(crate) use window::Window;
 
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::transaction::CommitProperties;

@@ -11,10 +11,11 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use bytes::Bytes;
+use chrono::NaiveDate;
 use deltalake::DeltaTable;
 use deltalake::kernel::LogicalFileView;
 use futures::future::BoxFuture;
-use futures::{FutureExt, TryFutureExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::{ArrowPredicateFn, ArrowReaderOptions, RowFilter};
@@ -23,21 +24,23 @@ use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use super::{PARTITION, delta, stats};
-use crate::error::Result;
+use super::{PARTITION, Window, delta, stats};
+use crate::error::{Error, Result};
 use crate::log::LogPosition;
 use crate::table::Table;
 
 /// With more traces than this a bloom filter is not asked: it would say yes anyway.
 const BLOOM_TRACES_MAX: usize = 2_000;
+/// Files that are read at the same time: most of it is waiting for the object store.
+const READS: usize = 8;
 
 /// Which rows.
 #[derive(Debug, Clone)]
 pub(crate) enum Wanted {
     /// Those past this log position.
     Past(LogPosition),
-    /// Those of these traces.
-    Traces(Arc<HashSet<String>>),
+    /// Those of these traces; in files that have nothing within the window they are not looked for.
+    Traces(Arc<HashSet<String>>, Option<Window>),
 }
 
 impl Wanted {
@@ -45,7 +48,7 @@ impl Wanted {
     fn column(&self) -> &'static str {
         match self {
             Self::Past(_) => "log_position",
-            Self::Traces(_) => "trace_id",
+            Self::Traces(..) => "trace_id",
         }
     }
 
@@ -59,7 +62,7 @@ impl Wanted {
                     .collect(),
                 None => BooleanArray::from(vec![true; column.len()]),
             },
-            Self::Traces(traces) => match column.as_string_opt::<i32>() {
+            Self::Traces(traces, _) => match column.as_string_opt::<i32>() {
                 Some(column) => column
                     .iter()
                     .map(|id| Some(id.is_some_and(|id| traces.contains(id))))
@@ -87,9 +90,20 @@ impl Wanted {
                 .stats()
                 .and_then(|stats| stats::largest(&stats, "log_position"))
                 .is_some_and(|largest| largest <= *position as i64),
-            Self::Traces(traces) => traces.is_empty(),
+            Self::Traces(traces, window) => {
+                traces.is_empty()
+                    || window
+                        .is_some_and(|window| window.misses(day(file), file.stats().as_deref()))
+            }
         }
     }
+}
+
+/// The day a file is of.
+fn day(file: &LogicalFileView) -> Option<NaiveDate> {
+    file.partition_values_map()
+        .get(PARTITION)
+        .and_then(|day| day.as_deref()?.parse().ok())
 }
 
 /// Reads the wanted rows of a table, with the columns of its schema in order.
@@ -102,35 +116,61 @@ pub(crate) async fn read(
     let state = loaded
         .snapshot()
         .map_err(delta("read it", workspace, table))?;
+    let store = loaded.log_store().object_store(None);
     let files: Vec<_> = state
         .log_data()
         .iter()
         .filter(|file| !wanted.skips(file))
         .map(|file| {
+            let object = Object {
+                store: Arc::clone(&store),
+                path: file.object_store_path(),
+                size: file.size().max(0) as u64,
+            };
+            (object, day(&file).map_or(0, |day| day.to_epoch_days()))
+        })
+        .collect();
+    let reads = files.into_iter().map(|(object, day)| async move {
+        let batches = read_file(object, wanted).await?;
+        let whole = batches.iter().map(|batch| whole(table, batch, day));
+        whole
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map_err(Error::from)
+    });
+    let found: Vec<_> = futures::stream::iter(reads)
+        .buffered(READS)
+        .try_collect()
+        .await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// A log position past which a table holds about its last so many rows, by what the Delta log says of its files.
+pub(crate) fn tail_begins(loaded: &DeltaTable, rows: usize) -> LogPosition {
+    let Ok(state) = loaded.snapshot() else {
+        return 0;
+    };
+    let mut files: Vec<_> = state
+        .log_data()
+        .iter()
+        .map(|file| {
+            let largest = file
+                .stats()
+                .and_then(|stats| stats::largest(&stats, "log_position"));
             (
-                file.object_store_path(),
-                file.size().max(0) as u64,
-                file.partition_values_map(),
+                largest.unwrap_or(i64::MAX),
+                file.num_records().unwrap_or(usize::MAX),
             )
         })
         .collect();
-    let store = loaded.log_store().object_store(None);
-    let mut batches = Vec::new();
-    for (path, size, partition) in files {
-        let day = partition
-            .get(PARTITION)
-            .and_then(|day| day.as_deref()?.parse::<chrono::NaiveDate>().ok());
-        let day = day.map_or(0, |day| day.to_epoch_days());
-        let object = Object {
-            store: Arc::clone(&store),
-            path,
-            size,
-        };
-        for batch in read_file(object, wanted).await? {
-            batches.push(whole(table, &batch, day)?);
+    files.sort_unstable_by(|a, b| b.cmp(a));
+    let mut counted = 0_usize;
+    for (largest, records) in files {
+        if counted >= rows {
+            return largest.max(0) as LogPosition;
         }
+        counted = counted.saturating_add(records);
     }
-    Ok(batches)
+    0
 }
 
 async fn read_file(object: Object, wanted: &Wanted) -> Result<Vec<RecordBatch>> {
@@ -145,7 +185,7 @@ async fn read_file(object: Object, wanted: &Wanted) -> Result<Vec<RecordBatch>> 
     let mut groups = Vec::new();
     for group in 0..builder.metadata().num_row_groups() {
         let possible = match wanted {
-            Wanted::Traces(traces) if traces.len() <= BLOOM_TRACES_MAX => {
+            Wanted::Traces(traces, _) if traces.len() <= BLOOM_TRACES_MAX => {
                 let bloom = builder
                     .get_row_group_column_bloom_filter(group, column)
                     .await?;

@@ -5,6 +5,7 @@ mod charges;
 mod exactly_once;
 mod faults;
 mod fixture;
+mod ledger;
 mod requests;
 mod simulation;
 mod snapshots;

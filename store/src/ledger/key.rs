@@ -1,0 +1,121 @@
+//! The key that signs checkpoints: Ed25519, made on the first start, its private half in a file of its own.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+
+use super::chain::Head;
+use crate::error::{Error, Result};
+use crate::folder;
+
+const FILE: &str = "ledger.key";
+
+/// Who can sign.
+#[derive(Debug)]
+pub(crate) struct SigningKey(Ed25519KeyPair);
+
+/// Whom signatures are checked against: 32 bytes, written as 64 hex digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey([u8; 32]);
+
+impl SigningKey {
+    /// The key of a data directory, made if there is none yet: `ledger.key`, for its owner's eyes only.
+    pub(crate) fn of(data_dir: &Path) -> Result<Self> {
+        let path = data_dir.join(FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::from_hex(text.trim()).ok_or_else(|| Error::LedgerKey {
+                path,
+                reason: "it does not hold 64 hex digits".into(),
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::make(&path),
+            Err(error) => Err(Error::file("read", &path)(error)),
+        }
+    }
+
+    fn make(path: &Path) -> Result<Self> {
+        let unmade = |reason: &str| Error::LedgerKey {
+            path: path.to_owned(),
+            reason: reason.into(),
+        };
+        let mut seed = [0; 32];
+        SystemRandom::new()
+            .fill(&mut seed)
+            .map_err(|_| unmade("the operating system gives no random numbers"))?;
+        let key = Self::from_seed(&seed).ok_or_else(|| unmade("no key could be made"))?;
+        // Complete before it has its name: half a key would sign with another.
+        let staged = path.with_extension("key.new");
+        write_private(&staged, &hex::encode(seed))
+            .and_then(|()| std::fs::rename(&staged, path))
+            .and_then(|()| path.parent().map_or(Ok(()), folder::sync))
+            .map_err(Error::file("write", path))?;
+        Ok(key)
+    }
+
+    fn from_hex(text: &str) -> Option<Self> {
+        let mut seed = [0; 32];
+        hex::decode_to_slice(text, &mut seed).ok()?;
+        Self::from_seed(&seed)
+    }
+
+    pub(super) fn from_seed(seed: &[u8; 32]) -> Option<Self> {
+        Ed25519KeyPair::from_seed_unchecked(seed).ok().map(Self)
+    }
+
+    /// The half that everybody may know.
+    pub(super) fn public(&self) -> PublicKey {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(self.0.public_key().as_ref());
+        PublicKey(bytes)
+    }
+
+    /// Signature of a chain up to a record, in hex.
+    pub(super) fn sign(&self, workspace: &str, head: &Head) -> String {
+        hex::encode(self.0.sign(message(workspace, head).as_bytes()))
+    }
+}
+
+impl PublicKey {
+    /// Reads 64 hex digits; None when it is anything else.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+
+    /// Whether this signature, in hex, is of that chain up to that record.
+    pub(super) fn signed(&self, workspace: &str, head: &Head, signature: &str) -> bool {
+        let Ok(signature) = hex::decode(signature) else {
+            return false;
+        };
+        UnparsedPublicKey::new(&ED25519, self.0)
+            .verify(message(workspace, head).as_bytes(), &signature)
+            .is_ok()
+    }
+}
+
+impl std::fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+/// What is signed. It says what it is, so that the signature can't be taken for one of something else.
+fn message(workspace: &str, Head { seq, hash }: &Head) -> String {
+    format!("flyball ledger checkpoint 1\n{workspace}\n{seq}\n{hash}\n")
+}
+
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    // A leftover of a crash may have been made by somebody else, with other permissions.
+    let _ = std::fs::remove_file(path);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file: File = options.open(path)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()
+}
