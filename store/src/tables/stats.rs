@@ -70,6 +70,17 @@ pub(super) fn largest(stats: &str, column: &str) -> Option<i64> {
     stats.get("maxValues")?.get(column)?.as_i64()
 }
 
+/// Both bounds of a time out of such JSON, in microseconds.
+pub(super) fn instants(stats: &str, column: &str) -> Option<(i64, i64)> {
+    let stats: Value = serde_json::from_str(stats).ok()?;
+    let bound = |side: &str| {
+        let text = stats.get(side)?.get(column)?.as_str()?;
+        let at = chrono::DateTime::parse_from_rfc3339(text).ok()?;
+        Some(at.timestamp_micros())
+    };
+    Some((bound("minValues")?, bound("maxValues")?))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -103,6 +114,7 @@ mod tests {
         });
         assert_eq!(found, wanted);
         assert_eq!(largest(&wanted.to_string(), "log_position"), Some(i64::MAX));
+        assert_eq!(instants(&wanted.to_string(), "start_time"), Some((-1, 1)));
         assert_eq!(cut(&long), "\u{e4}".repeat(32));
     }
 }

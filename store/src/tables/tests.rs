@@ -140,7 +140,7 @@ async fn rows_are_found_by_trace_and_by_position() {
     assert!(found(Wanted::Past(299)).await.is_empty());
     let traces = [5, 200, 999].map(|n| format!("{n:032x}")).into();
     assert_eq!(
-        found(Wanted::Traces(std::sync::Arc::new(traces))).await,
+        found(Wanted::Traces(std::sync::Arc::new(traces), None)).await,
         [5, 200]
     );
 }
@@ -228,7 +228,7 @@ async fn money_survives_to_the_last_digit() {
         &table,
         "w",
         Table::Charges,
-        &Wanted::Traces(std::sync::Arc::new(["t".to_owned()].into())),
+        &Wanted::Traces(std::sync::Arc::new(["t".to_owned()].into()), None),
     )
     .await
     .unwrap();

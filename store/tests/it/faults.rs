@@ -38,7 +38,10 @@ pub(crate) struct Faulty {
     left: AtomicUsize,
     down: AtomicBool,
     /// Every put takes so many milliseconds, before and after.
-    slow_ms: AtomicUsize,
+    pub(crate) slow_ms: AtomicUsize,
+    /// Reads that run now, and the most that ever did at the same time. Each takes so many milliseconds, too.
+    reads: AtomicUsize,
+    pub(crate) reads_most: AtomicUsize,
 }
 
 impl Faulty {
@@ -49,6 +52,8 @@ impl Faulty {
             left: AtomicUsize::new(0),
             down: AtomicBool::new(false),
             slow_ms: AtomicUsize::new(0),
+            reads: AtomicUsize::new(0),
+            reads_most: AtomicUsize::new(0),
         })
     }
 
@@ -128,7 +133,15 @@ impl ObjectStore for Faulty {
 
     async fn get_opts(&self, location: &Location, options: GetOptions) -> Result<GetResult> {
         self.check()?;
-        self.inner.get_opts(location, options).await
+        let reads = self.reads.fetch_add(1, SeqCst) + 1;
+        self.reads_most.fetch_max(reads, SeqCst);
+        let pause = self.slow_ms.load(SeqCst) as u64;
+        if pause > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+        }
+        let done = self.inner.get_opts(location, options).await;
+        self.reads.fetch_sub(1, SeqCst);
+        done
     }
 
     async fn get_ranges(&self, location: &Location, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {

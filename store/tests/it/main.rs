@@ -5,6 +5,7 @@ mod charges;
 mod exactly_once;
 mod faults;
 mod fixture;
+mod late;
 mod ledger;
 mod requests;
 mod simulation;
