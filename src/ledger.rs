@@ -126,3 +126,70 @@ fn state_words(state: &State) -> (&'static str, Option<String>) {
     };
     (word, serde_json::to_string(state).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use flyball_ingest::pipeline::Replay;
+    use flyball_store::rows::Row as _;
+    use flyball_store::{Config, Table, verify_ledger};
+
+    fn decision(action_id: &str) -> Decision {
+        Decision {
+            action_id: action_id.to_owned(),
+            scope: Scope::Agent("triage".to_owned()),
+            state: State::Frozen,
+            previous: State::Running,
+            actor: "cli:ada".to_owned(),
+            reason: "a test".to_owned(),
+            rule: None,
+            mode: Mode::Enforce,
+            cause: None,
+            evidence: Some(serde_json::json!({ "cost_usd": 0.1 })),
+            decided_at_unix_nano: 1_790_000_000_000_000_123,
+            epoch: 1,
+        }
+    }
+
+    fn buffered(store: &Store, table: Table) -> usize {
+        store.snapshot(WORKSPACE).tables[&table].buffered.iter().map(|batch| batch.num_rows()).sum()
+    }
+
+    const WORKSPACE: &str = "default";
+
+    /// Control tells an event again when it could not note that it was kept: also when only half of it was.
+    #[tokio::test]
+    async fn an_event_that_is_told_again_is_kept_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::local(dir.path());
+        let store = Store::open(config.clone(), Arc::new(Replay)).await.unwrap();
+        let ledger = StoreLedger::new(Arc::clone(&store), WORKSPACE);
+        let half = decided(&decision("b"), "decided").0;
+        store.record(WORKSPACE, OwnEvent::Action(half)).await.unwrap();
+        let events = [
+            ControlEvent::Decided(decision("a")),
+            ControlEvent::Decided(decision("b")),
+            ControlEvent::Released(decision("a")),
+        ];
+        // As the outbox tells them: out of the JSON it keeps, every time.
+        for _ in 0..2 {
+            for event in &events {
+                let event = serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
+                ledger.record(&event).await.unwrap();
+            }
+        }
+        assert_eq!((buffered(&store, Table::Actions), buffered(&store, Table::Audit)), (3, 3));
+        let rows: Vec<_> = store.snapshot(WORKSPACE).tables[&Table::Audit]
+            .buffered
+            .iter()
+            .flat_map(|batch| AuditRow::read(batch).unwrap())
+            .map(|row| (row.seq, row.event))
+            .collect();
+        let wanted = [(1, "control.decided"), (2, "control.decided"), (3, "control.released")];
+        assert_eq!(rows, wanted.map(|(seq, event)| (seq, event.to_owned())));
+        store.close().await.unwrap();
+        let report = verify_ledger(&config, WORKSPACE, None).await.unwrap();
+        assert_eq!((report.records, report.findings), (4, Vec::new()));
+    }
+}

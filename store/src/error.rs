@@ -187,6 +187,18 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The chain cannot go on, since nobody knows where it ended.
+    #[error(
+        "the last file of the ledger of workspace {workspace} is damaged: {path}: {reason}. Restore it from a backup; `flyball audit verify` names all that is damaged"
+    )]
+    LedgerEnd {
+        /// Whose ledger.
+        workspace: String,
+        /// The file, in the table's folder.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A background task of ours stopped unexpectedly.
     #[error("a background task stopped: {0}")]
     Task(#[from] tokio::task::JoinError),

@@ -1,43 +1,43 @@
 //! After a restart: where each chain ended, and what was entered lately, out of the tables. The log's frames
 //! come on top, as they are replayed.
 
+use std::sync::Arc;
+
 use deltalake::DeltaTable;
 use parking_lot::Mutex;
 
+use super::file;
 use super::keeper::{Keeper, REMEMBERED};
+use super::verify;
 use super::{action_key, record_key};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::LogPosition;
 use crate::rows::{ActionRow, AuditRow, Row};
 use crate::state::State;
 use crate::table::Table;
 use crate::tables::{self, Wanted};
 
+/// Of actions and records each, so many are read back at least.
+const READ_BACK: usize = REMEMBERED / 2;
+
 /// Tells the keeper what the tables hold.
 pub(crate) async fn recall(state: &Mutex<State>, keeper: &Mutex<Keeper>) -> Result<()> {
-    let loaded = |table: Table| {
-        let mut state = state.lock();
-        let names: Vec<_> = state.workspaces.keys().cloned().collect();
-        let of = |name: &std::sync::Arc<str>, state: &mut State| {
-            let delta = state.workspace_mut(name).version_mut(table).delta.clone()?;
-            Some((std::sync::Arc::clone(name), delta))
-        };
-        let found: Vec<_> = names.iter().filter_map(|n| of(n, &mut state)).collect();
-        found
-    };
-    for (workspace, delta) in loaded(Table::Actions) {
-        for row in latest::<ActionRow>(&delta, &workspace, Table::Actions).await? {
+    for (workspace, delta) in loaded(state, Table::Actions) {
+        // Without them an action that is told again may be entered again, which no sum depends on.
+        let actions = actions(&delta, &workspace).await.unwrap_or_else(|error| {
+            tracing::error!(workspace = &*workspace, %error, "the last actions cannot be read back");
+            Vec::new()
+        });
+        let mut keeper = keeper.lock();
+        for row in actions {
             let position = row.log_position.max(0) as LogPosition;
-            keeper
-                .lock()
-                .remember_key(&workspace, action_key(&row), position);
+            keeper.remember_key(&workspace, action_key(&row), position);
         }
     }
-    for (workspace, delta) in loaded(Table::Audit) {
-        let mut rows = latest::<AuditRow>(&delta, &workspace, Table::Audit).await?;
-        rows.sort_by_key(|row| row.seq);
+    for (workspace, delta) in loaded(state, Table::Audit) {
+        let records = records(&delta, &workspace).await?;
         let mut keeper = keeper.lock();
-        for row in rows {
+        for row in records {
             let position = row.log_position.max(0) as LogPosition;
             keeper.remember_key(&workspace, record_key(&row), position);
             keeper.resume(&workspace, &row);
@@ -46,23 +46,56 @@ pub(crate) async fn recall(state: &Mutex<State>, keeper: &Mutex<Keeper>) -> Resu
     Ok(())
 }
 
-/// The last rows of a table: half of what is remembered, and what shares a file with them. Should one of those
-/// files be damaged, the newest alone will do: the chain has to go on from its end, and `verify` names the rest.
-async fn latest<R: Row>(delta: &DeltaTable, workspace: &str, table: Table) -> Result<Vec<R>> {
-    let past = |rows| Wanted::Past(tables::tail_begins(delta, rows));
-    let batches = match tables::read(delta, workspace, table, &past(REMEMBERED / 2)).await {
-        Ok(batches) => batches,
-        Err(error) => {
-            tracing::error!(
-                workspace, table = table.name(), %error,
-                "a file of the ledger cannot be read: `flyball audit verify` says which records it held"
-            );
-            tables::read(delta, workspace, table, &past(1)).await?
-        }
+/// Every workspace's table of that kind, as far as there is one.
+fn loaded(state: &Mutex<State>, table: Table) -> Vec<(Arc<str>, DeltaTable)> {
+    let mut state = state.lock();
+    let names: Vec<_> = state.workspaces.keys().map(Arc::clone).collect();
+    let with_delta = |name: Arc<str>| {
+        let version = state.workspace_mut(&name).version_mut(table);
+        Some((name, version.delta.clone()?))
     };
+    names.into_iter().filter_map(with_delta).collect()
+}
+
+async fn actions(delta: &DeltaTable, workspace: &str) -> Result<Vec<ActionRow>> {
+    let past = Wanted::Past(tables::tail_begins(delta, READ_BACK));
     let mut rows = Vec::new();
-    for batch in &batches {
-        rows.extend(R::read(batch)?);
+    for batch in tables::read(delta, workspace, Table::Actions, &past).await? {
+        rows.extend(ActionRow::read(&batch)?);
     }
+    Ok(rows)
+}
+
+/// The last records, by number. The newest file must be as it was written, or the chain could not go on from
+/// its end; damage in an older one is for `verify` to name.
+async fn records(delta: &DeltaTable, workspace: &str) -> Result<Vec<AuditRow>> {
+    let mut files = verify::listed(delta, workspace)?;
+    files.retain(|(_, name)| name.is_some());
+    files.sort_by_key(|(_, name)| name.as_ref().map(|file::Name { last, .. }| -last));
+    let store = delta.log_store().object_store(None);
+    let mut rows: Vec<AuditRow> = Vec::new();
+    for (path, name) in files {
+        let Some(name) = name.filter(|_| rows.len() < READ_BACK) else {
+            break;
+        };
+        match verify::read(store.as_ref(), &path, &name).await {
+            Ok(read) => rows.extend(read),
+            Err(reason) if rows.is_empty() => {
+                return Err(Error::LedgerEnd {
+                    workspace: workspace.to_owned(),
+                    path: path.to_string(),
+                    reason,
+                });
+            }
+            Err(reason) => {
+                tracing::error!(
+                    workspace, %path, reason,
+                    "a file of the ledger is damaged: `flyball audit verify` says which records it held"
+                );
+                break;
+            }
+        }
+    }
+    rows.sort_by_key(|row| row.seq);
     Ok(rows)
 }

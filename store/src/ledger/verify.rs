@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use arrow::datatypes::DataType;
 use bytes::Bytes;
+use deltalake::DeltaTable;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -114,13 +115,7 @@ pub async fn verify(
     let mut named = HashSet::new();
     if let Some(loaded) = tables::load(&objects, workspace, Table::Audit).await? {
         let store = loaded.log_store().object_store(None);
-        let state = loaded.snapshot().map_err(|source| Error::Delta {
-            table: tables::full_name(workspace, Table::Audit),
-            doing: "list its files",
-            source: Box::new(source),
-        })?;
-        let listed = state.log_data();
-        let files = in_order(listed.iter().map(|file| file.object_store_path()).collect());
+        let files = listed(&loaded, workspace)?;
         named = files.iter().map(|(path, _)| path.clone()).collect();
         walk_files(store.as_ref(), files, &mut walk).await;
     }
@@ -143,17 +138,25 @@ pub async fn verify(
     })
 }
 
-/// Files by the records they hold; those of foreign names come first, so that what they hide is missed later.
-fn in_order(paths: Vec<Path>) -> Vec<(Path, Option<Name>)> {
-    let mut files: Vec<_> = paths
-        .into_iter()
-        .map(|path| {
-            let name = path.filename().and_then(file::parse);
-            (path, name)
-        })
+/// The files a table names, by the records they hold; those of foreign names come first, so that what they hide
+/// is missed later.
+pub(super) fn listed(loaded: &DeltaTable, workspace: &str) -> Result<Vec<(Path, Option<Name>)>> {
+    let state = loaded.snapshot().map_err(|source| Error::Delta {
+        table: tables::full_name(workspace, Table::Audit),
+        doing: "list its files",
+        source: Box::new(source),
+    })?;
+    let named = |path: Path| {
+        let name = path.filename().and_then(file::parse);
+        (path, name)
+    };
+    let listed = state.log_data();
+    let mut files: Vec<_> = listed
+        .iter()
+        .map(|file| named(file.object_store_path()))
         .collect();
     files.sort_by_key(|(_, name)| name.as_ref().map(|name| (name.first, name.last)));
-    files
+    Ok(files)
 }
 
 /// Files overlap where days meet, so a record waits until no later file can hold an earlier one.
@@ -198,7 +201,7 @@ async fn walk_files(store: &dyn ObjectStore, files: Vec<(Path, Option<Name>)>, w
 
 /// The records of a file, if it is the one its name speaks of. A file that is not is not even opened: nobody
 /// knows what a reader of Parquet makes of it.
-async fn read(
+pub(super) async fn read(
     store: &dyn ObjectStore,
     path: &Path,
     name: &Name,

@@ -211,6 +211,36 @@ async fn a_flipped_byte_anywhere_names_the_file_and_its_records() {
 }
 
 #[tokio::test]
+async fn a_store_goes_on_only_from_an_end_it_can_trust() {
+    let dir = tempfile::tempdir().unwrap();
+    three_files(dir.path()).await;
+    let files = files(dir.path());
+    let damage = |path: &Path| {
+        let sound = std::fs::read(path).unwrap();
+        let mut bytes = sound.clone();
+        bytes[100] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+        sound
+    };
+    let (first, last) = (&files[0], files.last().unwrap());
+    let sound = damage(last);
+    let refused = Store::open(config(dir.path()), Arc::new(crate::fixture::Json)).await;
+    let said = refused.unwrap_err().to_string();
+    assert!(
+        said.contains(last.file_name().unwrap().to_str().unwrap()),
+        "{said}"
+    );
+    std::fs::write(last, sound).unwrap();
+    damage(first);
+    let store = open(dir.path()).await;
+    record(&store, 20).await;
+    assert_eq!(buffered(&store)[0].seq, 12);
+    store.close().await.unwrap();
+    let report = verify(dir.path()).await;
+    assert_eq!(report.findings.len(), 1, "only the old file: {report:?}");
+}
+
+#[tokio::test]
 async fn a_commit_that_is_taken_away_leaves_its_files() {
     let dir = tempfile::tempdir().unwrap();
     three_files(dir.path()).await;
