@@ -99,7 +99,17 @@ pub enum Error {
         /// In words.
         reason: String,
     },
-    /// The control plane could not be reached, or answered with an error.
+    /// The control plane refused a request.
+    #[error("control plane {url}: {status}: {message}")]
+    Refused {
+        /// Base URL.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// In words.
+        message: String,
+    },
+    /// The control plane could not be reached, or did not answer as one.
     #[error("control plane {url}: {reason}")]
     Unreachable {
         /// Base URL.
@@ -138,9 +148,12 @@ impl Error {
     /// Whether the caller can mend it by asking differently.
     #[must_use]
     pub fn is_callers(&self) -> bool {
-        matches!(
-            self,
-            Self::Invalid { .. } | Self::Missing { .. } | Self::UnknownAction { .. }
-        )
+        match self {
+            Self::Invalid { .. } | Self::Missing { .. } | Self::UnknownAction { .. } => true,
+            Self::Refused { status, .. } => {
+                (400..500).contains(status) && ![401, 403, 408, 429].contains(status)
+            }
+            _ => false,
+        }
     }
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::control::{Governor, InForce, Obeyed, Scope, State, Subject, View};
+use crate::control::{Governor, InForce, Limited, Obeyed, State, Subject, View};
 
 /// How many (action, agent) pairs are remembered before those no longer in force are forgotten.
 const REMEMBERED: usize = 4096;
@@ -37,7 +37,7 @@ pub struct Limits {
     pub read_only: bool,
     /// At most so many actions from one plan.
     pub plan_depth: Option<u32>,
-    /// The action that degrades it.
+    /// The most severe action that degrades it.
     pub action_id: Option<String>,
     /// How long it had to wait for its turn.
     pub waited: Duration,
@@ -108,69 +108,66 @@ impl Gate {
     }
 
     /// Waits for this subject's turn, when it is throttled, and says what is left to it. Model calls
-    /// wait for any throttle, tool calls (`who.tool`) only for one on the tool.
+    /// wait for any throttle, tool calls (`who.tool`) only for one on the tool. Everything that
+    /// matches limits it: a degradation does not end a throttle, nor one degradation another.
     ///
     /// # Errors
     /// When it is frozen, now or while it waits.
     pub async fn turn(&self, who: &Subject<'_>) -> Result<Limits, Stop> {
         let began = Instant::now();
         let mut changes = self.governor.watch();
-        let mut slot: Option<(String, Instant)> = None;
+        let mut slots: Vec<(String, Instant)> = Vec::new();
         loop {
             let view = Arc::clone(&changes.borrow_and_update());
-            let Some(entry) = view.verdict(who) else {
+            if let Some(entry) = view
+                .verdict(who)
+                .filter(|entry| entry.state == State::Frozen)
+            {
+                self.obey(entry, who.agent, &view);
+                return Err(stop(entry));
+            }
+            let limited = view.limits(who);
+            self.line_up(&mut slots, &limited, who.agent);
+            let now = Instant::now();
+            let waits = |action_id: &str| {
+                let mine =
+                    |(action, until): &(String, Instant)| action == action_id && *until > now;
+                slots.iter().any(mine)
+            };
+            for entry in &limited.throttles {
+                if waits(&entry.action_id) {
+                    self.obey(entry, who.agent, &view);
+                }
+            }
+            let latest = slots.iter().map(|(_, until)| *until).max();
+            let Some(until) = latest.filter(|until| *until > now) else {
+                for entry in &limited.degrades {
+                    self.obey(entry, who.agent, &view);
+                }
                 return Ok(Limits {
+                    tier: limited.tier().map(str::to_owned),
+                    read_only: limited.read_only(),
+                    plan_depth: limited.plan_depth(),
+                    action_id: limited
+                        .degrades
+                        .first()
+                        .map(|entry| entry.action_id.clone()),
                     waited: began.elapsed(),
-                    ..Limits::default()
                 });
             };
-            match &entry.state {
-                State::Frozen => {
-                    self.obey(entry, who.agent, &view);
-                    return Err(stop(entry));
-                }
-                State::Throttled { calls_per_minute } if applies(entry, who) => {
-                    let until = match &slot {
-                        Some((action, until)) if *action == entry.action_id => *until,
-                        _ => self.take_turn(entry, who.agent, *calls_per_minute),
-                    };
-                    slot = Some((entry.action_id.clone(), until));
-                    if until <= Instant::now() {
-                        return Ok(Limits {
-                            waited: began.elapsed(),
-                            ..Limits::default()
-                        });
-                    }
-                    self.obey(entry, who.agent, &view);
-                    tokio::select! {
-                        () = tokio::time::sleep_until(until) => {}
-                        changed = changes.changed() => if changed.is_err() {
-                            tokio::time::sleep_until(until).await;
-                        }
-                    }
-                }
-                State::Degraded {
-                    tier,
-                    read_only,
-                    plan_depth,
-                } => {
-                    self.obey(entry, who.agent, &view);
-                    return Ok(Limits {
-                        tier: tier.clone(),
-                        read_only: *read_only,
-                        plan_depth: *plan_depth,
-                        action_id: Some(entry.action_id.clone()),
-                        waited: began.elapsed(),
-                    });
-                }
-                State::Running | State::Throttled { .. } => {
-                    return Ok(Limits {
-                        waited: began.elapsed(),
-                        ..Limits::default()
-                    });
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                changed = changes.changed() => if changed.is_err() {
+                    tokio::time::sleep_until(until).await;
                 }
             }
         }
+    }
+
+    /// Whether control can't be reached, and what is obeyed may be out of date.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.governor.is_stale()
     }
 
     /// Waits until every report so far is delivered, at most this long; says whether it is.
@@ -178,6 +175,22 @@ impl Gate {
         let (done, settled) = oneshot::channel();
         self.words.send(Word::Settled(done)).is_ok()
             && matches!(tokio::time::timeout(at_most, settled).await, Ok(Ok(())))
+    }
+
+    /// Takes a slot under each throttle where it has none yet, and forgets those that were lifted.
+    fn line_up(&self, slots: &mut Vec<(String, Instant)>, limited: &Limited<'_>, agent: &str) {
+        slots.retain(|(action, _)| {
+            let throttles = &mut limited.throttles.iter();
+            throttles.any(|entry| entry.action_id == *action)
+        });
+        for entry in &limited.throttles {
+            if let State::Throttled { calls_per_minute } = entry.state
+                && slots.iter().all(|(action, _)| *action != entry.action_id)
+            {
+                let until = self.take_turn(entry, agent, calls_per_minute);
+                slots.push((entry.action_id.clone(), until));
+            }
+        }
     }
 
     /// The next free moment for this agent under this throttle, and takes it.
@@ -239,11 +252,6 @@ fn stop(entry: &InForce) -> Stop {
         action_id: entry.action_id.clone(),
         detail,
     }
-}
-
-/// A throttle on a tool paces that tool's calls, any other paces model calls.
-fn applies(entry: &InForce, who: &Subject<'_>) -> bool {
-    matches!(entry.scope, Scope::Tool(_)) == who.tool.is_some()
 }
 
 async fn report(governor: Arc<dyn Governor>, mut words: mpsc::UnboundedReceiver<Word>) {

@@ -1,4 +1,5 @@
-//! Runs one agent once, from a file: `flyball agent run FILE`.
+//! Runs one agent once, from a file: `flyball agent run FILE`. `runtime/examples` has such a file, and
+//! says how to put a real model in place of its script.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,7 +45,8 @@ pub enum ProviderFile {
         /// What it says.
         script: Script,
     },
-    /// A server that speaks OpenAI's chat completions.
+    /// A server that speaks OpenAI's chat completions: `{"kind": "openai", "name": "openai",
+    /// "base_url": "https://api.openai.com/v1", "key_env": "OPENAI_API_KEY"}`.
     Openai {
         /// As telemetry and the price book name it.
         name: String,

@@ -22,6 +22,8 @@ pub(crate) struct Fake {
     pub(crate) asked: Mutex<Vec<String>>,
     /// Tables that cannot be read.
     pub(crate) broken: Vec<&'static str>,
+    /// While this is written to, no query is answered.
+    pub(crate) busy: tokio::sync::RwLock<()>,
 }
 
 impl Fake {
@@ -68,7 +70,11 @@ impl Fake {
             ),
         ];
         Self {
-            view: Mutex::new(Arc::new(View { epoch: 7, entries })),
+            view: Mutex::new(Arc::new(View {
+                epoch: 7,
+                entries,
+                ..View::default()
+            })),
             ..Self::default()
         }
     }
@@ -78,6 +84,7 @@ impl Fake {
 impl FleetData for Fake {
     async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>, String> {
         self.asked.lock().unwrap().push(sql.to_owned());
+        let _answering = self.busy.read().await;
         if let Some(table) = self.broken.iter().find(|table| sql.contains(**table)) {
             return Err(format!("table {table} is not there"));
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::middleware::from_fn_with_state;
-use axum::routing::post;
+use axum::routing::{get, post};
 use fake::{Fake, NOW};
 use flyball_dashboards::console::{ConsoleState, Hosts, router, same_origin};
 use flyball_runtime::control::{InForce, Scope, State, View};
@@ -32,6 +32,7 @@ async fn console(data: Fake) -> Console {
     let now = Arc::new(move || ticks.load(Ordering::SeqCst));
     let orders = axum::Router::new()
         .route("/api/v1/control/orders", post(|| async { "carried out" }))
+        .route("/api/v1/control", get(|| async { "told" }))
         .layer(from_fn_with_state(hosts.clone(), same_origin));
     let state = ConsoleState::new(Arc::<Fake>::clone(&data), "default", hosts, now);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -186,6 +187,7 @@ async fn a_frozen_agent_that_was_never_heard_of_is_listed() {
     *data.view.lock().unwrap() = Arc::new(View {
         epoch: 1,
         entries: vec![entry],
+        ..View::default()
     });
     let console = console(data).await;
     let fleet = console.fleet().await;
@@ -212,6 +214,7 @@ async fn a_global_freeze_shows_at_every_agent_at_once() {
     *console.data.view.lock().unwrap() = Arc::new(View {
         epoch: 8,
         entries: vec![entry],
+        ..View::default()
     });
     // Figures may be a second old; what is in force may not.
     let fleet = console.fleet().await;
@@ -258,6 +261,51 @@ async fn many_pages_ask_once_a_second() {
     console.clock.fetch_sub(3_600_000_000_000, Ordering::SeqCst);
     console.fleet().await;
     assert_eq!(console.data.asked.lock().unwrap().len(), 12);
+}
+
+#[tokio::test]
+async fn states_are_shown_while_figures_are_waited_for() {
+    let console = console(Fake::busy()).await;
+    let stuck = console.data.busy.write().await;
+    let started = std::time::Instant::now();
+    // Several pages on several windows wait beside each other, and not in a row.
+    let windows = ["1h", "24h", "24h", "7d", "all"];
+    let pages = windows.map(|window| {
+        let request = console
+            .http
+            .get(console.url(&format!("/api/v1/fleet?window={window}")));
+        tokio::spawn(async move {
+            let answer = request.send().await.unwrap();
+            serde_json::from_slice::<Value>(&answer.bytes().await.unwrap()).unwrap()
+        })
+    });
+    for page in pages {
+        let fleet = page.await.unwrap();
+        assert_eq!(agent(&fleet, "diagnose")["state"], "frozen");
+        assert_eq!(fleet["totals"]["cost_usd"], Value::Null);
+        let error = fleet["errors"][0].as_str().unwrap();
+        assert!(error.contains("no answer within 2 s"), "{error}");
+    }
+    let waited = started.elapsed();
+    assert!(waited < std::time::Duration::from_secs(8), "{waited:?}");
+    // One question a window, which goes on: its answer is there for the next request.
+    assert_eq!(console.data.asked.lock().unwrap().len(), 4 * 4);
+    drop(stuck);
+    let fleet = console.fleet().await;
+    assert_eq!(fleet["errors"], serde_json::json!([]));
+    assert_eq!(fleet["totals"]["cost_usd"], "13.892874700035");
+
+    let _stuck = console.data.busy.write().await;
+    console.clock.fetch_add(60_000_000_000, Ordering::SeqCst);
+    *console.data.view.lock().unwrap() = Arc::default();
+    let fleet = console.fleet().await;
+    assert_eq!(agent(&fleet, "diagnose")["state"], "running");
+    assert_eq!(fleet["totals"]["cost_usd"], "13.892874700035");
+    let error = fleet["errors"][0].as_str().unwrap();
+    assert!(
+        error.contains("as they were at 2026-11-22T10:00:00Z"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -327,14 +375,17 @@ async fn other_sites_can_neither_order_nor_read() {
         .await
         .unwrap();
     assert_eq!(rebound.status(), 403);
-    let read = console
-        .http
-        .get(console.url("/api/v1/fleet"))
-        .header("host", "evil.example")
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(read.status(), 403);
+    for path in ["/api/v1/fleet", "/api/v1/control"] {
+        assert_eq!(console.get(path).await.status(), 200, "{path}");
+        let read = console
+            .http
+            .get(console.url(path))
+            .header("host", "evil.example")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(read.status(), 403, "{path}");
+    }
 }
 
 #[tokio::test]

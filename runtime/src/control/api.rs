@@ -3,7 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /api/v1/control` | the [`View`] |
-//! | `GET /api/v1/control/watch?epoch=N[&wait_ms=M]` | the view, at once when its epoch is not N, else when it changes or after M ms (25 s) |
+//! | `GET /api/v1/control/watch?epoch=N[&plane=P][&wait_ms=M]` | the view, at once when its epoch is not N (or its plane not P), else when it changes or after M ms (25 s) |
 //! | `POST /api/v1/control/orders` | an [`Order`](super::Order), or the short form `{"action":"freeze","agent":"triage","reason":"..."}`; answers the [`Decision`](super::Decision) |
 //! | `POST /api/v1/control/obeyed` | an [`Obeyed`]; 204 |
 //!
@@ -44,28 +44,36 @@ async fn watch(
     RawQuery(query): RawQuery,
 ) -> Result<Json<View>, Refusal> {
     let query = query.unwrap_or_default();
-    let known = parameter(
+    let known = number(
         &query,
         "epoch",
         "the epoch of the view you hold, a whole number",
     )?;
-    let wait = parameter(&query, "wait_ms", "a whole number of milliseconds")?
+    let plane = parameter(&query, "plane");
+    let wait = number(&query, "wait_ms", "a whole number of milliseconds")?
         .map_or(LONGEST_WATCH, |ms| {
             Duration::from_millis(ms).min(LONGEST_WATCH)
         });
     let mut changes = control.watch();
     if let Some(known) = known {
         // Ends by itself with the control plane; then the last view is the answer.
-        let _ = tokio::time::timeout(wait, changes.wait_for(|view| view.epoch != known)).await;
+        let differs = |view: &Arc<View>| {
+            view.epoch != known || plane.is_some_and(|plane| view.plane != plane)
+        };
+        let _ = tokio::time::timeout(wait, changes.wait_for(differs)).await;
     }
     let view = View::clone(&changes.borrow());
     Ok(Json(view))
 }
 
-fn parameter(query: &str, name: &'static str, accepted: &str) -> Result<Option<u64>, Refusal> {
+fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     query
         .split('&')
         .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+fn number(query: &str, name: &'static str, accepted: &str) -> Result<Option<u64>, Refusal> {
+    parameter(query, name)
         .map(|value| {
             value
                 .parse()

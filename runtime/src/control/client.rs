@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::memory::Memory;
 use super::{Decision, Error, Governor, Obeyed, Order, View};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -38,7 +39,11 @@ impl Default for RemoteConfig {
 ///
 /// When it can't be reached the last state stays in force, whatever happens: frozen stays frozen.
 /// After [`RemoteConfig::stale_after`] it says [`is_stale`](Governor::is_stale). It reconnects by
-/// itself. A control plane whose epoch went backwards has lost its memory, and is not believed.
+/// itself.
+///
+/// A control plane with an earlier epoch or another id (a restored or a new file) has lost its memory:
+/// its orders hold, and what held before holds as well. To lift what it has forgotten, freeze that very
+/// scope there and release it, or bring the old file back.
 #[derive(Debug)]
 pub struct Remote {
     line: Line,
@@ -63,10 +68,12 @@ impl Remote {
     /// As [`connect`](Self::connect).
     pub async fn connect_with(base_url: &str, config: RemoteConfig) -> Result<Arc<Self>, Error> {
         let line = Line::new(base_url, &config)?;
-        let (publish, view) = watch::channel(Arc::new(line.watch(None, Duration::ZERO).await?));
+        let first = line.watch(None, Duration::ZERO).await?;
+        let (publish, view) = watch::channel(Arc::new(first.clone()));
         let stale = Arc::new(AtomicBool::new(false));
         let poller = tokio::spawn(poll(
             line.clone(),
+            Memory::new(first),
             publish,
             Arc::clone(&stale),
             config.stale_after,
@@ -137,6 +144,7 @@ impl Governor for Remote {
 
 async fn poll(
     line: Line,
+    mut memory: Memory,
     publish: watch::Sender<Arc<View>>,
     stale: Arc<AtomicBool>,
     stale_after: Duration,
@@ -145,33 +153,40 @@ async fn poll(
     let mut heard = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
-        let known = publish.borrow().epoch;
-        match line.watch(Some(known), wait).await {
-            Ok(view) if view.epoch >= known => {
+        match line.watch(Some(memory.told()), wait).await {
+            Ok(view) => {
                 heard = Instant::now();
                 pause = FIRST_PAUSE;
                 if stale.swap(false, Ordering::Relaxed) {
-                    tracing::info!(
+                    tracing::warn!(
                         url = line.base,
                         epoch = view.epoch,
                         "the control plane answers again"
                     );
                 }
-                if view.epoch != known {
-                    publish.send_replace(Arc::new(view));
+                if view == *memory.told() {
+                    continue;
                 }
-                continue;
+                let forgot = memory.learn(view);
+                publish.send_replace(Arc::new(memory.view()));
+                if !forgot {
+                    continue;
+                }
+                tracing::warn!(
+                    url = line.base,
+                    plane = memory.told().plane,
+                    epoch = memory.told().epoch,
+                    remembered = memory.remembered(),
+                    "the control plane is another, or lost its memory; what held before holds as well, \
+                     until its scope is frozen and released there"
+                );
             }
-            Ok(view) => tracing::warn!(
-                url = line.base,
-                known,
-                told = view.epoch,
-                "the control plane lost its memory; holding"
-            ),
-            Err(error) => tracing::debug!(%error, "the control plane does not answer"),
-        }
-        if heard.elapsed() >= stale_after && !stale.swap(true, Ordering::Relaxed) {
-            tracing::warn!(url = line.base, silent_for = ?heard.elapsed(), "the control plane is lost; the last state holds");
+            Err(error) => {
+                tracing::debug!(%error, "the control plane does not answer");
+                if heard.elapsed() >= stale_after && !stale.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(url = line.base, silent_for = ?heard.elapsed(), "the control plane is lost; the last state holds");
+                }
+            }
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -227,14 +242,18 @@ impl Line {
         }
     }
 
-    async fn watch(&self, known: Option<u64>, wait: Duration) -> Result<View, Error> {
+    async fn watch(&self, known: Option<&View>, wait: Duration) -> Result<View, Error> {
         let mut url = format!(
             "{}/api/v1/control/watch?wait_ms={}",
             self.base,
             wait.as_millis()
         );
-        if let Some(epoch) = known {
+        if let Some(View { epoch, plane, .. }) = known {
             url = format!("{url}&epoch={epoch}");
+            // What would have to be escaped is not one of ours.
+            if !plane.is_empty() && plane.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                url = format!("{url}&plane={plane}");
+            }
         }
         let response = self
             .send(self.http.get(url).timeout(wait + self.timeout))
@@ -275,9 +294,10 @@ impl Line {
             .ok()
             .and_then(|value| value["error"]["message"].as_str().map(str::to_owned))
             .unwrap_or_else(|| body.chars().take(200).collect());
-        Err(Error::Unreachable {
+        Err(Error::Refused {
             url: self.base.clone(),
-            reason: format!("{status}: {message}"),
+            status: status.as_u16(),
+            message,
         })
     }
 }

@@ -3,13 +3,14 @@
 //! In the order in which a freeze passes through: [`words`](self) say it ([`Order`], [`Decision`]),
 //! [`Control::order`] commits it with its outbox row and lets it take effect in the [`View`], the
 //! outbox carries it to the [`Ledger`], [`api`] tells other processes, where [`client::Remote`] keeps
-//! a copy, and a runtime obeys through [`Governor`] and says so ([`Control::obeyed`]).
+//! a copy (and remembers for a control plane that forgets), and a runtime obeys through [`Governor`] and says so ([`Control::obeyed`]).
 //!
 //! A state is a level, not a signal: whoever asks later sees it too, so nothing can be missed.
 
 pub mod api;
 pub mod client;
 mod governor;
+mod memory;
 mod outbox;
 mod plane;
 mod request;
@@ -19,7 +20,7 @@ mod view;
 pub use crate::Error;
 pub use governor::{Governor, NoControl};
 pub use plane::Control;
-pub use view::{InForce, Subject, View};
+pub use view::{InForce, Limited, Subject, View};
 
 use crate::Error as E;
 

@@ -33,8 +33,11 @@ struct Board {
 }
 
 impl Board {
-    /// Called on the database's thread, in the order of commits.
+    /// Called on the database's thread, in the order of commits. Wakes nobody when nothing changed.
     fn publish(&self, view: View) {
+        if **self.now.load() == view {
+            return;
+        }
         let view = Arc::new(view);
         self.now.store(Arc::clone(&view));
         self.changes.send_replace(view);
@@ -89,9 +92,7 @@ impl Control {
             .write_then(
                 move |c| decide(c, order, at),
                 move |(decision, view)| {
-                    if let Some(view) = view {
-                        board.publish(view);
-                    }
+                    board.publish(view);
                     decision
                 },
             )
@@ -162,18 +163,15 @@ impl Drop for Control {
     }
 }
 
-/// Decides inside a transaction; answers the new view when it changed.
-fn decide(
-    c: &rusqlite::Connection,
-    order: Order,
-    at: i64,
-) -> Result<(Decision, Option<View>), Error> {
+/// Decides inside a transaction; answers the view as it is then. Also when this order changes nothing:
+/// an earlier one may have been committed, and its commit reported as failed, so that nobody was told.
+fn decide(c: &rusqlite::Connection, order: Order, at: i64) -> Result<(Decision, View), Error> {
     let action_id = order
         .action_id
         .clone()
         .unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     if let Some(earlier) = tables::answer(c, &action_id, &order.state)? {
-        return Ok((earlier, None));
+        return Ok((earlier, tables::view(c)?));
     }
     let there = tables::entries_of(c, &order.scope)?;
     let previous = there
@@ -220,12 +218,7 @@ fn decide(
         }
     }
     tables::keep_answer(c, &action_id, &decision)?;
-    let view = if changes {
-        Some(tables::view(c)?)
-    } else {
-        None
-    };
-    Ok((decision, view))
+    Ok((decision, tables::view(c)?))
 }
 
 /// Takes entries out of force, and tells the ledger for each of them.

@@ -12,6 +12,12 @@ CREATE TABLE IF NOT EXISTS control_epoch (
     epoch INTEGER NOT NULL
 ) STRICT;
 INSERT OR IGNORE INTO control_epoch VALUES (1, 0);
+-- whose epoch it is: by this a runtime tells that another file has taken this one's place
+CREATE TABLE IF NOT EXISTS control_plane (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    plane TEXT NOT NULL
+) STRICT;
+INSERT OR IGNORE INTO control_plane VALUES (1, lower(hex(randomblob(16))));
 -- what is in force
 CREATE TABLE IF NOT EXISTS control_entry (
     action_id TEXT PRIMARY KEY,
@@ -53,6 +59,9 @@ pub(super) fn view(c: &Connection) -> Result<View, Error> {
     let epoch: i64 = c
         .prepare_cached("SELECT epoch FROM control_epoch")?
         .query_row([], |row| row.get(0))?;
+    let plane = c
+        .prepare_cached("SELECT plane FROM control_plane")?
+        .query_row([], |row| row.get(0))?;
     let mut statement = c.prepare_cached("SELECT entry FROM control_entry")?;
     let mut rows = statement.query([])?;
     let mut entries = Vec::new();
@@ -61,6 +70,7 @@ pub(super) fn view(c: &Connection) -> Result<View, Error> {
     }
     Ok(View {
         epoch: epoch.unsigned_abs(),
+        plane,
         entries,
     }
     .sorted())
@@ -86,7 +96,11 @@ pub(super) fn entries_of(c: &Connection, scope: &Scope) -> Result<Vec<InForce>, 
     while let Some(row) = rows.next()? {
         entries.push(read_entry(&row.get::<_, String>(0)?)?);
     }
-    Ok(View { epoch: 0, entries }.sorted().entries)
+    let view = View {
+        entries,
+        ..View::default()
+    };
+    Ok(view.sorted().entries)
 }
 
 pub(super) fn insert_entry(c: &Connection, entry: &InForce) -> Result<(), Error> {

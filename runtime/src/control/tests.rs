@@ -140,6 +140,7 @@ fn every_scope_matches_its_own_and_nothing_else() {
             reason: "r".into(),
             decided_at_unix_nano: 1,
         }],
+        ..View::default()
     };
     let other = Subject {
         workspace: "W",
@@ -272,6 +273,38 @@ async fn shadow_and_repeated_orders_change_nothing() {
         book.wait(3).await,
         ["decided 1 frozen", "decided 2 frozen", "released 2 running"]
     );
+}
+
+#[tokio::test]
+async fn an_order_given_again_publishes_what_was_committed_and_not_told() {
+    let (folder, book) = (tempfile::tempdir().unwrap(), Arc::default());
+    let control = open(&folder, &book).await;
+    let freeze = || order(agent("a"), State::Frozen, "ann", "1");
+    // another handle on the file stands for a commit that landed and was reported as failed
+    let other = open(&folder, &book).await;
+    other.order(freeze()).await.unwrap();
+    assert!(control.view().verdict(&who("a")).is_none());
+    let watch = control.watch();
+    control.order(freeze()).await.unwrap();
+    assert_eq!(
+        control.view().verdict(&who("a")).unwrap().state,
+        State::Frozen
+    );
+    assert!(watch.has_changed().unwrap());
+    // and wakes nobody when there is nothing to tell
+    let watch = control.watch();
+    control.order(freeze()).await.unwrap();
+    assert!(!watch.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn a_file_keeps_its_id_and_no_two_files_share_one() {
+    let (folder, book) = (tempfile::tempdir().unwrap(), Arc::default());
+    let first = open(&folder, &book).await.view().plane.clone();
+    assert_eq!(first.len(), 32);
+    assert_eq!(open(&folder, &book).await.view().plane, first);
+    let other = tempfile::tempdir().unwrap();
+    assert_ne!(open(&other, &book).await.view().plane, first);
 }
 
 #[tokio::test]

@@ -126,10 +126,10 @@ impl Run<'_> {
                 Attempt::Replied(Box::new(reply))
             }
             Cut::Done(Err(error)) => {
-                match error {
-                    // It may have been answered, and billed, without our hearing it.
-                    ModelError::Unreachable(_) => self.record.budget.forfeit(),
-                    _ => self.record.budget.settle(worst, Decimal::ZERO),
+                if error.may_be_billed() {
+                    self.record.budget.forfeit();
+                } else {
+                    self.record.budget.settle(worst, Decimal::ZERO);
                 }
                 Attempt::Failed(error)
             }

@@ -77,6 +77,9 @@ impl Run<'_> {
             .maybe("tenant.id", task.tenant.as_deref())
             .maybe("user.id", task.user.as_deref())
             .maybe("gen_ai.conversation.id", task.session.as_deref());
+        if self.parts.gate.is_stale() {
+            span.flag("flyball.control.stale", true);
+        }
     }
 
     pub(super) fn tell_call(

@@ -167,6 +167,18 @@ impl ModelError {
         )
     }
 
+    /// Whether the provider may bill the call all the same: unless it said that it refuses the request
+    /// (4xx), it may have answered without our hearing or understanding it. A budget then counts the
+    /// worst case.
+    #[must_use]
+    pub fn may_be_billed(&self) -> bool {
+        match self {
+            Self::Frozen(_) | Self::Budget(_) | Self::Throttled { .. } => false,
+            Self::Refused { status, .. } => !(400..500).contains(status),
+            Self::Overloaded(_) | Self::Unreachable(_) | Self::Malformed(_) => true,
+        }
+    }
+
     /// For telemetry's `error.type`.
     #[must_use]
     pub fn kind(&self) -> &'static str {

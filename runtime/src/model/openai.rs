@@ -237,6 +237,17 @@ mod tests {
     }
 
     #[test]
+    fn only_a_4xx_says_that_nothing_is_billed() {
+        for status in [400, 401, 402, 403, 404, 422, 429] {
+            assert!(!refusal(status, None, "").may_be_billed(), "{status}");
+        }
+        for status in [302, 500, 502, 503, 504, 529] {
+            assert!(refusal(status, None, "").may_be_billed(), "{status}");
+        }
+        assert!(reply("<html>").unwrap_err().may_be_billed());
+    }
+
+    #[test]
     fn a_reply_with_tool_calls_and_cached_tokens_is_read() {
         let read = reply(
             r#"{"id":"c1","model":"gpt-4o-2024-08-06","choices":[{"finish_reason":"tool_calls","message":{"content":null,

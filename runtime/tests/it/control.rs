@@ -119,7 +119,11 @@ async fn rest_freezes_shows_and_releases() {
     let folder = tempfile::tempdir().unwrap();
     let plane = Plane::start(&folder.path().join("c.sqlite"), "127.0.0.1:0").await;
     let base = format!("{}/api/v1/control", plane.url());
-    assert_eq!(get(&base).await, (200, json!({"epoch": 0, "entries": []})));
+    let id_of_file = plane.control.view().plane.clone();
+    assert_eq!(
+        get(&base).await,
+        (200, json!({"epoch": 0, "plane": id_of_file, "entries": []}))
+    );
 
     let (status, decision) = post(
         &format!("{base}/orders"),
@@ -170,7 +174,10 @@ async fn rest_freezes_shows_and_releases() {
         (status, &released["action_id"], &released["epoch"]),
         (200, &json!(id), &json!(2))
     );
-    assert_eq!(get(&base).await.1, json!({"epoch": 2, "entries": []}));
+    assert_eq!(
+        get(&base).await.1,
+        json!({"epoch": 2, "plane": id_of_file, "entries": []})
+    );
     assert!(!plane.book.0.lock().unwrap().is_empty());
 }
 
@@ -187,7 +194,10 @@ async fn a_watch_answers_when_the_epoch_differs_or_changes() {
         0
     );
     assert!(began.elapsed() >= Duration::from_millis(50));
-    let url = format!("{watch}?epoch=0");
+    let began = Instant::now();
+    get(&format!("{watch}?epoch=0&plane=other&wait_ms=9000")).await;
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let url = format!("{watch}?epoch=0&plane={}", plane.control.view().plane);
     let waiting = tokio::spawn(async move { (get(&url).await, Instant::now()) });
     tokio::time::sleep(Duration::from_millis(100)).await;
     let ordered = Instant::now();
@@ -276,15 +286,27 @@ async fn a_lost_control_plane_leaves_the_last_state_in_force() {
         State::Frozen
     );
 
-    // one that has lost its memory is not believed
+    // one that has lost its memory is obeyed, and does not loosen what held before
     let empty = Plane::start(&folder.path().join("empty.sqlite"), &address).await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    assert!(remote.is_stale());
-    assert_eq!(
-        remote.view().verdict(&who("a")).unwrap().state,
-        State::Frozen
-    );
+    eventually(|| !remote.is_stale()).await;
+    let frozen = |agent: &str| {
+        let view = remote.view();
+        let entry = view.verdict(&who(agent)).map(|entry| entry.state.clone());
+        entry == Some(State::Frozen)
+    };
+    assert!(frozen("a") && !frozen("b"));
+    let everybody = |state, id| Order {
+        scope: Scope::Global,
+        ..order("", state, id)
+    };
+    let ordered = |state, id| empty.control.order(everybody(state, id));
+    ordered(State::Frozen, "e1").await.unwrap();
+    eventually(|| frozen("b")).await;
+    ordered(State::Running, "e2").await.unwrap();
+    eventually(|| !frozen("b")).await;
+    assert!(frozen("a"));
     empty.stop().await;
+    eventually(|| remote.is_stale()).await;
 
     let plane = Plane::start(&file, &address).await;
     eventually(|| !remote.is_stale()).await;

@@ -223,6 +223,41 @@ async fn every_way_to_end_has_its_reason() {
     }
 }
 
+/// 100 tokens of output at 2 USD a million are reserved for each attempt, and kept unless the provider
+/// has said that it refuses.
+#[tokio::test]
+async fn a_failed_call_that_may_be_billed_counts_at_its_worst() {
+    let worst = Decimal::new(200, 6);
+    for (error, attempts) in [
+        (Failure::Malformed, 1),
+        (Failure::Overloaded, 3),
+        (Failure::Throttled, 0),
+        (Failure::Refused, 0),
+    ] {
+        let fails = Line {
+            error: Some(error),
+            ..Line::default()
+        };
+        let (engine, _) = engine(script(vec![fails]), toolbox(vec![]));
+        let outcome = engine.run(&spec(&[]), &task()).await.unwrap();
+        let counted = worst * Decimal::from(attempts);
+        assert_eq!(outcome.spent_usd, counted, "{error:?}");
+    }
+    // so retries stop where the budget does
+    let fails = Line {
+        error: Some(Failure::Overloaded),
+        ..Line::default()
+    };
+    let (engine, _) = engine(script(vec![fails]), toolbox(vec![]));
+    let mut spec = spec(&[]);
+    spec.bounds.budget_usd = Some(Decimal::new(500, 6));
+    let outcome = engine.run(&spec, &task()).await.unwrap();
+    assert_eq!(
+        (outcome.reason.as_str(), outcome.counters.model_calls),
+        ("budget_exhausted", 2)
+    );
+}
+
 #[tokio::test]
 async fn what_policy_or_permission_refuses_is_not_done_and_the_model_is_told() {
     let tool = Arc::new(Counting::new("write", Effect::Reversible, false));

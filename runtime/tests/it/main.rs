@@ -6,6 +6,7 @@ mod crash;
 mod engine;
 mod fleet;
 mod freeze;
+mod limits;
 mod models;
 mod run_one;
 mod telemetry;

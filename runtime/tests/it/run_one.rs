@@ -1,7 +1,7 @@
 //! One agent, once, from a file.
 
 use flyball_runtime::machine::Termination;
-use flyball_runtime::run_one::{RunFile, RunOptions, run_one};
+use flyball_runtime::run_one::{ProviderFile, RunFile, RunOptions, run_one};
 
 const FILE: &str = r#"{
   "agent": {"agent": "clerk", "model": "flyball-demo-small", "tools": ["look"], "bounds": {"budget_usd": "0.05"}},
@@ -34,6 +34,28 @@ async fn a_file_is_run_to_its_end() {
     );
     // 900 x 0.25 + 30 x 1, a millionth of it
     assert_eq!(outcome.spent_usd, rust_decimal::Decimal::new(255, 6));
+}
+
+#[tokio::test]
+async fn the_example_runs_alone_and_its_provider_can_be_replaced_as_its_readme_says() {
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let file = examples.join("clerk.json");
+    let outcome = run_one(&file, &RunOptions::default()).await.unwrap();
+    assert_eq!(outcome.termination, Termination::Success, "{outcome:?}");
+    assert_eq!(
+        (outcome.counters.steps, outcome.counters.tool_calls),
+        (2, 2)
+    );
+    assert!(outcome.spent_usd > rust_decimal::Decimal::ZERO);
+
+    let readme = std::fs::read_to_string(examples.join("README.md")).unwrap();
+    let (_, after) = readme.split_once("\"provider\": ").unwrap();
+    let provider = &after[..=after.find('}').unwrap()];
+    let mut parts: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    parts["provider"] = serde_json::from_str(provider).unwrap();
+    let read: RunFile = serde_json::from_value(parts).unwrap();
+    assert!(matches!(read.provider, ProviderFile::Openai { .. }));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flyball_runtime::clock::{Clock, SystemClock};
-use flyball_runtime::control::NoControl;
+use flyball_runtime::control::{Governor, NoControl, Obeyed, View};
 use flyball_runtime::engine::Engine;
 use flyball_runtime::machine::SqliteJournal;
 use flyball_runtime::model::scripted::Failure;
@@ -205,6 +205,56 @@ async fn every_step_is_told_within_a_tenth_of_a_second() {
         "the model call is the plan's child"
     );
     assert_eq!(telemetry.sent().accepted, 8);
+}
+
+/// A control plane that has gone silent.
+#[derive(Debug, Default)]
+struct Silent(NoControl);
+
+#[async_trait::async_trait]
+impl Governor for Silent {
+    fn view(&self) -> Arc<View> {
+        self.0.view()
+    }
+
+    fn watch(&self) -> tokio::sync::watch::Receiver<Arc<View>> {
+        self.0.watch()
+    }
+
+    fn is_stale(&self) -> bool {
+        true
+    }
+
+    async fn obeyed(&self, _: Obeyed) -> Result<(), flyball_runtime::Error> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn spans_say_when_control_is_stale() {
+    let (collector, url) = collector().await;
+    let telemetry = Telemetry::start(ExporterConfig::to(url)).unwrap();
+    let governors: [Arc<dyn Governor>; 2] =
+        [Arc::new(NoControl::default()), Arc::new(Silent::default())];
+    for governor in governors {
+        let mut parts = parts(
+            governor,
+            Arc::new(SqliteJournal::in_memory().unwrap()),
+            Arc::new(Scripted::new(script(vec![answer("done")]))),
+            toolbox(vec![]),
+        );
+        parts.telemetry = telemetry.clone();
+        let run = Engine::new(parts).run(&spec(&[]), &Task::new("go")).await;
+        run.unwrap();
+    }
+    assert!(telemetry.flush(Duration::from_secs(5)).await);
+    let spans = collector.spans.lock().unwrap().clone();
+    let said: Vec<Option<String>> = spans
+        .iter()
+        .filter(|(span, ..)| span.name == "invoke_agent worker")
+        .map(|(span, ..)| text(&span.attributes).remove("flyball.control.stale"))
+        .collect();
+    assert_eq!(said, [None, Some("true".to_owned())]);
 }
 
 #[tokio::test]
