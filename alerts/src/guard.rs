@@ -53,6 +53,9 @@ pub(crate) enum Verdict {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Touched {
     agent: String,
+    /// The scope of the freeze; unknown in what older versions saved.
+    #[serde(default)]
+    scope: Option<Scope>,
     at: i64,
 }
 
@@ -77,8 +80,8 @@ pub(crate) struct Guard {
     blast: BlastRadius,
     /// Until when a rule leaves a target alone.
     resting: HashMap<(String, Scope), i64>,
-    /// Agents that were frozen, and when.
-    touched: HashMap<String, i64>,
+    /// Agents that were frozen, by which freeze, and when.
+    touched: HashMap<(Option<Scope>, String), i64>,
 }
 
 impl Guard {
@@ -119,7 +122,7 @@ impl Guard {
             let all: BTreeSet<&str> = self
                 .touched
                 .keys()
-                .map(String::as_str)
+                .map(|(_, agent)| agent.as_str())
                 .chain(touched.iter().map(String::as_str))
                 .collect();
             let cap = self.blast.cap(living.known());
@@ -137,16 +140,20 @@ impl Guard {
                     until: now + rule.cool_down,
                 };
             }
+            let touched = touched.into_iter();
             self.touched
-                .extend(touched.into_iter().map(|agent| (agent, now)));
+                .extend(touched.map(|agent| ((Some(scope.clone()), agent), now)));
         }
         self.resting.insert(key, now + rule.cool_down);
         Verdict::Act
     }
 
-    /// Somebody released the scope, or the order failed: rules may act on it again.
+    /// Somebody released the scope, or the order failed: rules may act on it again, and it takes up none of
+    /// what may be frozen.
     pub(crate) fn forget(&mut self, scope: &Scope) {
         self.resting.retain(|(_, resting), _| resting != scope);
+        self.touched
+            .retain(|(frozen, _), _| frozen.as_ref() != Some(scope));
     }
 
     pub(crate) fn expire(&mut self, now: i64) {
@@ -160,8 +167,9 @@ impl Guard {
             scope: scope.clone(),
             until: *until,
         });
-        let touched = self.touched.iter().map(|(agent, at)| Touched {
+        let touched = self.touched.iter().map(|((scope, agent), at)| Touched {
             agent: agent.clone(),
+            scope: scope.clone(),
             at: *at,
         });
         Remembered {
@@ -176,8 +184,9 @@ impl Guard {
             .into_iter()
             .map(|r| ((r.rule, r.scope), r.until));
         self.resting.extend(resting);
+        let touched = remembered.touched.into_iter();
         self.touched
-            .extend(remembered.touched.into_iter().map(|t| (t.agent, t.at)));
+            .extend(touched.map(|t| ((t.scope, t.agent), t.at)));
     }
 }
 

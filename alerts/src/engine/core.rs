@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use flyball_runtime::control::{Order, Scope, View};
+use flyball_runtime::control::{Mode, Order, Scope, View};
 use flyball_store::rows::ChargeRow;
 use flyball_store::{LogPosition, Origin};
 
@@ -12,7 +12,7 @@ use super::status::{KeyStatus, RuleStatus, Status, Traffic};
 use super::watch::{Scene, Watch};
 use super::{Effect, Settings, words};
 use crate::fact::Fact;
-use crate::guard::Guard;
+use crate::guard::{Guard, state_of};
 use crate::living::Living;
 use crate::memory::{Saved, SavedState};
 use crate::rule::{Key, Rule, SECOND, When};
@@ -293,10 +293,38 @@ impl Core {
                 .extend(words::gone(&name, &saved, now).map(|row| Effect::Alert(Box::new(row))));
         }
         self.view = view;
+        self.unorder(&saved.in_force);
         for SavedState { scope, state } in saved.in_force {
             // Released while we were away.
             if self.view.state_of(&scope).severity() < state.severity() {
                 self.forgive(&scope, now);
+            }
+        }
+    }
+
+    /// Actions that were decided, but held neither when we stopped nor hold now, may never have reached
+    /// control: the next span decides anew. Had one arrived after all, its id makes it the same order.
+    fn unorder(&mut self, in_force: &[SavedState]) {
+        let (view, guard) = (&self.view, &mut self.guard);
+        // What is in shadow never comes into force.
+        let watches = self.watches.iter_mut();
+        for watch in watches.filter(|watch| watch.rule.mode == Mode::Enforce) {
+            let least = state_of(&watch.rule.action).severity();
+            for (_, entry) in watch.keys.iter_mut() {
+                let Some(scope) = entry.scope.as_ref().filter(|_| entry.acted.is_some()) else {
+                    continue;
+                };
+                let held = in_force.iter().filter(|held| held.scope == *scope);
+                let held = held.map(|held| held.state.severity()).max();
+                if view
+                    .state_of(scope)
+                    .severity()
+                    .max(held.unwrap_or_default())
+                    < least
+                {
+                    guard.forget(scope);
+                    entry.acted = None;
+                }
             }
         }
     }

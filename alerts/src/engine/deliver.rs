@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use flyball_runtime::control::Order;
 use flyball_store::rows::AlertRow;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::Effect;
 use crate::notify::Notifier;
@@ -25,7 +25,7 @@ const ORDER: Duration = Duration::from_secs(2);
 /// A row that was refused this often is lost, and said to be.
 const RECORD_TRIES: u32 = 12;
 const RECORD_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long stopping waits for rows that are still to be kept.
+/// How long stopping waits for orders that are under way, and then for rows that are still to be kept.
 const STOP: Duration = Duration::from_secs(5);
 /// The longest a query may take, however seldom it is asked.
 const ASK: Duration = Duration::from_secs(30);
@@ -51,6 +51,8 @@ pub(super) struct Deliver {
     orders: Arc<dyn Orders>,
     ask: Arc<dyn Ask>,
     notifiers: Vec<Arc<dyn Notifier>>,
+    /// Orders that are under way.
+    under_way: JoinSet<()>,
     rows: Option<mpsc::UnboundedSender<AlertRow>>,
     scribe: JoinHandle<()>,
     outcomes: mpsc::UnboundedSender<Outcome>,
@@ -75,6 +77,7 @@ impl Deliver {
                 orders,
                 ask,
                 notifiers,
+                under_way: JoinSet::new(),
                 rows: Some(rows),
                 scribe,
                 outcomes,
@@ -111,9 +114,10 @@ impl Deliver {
         }
     }
 
-    fn order(&self, order: Box<Order>, key: String) {
+    fn order(&mut self, order: Box<Order>, key: String) {
         let (orders, outcomes) = (Arc::clone(&self.orders), self.outcomes.clone());
-        tokio::spawn(async move {
+        while self.under_way.try_join_next().is_some() {}
+        self.under_way.spawn(async move {
             let mut waits = ORDER_WAITS.iter();
             loop {
                 let tried = tokio::time::timeout(ORDER, orders.order((*order).clone())).await;
@@ -160,9 +164,13 @@ impl Deliver {
         let _ = self.outcomes.send(Outcome::Warm(Ok(Vec::new())));
     }
 
-    /// Waits, but not for ever, until the rows are kept.
+    /// Waits, but not for ever, until the orders have arrived or failed and the rows are kept.
     pub(super) async fn stop(mut self) {
         self.rows = None;
+        let arrived = async { while self.under_way.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP, arrived).await.is_err() {
+            tracing::error!("stopped before every order was carried out");
+        }
         if tokio::time::timeout(STOP, &mut self.scribe).await.is_err() {
             tracing::error!("stopped before every alert was kept");
             self.scribe.abort();

@@ -76,6 +76,9 @@ impl Entry {
                 self.recent.push_back(span);
             }
         }
+        if !self.measure.blames(fact) {
+            return;
+        }
         let sighting = fact.sighting();
         if let Some(target) = target
             && (sighting.is_some() || self.scope.is_none())

@@ -240,6 +240,12 @@ impl Task {
             }
         }
         deliver.stop().await;
+        // What failed meanwhile must not be saved as done.
+        while let Ok(outcome) = outcomes.try_recv() {
+            if matches!(outcome, Outcome::Failed { .. }) {
+                drop(self.came_of(outcome));
+            }
+        }
         if let Some(saving) = saving {
             let _ = saving.await;
         }

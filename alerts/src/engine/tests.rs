@@ -3,6 +3,8 @@
 
 mod action;
 mod healthy;
+mod loops;
+mod lost;
 mod measure;
 mod query;
 

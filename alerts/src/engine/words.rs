@@ -65,9 +65,10 @@ pub(super) fn describe(rule: &Rule, key: &str, value: Option<Decimal>, evidence:
         }
         When::RepeatedToolCalls { .. } => {
             let tool = numbers["tool"].as_str().unwrap_or("a tool");
+            let calls = number("calls");
             format!(
-                "{who} called {tool} {value} times within {within} with the same input and the same outcome, \
-                 without progress; the rule fires at {limit}"
+                "{who} called {tool} {calls} times within {within} with the same input and the same outcome, \
+                 and tried nothing new; the rule fires at {limit}"
             )
         }
         When::ErrorRate { .. } => {

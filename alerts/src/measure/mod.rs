@@ -58,7 +58,9 @@ impl Measure {
                 dollars: Ring::new(*window),
                 calls: Ring::new(*window),
             },
-            When::RepeatedToolCalls { window } => Self::Repeats(Repeats::new(*window)),
+            When::RepeatedToolCalls { window, proof } => {
+                Self::Repeats(Repeats::new(*window, *proof))
+            }
             When::ErrorRate {
                 window, min_calls, ..
             } => Self::Share {
@@ -74,7 +76,11 @@ impl Measure {
         match when {
             When::Sql { .. } => false,
             When::SpendRate { .. } => !fact.cost().is_zero(),
-            When::RepeatedToolCalls { .. } => fact.kind(Kind::ToolCall) || fact.progressed(),
+            When::RepeatedToolCalls { proof, .. } => {
+                fact.kind(Kind::ToolCall)
+                    || fact.progressed()
+                    || (proof.asks_models() && fact.kind(Kind::ModelCall))
+            }
             When::ErrorRate { of, .. } => fact.call(*of),
             When::Escalations { .. } => fact.escalated(),
         }
@@ -146,11 +152,19 @@ impl Measure {
         }
     }
 
+    /// Whether an action would be about whoever this fact is of.
+    pub(crate) fn blames(&self, fact: &Fact<'_>) -> bool {
+        match self {
+            Self::Repeats(repeats) => repeats.blames(fact),
+            _ => true,
+        }
+    }
+
     pub(crate) fn is_empty(&mut self, now: i64) -> bool {
         match self {
             Self::Told(value) => value.is_none(),
             Self::Spend { dollars, calls } => dollars.is_empty(now) && calls.is_empty(now),
-            Self::Repeats(repeats) => repeats.most(now) == 0,
+            Self::Repeats(repeats) => repeats.is_empty(now),
             Self::Share { tally, .. } => tally.is_empty(now),
             Self::Count(count) => count.is_empty(now),
         }

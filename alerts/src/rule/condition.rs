@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 use serde_saphyr::Spanned;
 
 use super::file::{Leaf, RuleForm, SqlForm, WhenForm};
+use super::proof::proof;
 use super::scalar::Place;
 use super::{Calls, Key, SECOND, When};
 use crate::Result;
@@ -37,10 +38,12 @@ pub(super) fn condition<'a>(
         ),
         WhenForm::RepeatedToolCalls(f) => {
             // More than a few thousand equal calls in a window need not be told apart.
-            place.count("at_least", &f.at_least, 2, 10_000)?;
+            let at_least = place.count("at_least", &f.at_least, 2, 10_000)?;
+            let window = window(place, &f.window)?;
             (
                 When::RepeatedToolCalls {
-                    window: window(place, &f.window)?,
+                    window,
+                    proof: proof(place, key, f, at_least, window)?,
                 },
                 &f.at_least,
                 false,

@@ -53,7 +53,7 @@ pub(super) struct RuleForm {
 pub(super) enum WhenForm {
     Sql(SqlForm),
     SpendRate(WindowForm),
-    RepeatedToolCalls(WindowForm),
+    RepeatedToolCalls(RepeatsForm),
     ErrorRate(ErrorRateForm),
     Escalations(WindowForm),
 }
@@ -75,6 +75,23 @@ pub(super) struct SqlForm {
 pub(super) struct WindowForm {
     pub(super) at_least: Leaf,
     pub(super) window: Leaf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RepeatsForm {
+    pub(super) at_least: Leaf,
+    pub(super) window: Leaf,
+    pub(super) model_decided: Option<Leaf>,
+    pub(super) pace: Option<PaceForm>,
+    pub(super) spend: Option<Leaf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PaceForm {
+    pub(super) calls: Leaf,
+    pub(super) within: Leaf,
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,17 +2,20 @@
 //!
 //! A [`Rule`] is always valid: it only comes out of [`load`] (or [`parse`]), which refuse what makes no
 //! sense. `file` is the YAML form, `scalar` reads its leaves, `check` turns the form into a rule, with its
-//! `condition` (what is measured) and its `deed` (what is done, and to whom).
+//! `condition` (what is measured), what a repetition must show (`proof`), and its `deed` (what is done, and
+//! to whom).
 
 mod check;
 mod condition;
 mod deed;
 mod file;
+mod proof;
 mod scalar;
 #[cfg(test)]
 mod tests;
 
 pub use file::{default_rules, load, parse};
+pub use proof::{Pace, Proof};
 
 use flyball_runtime::control::Mode;
 use rust_decimal::Decimal;
@@ -127,10 +130,12 @@ pub enum When {
         window: i64,
     },
     /// How often the same tool was called with the same input and ended the same way, in the last
-    /// `window` nanoseconds, since the execution last made progress.
+    /// `window` nanoseconds, since anything new was tried or progress was made.
     RepeatedToolCalls {
         /// Length, nanoseconds.
         window: i64,
+        /// What the calls must show besides, to count at all.
+        proof: Proof,
     },
     /// Share (0 to 1) of calls in the last `window` nanoseconds that failed; unknown under `min_calls`.
     ErrorRate {
@@ -167,7 +172,7 @@ impl When {
         match self {
             Self::Sql { every, .. } => *every,
             Self::SpendRate { window }
-            | Self::RepeatedToolCalls { window }
+            | Self::RepeatedToolCalls { window, .. }
             | Self::ErrorRate { window, .. }
             | Self::Escalations { window } => *window,
         }
@@ -316,8 +321,8 @@ impl Rule {
         match &self.when {
             When::Sql { value, .. } => format!("{value} {word} {limit}, asked every {within}"),
             When::SpendRate { .. } => format!("{word} {limit} USD within {within}"),
-            When::RepeatedToolCalls { .. } => {
-                format!("{word} {limit} equal tool calls without progress within {within}")
+            When::RepeatedToolCalls { proof, .. } => {
+                format!("{word} {limit} equal tool calls with nothing new within {within}{proof}")
             }
             When::ErrorRate { of, min_calls, .. } => {
                 let of = match of {

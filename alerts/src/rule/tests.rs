@@ -196,6 +196,36 @@ fn an_error_names_file_line_field_value_and_what_is_accepted() {
             "repeated_tool_calls: { at_least: 5.5, window: 1m }",
             "at_least is \"5.5\"; accepted is a whole number from 2",
         ),
+        (
+            "spend_rate: { at_least: 5.00, window: 1m }",
+            "repeated_tool_calls: { at_least: 8, window: 1m, pace: { calls: 9, within: 10s } }",
+            "calls is \"9\"; accepted is a whole number from 2 to 8",
+        ),
+        (
+            "spend_rate: { at_least: 5.00, window: 1m }",
+            "repeated_tool_calls: { at_least: 8, window: 1m, pace: { calls: 5, within: 2m } }",
+            "within is \"2m\"; accepted is 1s to the window, 1m",
+        ),
+        (
+            "spend_rate: { at_least: 5.00, window: 1m }",
+            "repeated_tool_calls: { at_least: 8, window: 1m, spend: 0.00 }",
+            "spend is \"0.00\"; accepted is a number of US dollars above 0",
+        ),
+        (
+            "spend_rate: { at_least: 5.00, window: 1m }",
+            "repeated_tool_calls: { at_least: 8, window: 1m, model_decided: often }",
+            "model_decided is \"often\"; accepted",
+        ),
+        (
+            "key: agent\n    when:\n      spend_rate: { at_least: 5.00, window: 1m }",
+            "key: tool\n    when:\n      repeated_tool_calls: { at_least: 8, window: 1m, model_decided: true }",
+            "accepted with key: tool is false",
+        ),
+        (
+            "key: agent\n    when:\n      spend_rate: { at_least: 5.00, window: 1m }",
+            "key: tool\n    when:\n      repeated_tool_calls: { at_least: 8, window: 1m, spend: 1 }",
+            "none with key: tool",
+        ),
     ];
     for (replace, with, want) in cases {
         let message = message(&rule(replace, with));
@@ -337,7 +367,8 @@ fn the_shipped_rules_are_valid_and_say_what_they_do() {
     );
     assert_eq!(
         runaway.condition(),
-        "at least 8 equal tool calls without progress within 30s"
+        "at least 8 equal tool calls with nothing new within 3m, each decided by a model, the last 5 within 10s \
+         or at a cost of 0.1 USD"
     );
 }
 

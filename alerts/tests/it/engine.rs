@@ -306,6 +306,65 @@ async fn a_freeze_survives_a_restart_and_is_not_made_twice() {
     assert!(house.kept.rows.lock().is_empty());
 }
 
+/// Takes its time, and refuses at first.
+#[derive(Debug)]
+struct Busy {
+    control: Arc<Control>,
+    arrived: mpsc::UnboundedSender<()>,
+    refuse: Mutex<u32>,
+}
+
+#[async_trait]
+impl Orders for Busy {
+    async fn order(&self, order: Order) -> Result<Decision, String> {
+        let _ = self.arrived.send(());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        {
+            let mut refuse = self.refuse.lock();
+            if *refuse > 0 {
+                *refuse -= 1;
+                return Err("busy".into());
+            }
+        }
+        Orders::order(&*self.control, order).await
+    }
+
+    fn watch(&self) -> watch::Receiver<Arc<View>> {
+        Orders::watch(&*self.control)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_waits_for_orders_that_are_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let control = Control::open(&folder.path().join("control.sqlite"), Arc::new(NoLedger))
+        .await
+        .unwrap();
+    let (events, received) = mpsc::unbounded_channel();
+    let (arrives, mut arrived) = mpsc::unbounded_channel();
+    let parts = Parts {
+        events: received,
+        orders: Arc::new(Busy {
+            control: Arc::clone(&control),
+            arrived: arrives,
+            refuse: Mutex::new(2),
+        }),
+        records: Arc::new(Kept::default()),
+        ask: Arc::new(Table::default()),
+        notifiers: Vec::new(),
+        memory: Arc::new(NoMemory),
+        clock: Clock::default(),
+        settings: Settings::default(),
+    };
+    let alerts = Alerts::start(rule::parse("it.yaml", RULES).unwrap(), parts).unwrap();
+    until("windows are full", || alerts.status().warm).await;
+    events.send(event(vec![charge("a", 1, 600)])).unwrap();
+    arrived.recv().await.unwrap();
+    assert!(control.view().entries.is_empty());
+    alerts.stop().await;
+    assert_eq!(control.view().entries.len(), 1, "two refusals later");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_fills_the_windows_again() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use super::*;
 use crate::guard::BlastRadius;
 use crate::notify::About;
 
-fn burst(bench: &mut Bench, agent: &str) {
+pub(super) fn burst(bench: &mut Bench, agent: &str) {
     let row = bench.model(agent, 600);
     bench.live(&[row]);
 }
@@ -242,6 +242,7 @@ fn a_restart_in_the_middle_acts_no_second_time() {
     let mut bench = Bench::new(SPEND);
     let row = bench.model("a", 600);
     bench.live(std::slice::from_ref(&row));
+    bench.obey();
     bench.pass(1);
     bench.restart(SPEND);
     // Nothing is judged before the windows are full again.

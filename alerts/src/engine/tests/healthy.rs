@@ -84,7 +84,10 @@ proptest! {
                 rows.extend(second(&mut bench, &mut dice, &format!("agent-{agent}"), spent, at));
             }
             if at >= onset && frozen_at.is_none() {
-                rows.push(if by_loop { bench.tool("runaway", "same") } else { bench.model("runaway", 250) });
+                rows.push(bench.model("runaway", if by_loop { 1 } else { 250 }));
+                if by_loop {
+                    rows.push(bench.tool("runaway", "same"));
+                }
             }
             // Corrections now and then: taken back and entered anew, a little dearer.
             let corrected: Vec<_> = rows
