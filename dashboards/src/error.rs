@@ -35,7 +35,7 @@ pub enum Error {
     /// The query engine refused or failed.
     #[error("{what} cannot be read: {reason}")]
     Query {
-        /// Which figures: `charges`, `alerts` or `actions`.
+        /// Which figures: `charges`, `alerts`, `actions`, or `figures` for all of them.
         what: &'static str,
         /// The engine's own words.
         reason: String,

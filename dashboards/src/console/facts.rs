@@ -19,7 +19,7 @@ pub enum Window {
 }
 
 impl Window {
-    const ALL: [Self; 4] = [Self::Hour, Self::Day, Self::Week, Self::All];
+    pub(super) const ALL: [Self; 4] = [Self::Hour, Self::Day, Self::Week, Self::All];
     const ACCEPTED: &'static str = "1h, 24h, 7d, all";
 
     /// The word in `?window=`.
@@ -115,7 +115,7 @@ pub(super) struct Spend {
 }
 
 /// All figures of one moment. What could not be read is empty, and said in `errors`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Facts {
     /// Nanoseconds since 1970.
     pub(super) asked_at: i64,

@@ -1,16 +1,17 @@
 //! The console: one page with the whole fleet, and a button that stops it.
 //!
 //! In the order in which a request passes through: [`same_origin`] and [`Hosts`] keep other web pages
-//! out; `page` serves the page and its few assets, all built in; `facts` asks for the figures in SQL and
-//! `cells` reads them out of Arrow; `fleet` puts them together with what control has in force, as
+//! out; `page` serves the page and its few assets, all built in; `facts` asks for the figures in SQL,
+//! `cells` reads them out of Arrow and `fresh` keeps them for a moment; `fleet` puts them together with what control has in force, as
 //! the JSON of `GET /api/v1/fleet`. Orders go to the control plane's own `POST /api/v1/control/orders`.
 //!
 //! What control has in force is always shown, whatever becomes of the figures: when no query can be
-//! answered, the fleet can still be stopped.
+//! answered, or not in time, the fleet can still be stopped.
 
 mod cells;
 mod facts;
 mod fleet;
+mod fresh;
 mod origin;
 mod page;
 
@@ -21,16 +22,15 @@ use arrow::array::RecordBatch;
 use axum::Json;
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use flyball_runtime::control::View;
-use tokio::sync::Mutex;
 
 pub use facts::Window;
 pub use origin::{Hosts, same_origin};
 
-use facts::Facts;
+use fresh::Fresh;
 
 /// Where the console's figures come from. The binary fills it with the query engine and the control plane.
 #[async_trait::async_trait]
@@ -53,7 +53,7 @@ pub struct ConsoleState {
     hosts: Hosts,
     now: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// Figures are asked for at most once a second, however many pages are open.
-    fresh: Arc<Mutex<Option<(Window, Arc<Facts>)>>>,
+    fresh: Arc<Fresh>,
 }
 
 impl ConsoleState {
@@ -73,20 +73,6 @@ impl ConsoleState {
             now,
             fresh: Arc::default(),
         }
-    }
-
-    async fn facts(&self, window: Window) -> Arc<Facts> {
-        let mut fresh = self.fresh.lock().await;
-        let now = (self.now)();
-        if let Some((of, facts)) = fresh.as_ref()
-            && *of == window
-            && (0..1_000_000_000).contains(&now.saturating_sub(facts.asked_at))
-        {
-            return Arc::clone(facts);
-        }
-        let facts = Arc::new(Facts::ask(self.data.as_ref(), window, now).await);
-        *fresh = Some((window, Arc::clone(&facts)));
-        facts
     }
 }
 
@@ -117,16 +103,18 @@ pub fn router(state: ConsoleState) -> Router {
 async fn fleet_now(
     State(state): State<ConsoleState>,
     RawQuery(query): RawQuery,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(refusal) = state.hosts.check(&headers) {
+    if let Err(refusal) = state.hosts.check(&headers, &uri) {
         return refusal.into_response();
     }
     let window = match Window::of_query(query.as_deref().unwrap_or_default()) {
         Ok(window) => window,
         Err(error) => return refusal(StatusCode::BAD_REQUEST, Some("window"), &error.to_string()),
     };
-    let facts = state.facts(window).await;
+    let now = (state.now)();
+    let facts = state.fresh.facts(&state.data, window, now).await;
     // Never older than this moment, so that an order just given is seen to hold.
     let view = state.data.control_view();
     let fleet = fleet::fleet(&facts, &view, &state.workspace, window, (state.now)());

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -43,17 +44,24 @@ impl Hosts {
             || self.0.contains(&name)
     }
 
-    /// Refuses a request that came under a name that is not ours.
-    pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        match text(headers, &header::HOST) {
-            Some(host) if !self.know(host) => Err(Refusal::UnknownHost(host.to_owned())),
-            _ => Ok(()),
+    /// Refuses a request that came under a name that is not ours. One without any name (HTTP/1.0) passes
+    /// when no browser sent it.
+    pub(super) fn check(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
+        let hosts = hosts(headers, uri);
+        if let Some(unknown) = hosts.iter().find(|host| !self.know(host)) {
+            return Err(Refusal::UnknownHost((*unknown).to_owned()));
         }
+        if hosts.is_empty() && (origin(headers).is_some() || site(headers).is_some()) {
+            return Err(Refusal::UnknownHost(String::new()));
+        }
+        Ok(())
     }
 }
 
-/// Middleware for every route that changes something: refuses (403) what another web page sent. Requests
-/// that no browser sent (no `Origin`, no `Sec-Fetch-Site`) pass, and so do GET, HEAD and OPTIONS.
+/// Middleware for every route: refuses (403) what came under a name that is not ours, whatever the method,
+/// since a page whose name was made to resolve to this machine may read all that it gets; and, except for
+/// GET, HEAD and OPTIONS, what another web page sent. What no browser sent has no `Origin` and no
+/// `Sec-Fetch-Site`, and only its name counts.
 ///
 /// ```
 /// use axum::{Router, middleware::from_fn_with_state, routing::post};
@@ -63,51 +71,54 @@ impl Hosts {
 ///     .layer(from_fn_with_state(Hosts::default(), same_origin));
 /// ```
 pub async fn same_origin(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
-    let safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    if !safe
-        && let Err(refusal) = judge(
-            &hosts,
-            request.headers(),
-            request.uri().authority().map(|a| a.as_str()),
-        )
-    {
-        return refusal.into_response();
+    match judge(&hosts, request.method(), request.headers(), request.uri()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
     }
-    next.run(request).await
 }
 
-fn judge(hosts: &Hosts, headers: &HeaderMap, authority: Option<&str>) -> Result<(), Refusal> {
-    // A header that is not text is as good as a foreign one.
-    let origin = headers
-        .get(header::ORIGIN)
-        .map(|value| value.to_str().unwrap_or("?"));
-    let site = headers
-        .get(FETCH_SITE)
-        .map(|value| value.to_str().unwrap_or("?"));
-    if origin.is_none() && site.is_none() {
-        return Ok(());
+fn judge(hosts: &Hosts, method: &Method, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
+    if ![Method::GET, Method::HEAD, Method::OPTIONS].contains(method) {
+        own_page(headers, uri)?;
     }
+    hosts.check(headers, uri)
+}
+
+/// Refuses what a page of another origin sent.
+fn own_page(headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
+    let (origin, site) = (origin(headers), site(headers));
     if let Some(site) = site.filter(|site| !["same-origin", "none"].contains(site)) {
         return Err(Refusal::ForeignOrigin(origin.unwrap_or(site).to_owned()));
     }
-    // HTTP/2 names the host in the request line.
-    let host = text(headers, &header::HOST)
-        .or(authority)
-        .unwrap_or_default();
+    let host = hosts(headers, uri).first().copied().unwrap_or_default();
     if let Some(origin) = origin {
         let from = origin.split_once("://").map(|(_, authority)| authority);
         if !from.is_some_and(|from| from.eq_ignore_ascii_case(host)) {
             return Err(Refusal::ForeignOrigin(origin.to_owned()));
         }
     }
-    if !hosts.know(host) {
-        return Err(Refusal::UnknownHost(host.to_owned()));
-    }
     Ok(())
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+/// The names a request came under: HTTP/2 has it in the request line.
+fn hosts<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Vec<&'a str> {
+    let named = headers.get_all(header::HOST).iter().map(text);
+    named
+        .chain(uri.authority().map(Authority::as_str))
+        .collect()
+}
+
+fn origin(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::ORIGIN).map(text)
+}
+
+fn site(headers: &HeaderMap) -> Option<&str> {
+    headers.get(FETCH_SITE).map(text)
+}
+
+/// A header that is not text is as good as a foreign one.
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or("?")
 }
 
 fn without_port(authority: &str) -> &str {
@@ -149,22 +160,76 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    const METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST];
+
     fn verdict(headers: &[(&'static str, &str)]) -> Result<(), Refusal> {
+        asked(&Method::POST, headers)
+    }
+
+    fn asked(method: &Method, headers: &[(&'static str, &str)]) -> Result<(), Refusal> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.insert(*name, value.parse().unwrap());
+            map.append(HeaderName::from_static(name), value.parse().unwrap());
         }
-        judge(
-            &Hosts::with(["Governor.example.com".to_owned()]),
-            &map,
-            None,
-        )
+        let hosts = Hosts::with(["Governor.example.com".to_owned()]);
+        judge(&hosts, method, &map, &Uri::from_static("/api/v1/control"))
     }
 
     #[test]
-    fn what_no_browser_sent_passes() {
-        assert!(verdict(&[("host", "anything.example")]).is_ok());
-        assert!(verdict(&[]).is_ok());
+    fn what_no_browser_sent_passes_under_our_names_or_none() {
+        for method in METHODS {
+            for host in [
+                "10.1.2.3:8080",
+                "[::1]",
+                "localhost",
+                "governor.example.com:80",
+            ] {
+                assert!(asked(&method, &[("host", host)]).is_ok(), "{method} {host}");
+            }
+            // HTTP/1.0 need not say.
+            assert!(asked(&method, &[]).is_ok(), "{method}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_name_is_refused_whatever_the_method() {
+        for method in METHODS {
+            for host in [
+                "evil.example",
+                "evil.example:8080",
+                "127.0.0.1.evil.example",
+                "localhost.evil",
+                "",
+            ] {
+                assert!(
+                    matches!(
+                        asked(&method, &[("host", host)]),
+                        Err(Refusal::UnknownHost(_))
+                    ),
+                    "{method} {host:?}"
+                );
+            }
+            let two = [("host", "localhost"), ("host", "evil.example")];
+            assert!(asked(&method, &two).is_err(), "{method}");
+            // A browser always says where it believes to be.
+            for header in [
+                ("origin", "http://evil.example"),
+                ("sec-fetch-site", "same-origin"),
+            ] {
+                assert!(asked(&method, &[header]).is_err(), "{method} {header:?}");
+            }
+        }
+        // As HTTP/2 and proxies put it.
+        let line = Uri::from_static("http://evil.example:8080/metrics");
+        assert!(judge(&Hosts::default(), &Method::GET, &HeaderMap::new(), &line).is_err());
+    }
+
+    #[test]
+    fn reading_may_start_from_another_page() {
+        // A link to the console: what comes is shown to the person, not to that page.
+        let link = [("host", "127.0.0.1:8080"), ("sec-fetch-site", "cross-site")];
+        assert!(asked(&Method::GET, &link).is_ok());
+        assert!(verdict(&link).is_err());
     }
 
     #[test]
