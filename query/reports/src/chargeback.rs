@@ -65,16 +65,20 @@ impl Chargeback {
         Ok(Self { by })
     }
 
-    /// The SQL for the journal rows it needs: calls that started in `[since, until)`, both in nanoseconds
-    /// since 1970. All entries are asked for, reversals too, so that the sums are right.
+    /// The SQL for what it needs of the journal: calls that started in `[since, until)`, both in nanoseconds
+    /// since 1970, summed by dimension, kind and whether there is a price, so that the answer has as many
+    /// rows as the report and not as the journal. All entries are summed, reversals too, so that the sums
+    /// are right. Sums are DECIMAL(38,s): whole numbers of 64 bits would wrap.
     #[must_use]
     pub fn sql(&self, since: Option<i64>, until: Option<i64>) -> String {
-        let mut columns = vec!["kind"];
-        columns.extend(self.by.iter().flat_map(|dimension| dimension.columns()));
-        columns.extend(frame::MEASURES.map(|(name, _)| name));
+        let mut keys = vec!["kind"];
+        keys.extend(self.by.iter().flat_map(|dimension| dimension.columns()));
+        let keys = keys.join(", ");
+        let sums = frame::MEASURES
+            .map(|(name, scale)| format!("sum(CAST({name} AS DECIMAL(28,{scale}))) AS {name}"));
         let mut sql = format!(
-            "SELECT {} FROM charges WHERE kind <> 'execution'",
-            columns.join(", ")
+            "SELECT {keys}, {} FROM charges WHERE kind <> 'execution'",
+            sums.join(", ")
         );
         if let Some(since) = since {
             sql.push_str(&format!(" AND start_unix_nano >= {since}"));
@@ -82,10 +86,12 @@ impl Chargeback {
         if let Some(until) = until {
             sql.push_str(&format!(" AND start_unix_nano < {until}"));
         }
+        sql.push_str(&format!(" GROUP BY {keys}, cost_usd IS NULL"));
         sql
     }
 
-    /// The report over journal rows as [`Chargeback::sql`] selects them (further columns do no harm).
+    /// The report over what [`Chargeback::sql`] answers, or over the journal's rows themselves (further
+    /// columns do no harm).
     ///
     /// # Errors
     /// When a column is missing or of a type that cannot be summed exactly, or a sum exceeds 38 digits.

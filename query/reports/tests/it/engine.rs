@@ -52,9 +52,8 @@ fn journal() -> Vec<ChargeRow> {
     rows
 }
 
-#[tokio::test]
-async fn the_total_is_what_sql_says() {
-    let buffered = vec![ChargeRow::batch(&journal()).unwrap()];
+async fn engine(journal: &[ChargeRow]) -> Arc<Engine> {
+    let buffered = vec![ChargeRow::batch(journal).unwrap()];
     let table = |table| TableSnapshot {
         table,
         delta: None,
@@ -73,9 +72,46 @@ async fn the_total_is_what_sql_says() {
         workspace: Arc::from("default"),
         tables,
     };
-    let engine = Engine::new(Arc::new(snapshot), Config::default())
+    Engine::new(Arc::new(snapshot), Config::default())
+        .await
+        .unwrap()
+}
+
+/// What a server hands out is bounded by rows: a report may need as many as it has lines (by kind, and
+/// priced or not), and no more however long the journal is.
+#[tokio::test]
+async fn the_answer_grows_with_the_report_and_not_with_the_journal() {
+    let mut journal = journal();
+    // Past 64 bits, sums must neither wrap nor fail.
+    for row in journal.iter_mut().take(4) {
+        row.input_tokens = Some(i64::MAX);
+    }
+    let engine = engine(&journal).await;
+    let raw = engine
+        .query("default", "SELECT * FROM charges")
         .await
         .unwrap();
+    for (by, rows_max) in [
+        ("team", 3 * 2 * 2),
+        ("team,agent", 3 * 4 * 2 * 2),
+        ("day,model", 3 * 2 * 2),
+    ] {
+        let chargeback = Chargeback::by(Dimension::parse_list(by).unwrap()).unwrap();
+        let summed = engine
+            .session("default")
+            .query_up_to(&chargeback.sql(None, None), rows_max)
+            .await
+            .unwrap();
+        let report = chargeback.report(&summed).unwrap();
+        assert_eq!(report, chargeback.report(&raw).unwrap(), "{by}");
+        assert!(report.total.input_tokens > i128::from(i64::MAX), "{by}");
+        assert!(report.total.unpriced_calls > 0, "{by}");
+    }
+}
+
+#[tokio::test]
+async fn the_total_is_what_sql_says() {
+    let engine = engine(&journal()).await;
     let cut = (20_779 * 24 + 30) * HOUR * 1_000;
     let bounds = [
         (None, None, "true"),

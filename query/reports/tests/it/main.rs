@@ -250,13 +250,17 @@ fn missing_and_inexact_columns_are_named() {
 
 #[test]
 fn the_sql_asks_for_what_the_report_needs() {
-    let by = Chargeback::by(Dimension::ALL.to_vec()).unwrap();
+    let by = Chargeback::by(vec![Dimension::Model, Dimension::Day]).unwrap();
     let sql = by.sql(Some(5), Some(9));
     assert_eq!(
         sql,
-        "SELECT kind, team, agent_name, tenant, environment, user_id, session_id, response_model, request_model, \
-         provider, tool_name, date, calls, decisions, input_tokens, cache_read_tokens, cache_write_tokens, \
-         output_tokens, cost_usd FROM charges WHERE kind <> 'execution' AND start_unix_nano >= 5 AND start_unix_nano < 9"
+        "SELECT kind, response_model, request_model, date, sum(CAST(calls AS DECIMAL(28,0))) AS calls, \
+         sum(CAST(decisions AS DECIMAL(28,0))) AS decisions, sum(CAST(input_tokens AS DECIMAL(28,0))) AS input_tokens, \
+         sum(CAST(cache_read_tokens AS DECIMAL(28,0))) AS cache_read_tokens, \
+         sum(CAST(cache_write_tokens AS DECIMAL(28,0))) AS cache_write_tokens, \
+         sum(CAST(output_tokens AS DECIMAL(28,0))) AS output_tokens, sum(CAST(cost_usd AS DECIMAL(28,12))) AS cost_usd \
+         FROM charges WHERE kind <> 'execution' AND start_unix_nano >= 5 AND start_unix_nano < 9 \
+         GROUP BY kind, response_model, request_model, date, cost_usd IS NULL"
     );
 }
 
