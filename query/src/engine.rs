@@ -21,6 +21,7 @@ use crate::bind::BaseTable;
 use crate::catalogue::{self, Kind};
 use crate::functions;
 use crate::schema::FixedSchema;
+use crate::session::Limits;
 use crate::{Error, Result, Session, Source};
 
 /// Name of the catalog (the database, to a PostgreSQL client).
@@ -37,17 +38,21 @@ pub struct Config {
     pub time_limit: Duration,
     /// The most rows that one HTTP answer holds.
     pub http_rows_max: usize,
+    /// The largest result that is collected before it is handed on, bytes: what its columns take in
+    /// memory, and what an HTTP answer takes written out. The PostgreSQL port streams and has no such limit.
+    pub result_bytes_max: usize,
     /// How many threads one statement may use; 0 for one a core.
     pub partitions: usize,
 }
 
 impl Default for Config {
-    /// 1 GiB, 60 s, 100,000 rows, one thread a core.
+    /// 1 GiB, 60 s, 100,000 rows, 256 MiB a result, one thread a core.
     fn default() -> Self {
         Self {
             memory_bytes: 1 << 30,
             time_limit: Duration::from_secs(60),
             http_rows_max: 100_000,
+            result_bytes_max: 256 << 20,
             partitions: 0,
         }
     }
@@ -82,14 +87,18 @@ impl Engine {
             SessionContext::new_with_state(self.template.clone()),
             Arc::clone(&self.source),
             workspace,
-            self.config.time_limit,
+            Limits {
+                time: self.config.time_limit,
+                result_bytes: self.config.result_bytes_max,
+            },
         )
     }
 
     /// Answers one statement. There is always at least one batch, so that the schema is known.
     ///
     /// # Errors
-    /// When it is refused (it would write), does not parse, fails, or runs too long.
+    /// When it is refused (it would write), does not parse, fails, runs too long, or its result is
+    /// larger than [`Config::result_bytes_max`].
     pub async fn query(&self, workspace: &str, sql: &str) -> Result<Vec<RecordBatch>> {
         self.session(workspace).query(sql).await
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 
 /// A result of this crate.
@@ -36,6 +37,14 @@ pub enum Error {
     /// The text does not parse, or names something that does not exist.
     #[error("not a valid query: {0}")]
     Invalid(#[source] DataFusionError),
+    /// It names a column that is not there.
+    #[error("not a valid query: no column {column}; {}", columns(known))]
+    UnknownColumn {
+        /// The column as it was asked for.
+        column: String,
+        /// The columns there are where it was looked for, without their tables' names.
+        known: Vec<String>,
+    },
     /// It was planned, and failed while it ran.
     #[error("the query failed: {0}")]
     Failed(#[source] DataFusionError),
@@ -59,6 +68,14 @@ pub enum Error {
     )]
     TooManyRows {
         /// The most rows that are handed out.
+        limit: usize,
+    },
+    /// The result is larger than what is collected before it is handed on.
+    #[error(
+        "the result has more than {limit} bytes: select fewer columns, add LIMIT, aggregate, or read it through the PostgreSQL port, which streams"
+    )]
+    TooManyBytes {
+        /// The most bytes that are collected.
         limit: usize,
     },
     /// A table of the snapshot could not be opened.
@@ -108,6 +125,17 @@ pub enum Error {
 impl Error {
     /// An error of planning: the person who asked can mend it.
     pub(crate) fn invalid(error: DataFusionError) -> Self {
+        if let DataFusionError::SchemaError(inner, _) = error.find_root()
+            && let SchemaError::FieldNotFound {
+                field,
+                valid_fields,
+            } = inner.as_ref()
+        {
+            return Self::UnknownColumn {
+                column: field.quoted_flat_name(),
+                known: candidates(field, valid_fields),
+            };
+        }
         Self::Invalid(error)
     }
 
@@ -118,4 +146,33 @@ impl Error {
             _ => Self::Failed(error),
         }
     }
+}
+
+/// The columns that could have been meant, each once: of the table that was named, else of all.
+fn candidates(asked: &Column, there: &[Column]) -> Vec<String> {
+    let of_table = |column: &&Column| match (&asked.relation, &column.relation) {
+        (Some(asked), Some(table)) => asked.resolved_eq(table),
+        _ => false,
+    };
+    let named: Vec<&Column> = there.iter().filter(of_table).collect();
+    let all = if named.is_empty() {
+        there.iter().collect()
+    } else {
+        named
+    };
+    let mut known = Vec::new();
+    for column in all {
+        let name = Column::new_unqualified(column.name()).quoted_flat_name();
+        if !known.contains(&name) {
+            known.push(name);
+        }
+    }
+    known
+}
+
+fn columns(known: &[String]) -> String {
+    if known.is_empty() {
+        return "there are no columns here: is a FROM missing?".to_owned();
+    }
+    format!("the columns here are {}", known.join(", "))
 }

@@ -3,7 +3,7 @@
 //! The body is JSON `{"sql": "SELECT ...", "format": "json"}` when its content type says so, else the
 //! SQL text itself. The format may also stand in the URL (`?format=json|csv|arrow|table`), which wins;
 //! without one it is JSON: an array of row objects, decimals as strings. Errors are JSON
-//! `{"error": "..."}`: 400 for what the sender can mend, 413 for a result of too many rows, 503 when
+//! `{"error": "..."}`: 400 for what the sender can mend, 413 for a result of too many rows or bytes, 503 when
 //! memory is short, 504 past the time limit, 500 for the rest.
 
 use std::sync::Arc;
@@ -75,11 +75,53 @@ impl Port {
             None => Format::Json,
         };
         let session = self.engine.session(&self.workspace);
-        let rows_max = self.engine.config().http_rows_max;
-        let batches = session.query_up_to(&asked.sql, rows_max).await?;
-        let mut bytes = Vec::new();
-        format::write(&batches, format, &mut bytes)?;
+        let limits = self.engine.config();
+        let batches = session
+            .query_up_to(&asked.sql, limits.http_rows_max)
+            .await?;
+        let mut text = Bounded::new(limits.result_bytes_max);
+        let written = format::write(&batches, format, &mut text);
+        let bytes = text.within().and_then(|bytes| written.map(|()| bytes))?;
         Ok((StatusCode::OK, [(CONTENT_TYPE, format.media_type())], bytes).into_response())
+    }
+}
+
+/// An answer being written, up to its limit: a value that is held once can be in many rows.
+struct Bounded {
+    bytes: Vec<u8>,
+    limit: usize,
+    exceeded: bool,
+}
+
+impl Bounded {
+    fn new(limit: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            limit,
+            exceeded: false,
+        }
+    }
+
+    fn within(self) -> Result<Vec<u8>> {
+        if self.exceeded {
+            return Err(Error::TooManyBytes { limit: self.limit });
+        }
+        Ok(self.bytes)
+    }
+}
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
+        if part.len() > self.limit - self.bytes.len() {
+            self.exceeded = true;
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -105,9 +147,10 @@ fn status(error: &Error) -> StatusCode {
         | Error::Setting { .. }
         | Error::Statements { .. }
         | Error::Invalid(_)
+        | Error::UnknownColumn { .. }
         | Error::Format { .. }
         | Error::Request { .. } => StatusCode::BAD_REQUEST,
-        Error::TooManyRows { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Error::TooManyRows { .. } | Error::TooManyBytes { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::Memory(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -16,6 +16,7 @@ mod bind;
 mod engine;
 mod error;
 mod guard;
+mod held;
 mod schema;
 mod session;
 mod source;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::bind;
 use crate::guard;
+use crate::held::Held;
 use crate::{Error, Result, Source};
 
 /// One client on one workspace. Settings made here stay here.
@@ -24,7 +25,16 @@ pub struct Session {
     context: SessionContext,
     source: Arc<dyn Source>,
     workspace: Arc<str>,
-    time_limit: Duration,
+    limits: Limits,
+}
+
+/// What one statement may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The longest it may run.
+    pub(crate) time: Duration,
+    /// The largest result that is collected, bytes.
+    pub(crate) result_bytes: usize,
 }
 
 impl std::fmt::Debug for Session {
@@ -40,19 +50,19 @@ impl Session {
         context: SessionContext,
         source: Arc<dyn Source>,
         workspace: &str,
-        time_limit: Duration,
+        limits: Limits,
     ) -> Self {
         Self {
             context,
             source,
             workspace: workspace.into(),
-            time_limit,
+            limits,
         }
     }
 
     /// The longest a statement may run here.
     pub(crate) fn time_limit(&self) -> Duration {
-        self.time_limit
+        self.limits.time
     }
 
     /// Plans one statement over names and judges it. The plan can be run again and again.
@@ -90,7 +100,7 @@ impl Session {
     /// When it would write, does not optimise, or a table cannot be opened. What fails later comes
     /// through the stream, the time limit included.
     pub async fn run(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
-        self.run_within(plan, self.time_limit).await
+        self.run_within(plan, self.limits.time).await
     }
 
     /// The same with a time limit of the caller's, at most the engine's.
@@ -100,7 +110,7 @@ impl Session {
         limit: Duration,
     ) -> Result<SendableRecordBatchStream> {
         guard::read_only(&plan)?;
-        let limit = limit.min(self.time_limit);
+        let limit = limit.min(self.limits.time);
         let deadline = Instant::now() + limit;
         let started = async {
             if matches!(plan, LogicalPlan::Statement(_)) {
@@ -133,7 +143,8 @@ impl Session {
     /// Answers one statement. There is always at least one batch, so that the schema is known.
     ///
     /// # Errors
-    /// As [`Self::plan`] and [`Self::run`].
+    /// As [`Self::plan`] and [`Self::run`]; [`Error::TooManyBytes`] when the result is larger than
+    /// [`Config::result_bytes_max`](crate::Config::result_bytes_max).
     pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>> {
         self.query_up_to(sql, usize::MAX).await
     }
@@ -148,11 +159,17 @@ impl Session {
         let schema = stream.schema();
         let mut batches = Vec::new();
         let mut rows = 0;
+        // What is collected is no operator's, so the memory pool does not count it.
+        let mut held = Held::default();
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(Error::from_stream)?;
             rows += batch.num_rows();
             if rows > rows_max {
                 return Err(Error::TooManyRows { limit: rows_max });
+            }
+            let limit = self.limits.result_bytes;
+            if held.with(&batch) > limit {
+                return Err(Error::TooManyBytes { limit });
             }
             batches.push(batch);
         }

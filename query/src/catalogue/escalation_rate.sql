@@ -21,8 +21,7 @@ FROM (
   SELECT
     date_trunc('hour', coalesce(end_time, start_time)) AS hour, agent_name, termination,
     CASE WHEN termination = 'escalation' OR (termination IS NOT NULL AND escalated) THEN 1 END AS escalation
-  FROM standing_charges
-  WHERE kind = 'execution'
+  FROM standing_executions
 ) e
 GROUP BY
   /*hour,*/

@@ -18,7 +18,7 @@ SELECT
   coalesce(s.unpriced_calls, 0) AS unpriced_calls,
   s.input_tokens, s.cache_read_tokens, s.cache_write_tokens, s.output_tokens, s.reasoning_tokens,
   e.version_set, e.known_at, e.charge_id, e.log_position
-FROM standing_charges e
+FROM standing_executions e
 LEFT JOIN (
   SELECT
     execution_id,
@@ -38,4 +38,3 @@ LEFT JOIN (
   WHERE kind <> 'execution'
   GROUP BY execution_id
 ) s ON s.execution_id = e.execution_id
-WHERE e.kind = 'execution'

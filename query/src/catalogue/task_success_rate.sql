@@ -26,8 +26,7 @@ FROM (
     SELECT
       agent_name, start_time, end_time, termination,
       row_number() OVER (PARTITION BY task_id, agent_name ORDER BY start_unix_nano DESC, execution_id DESC) AS latest
-    FROM standing_charges
-    WHERE kind = 'execution'
+    FROM standing_executions
   ) attempts
   WHERE latest = 1
 ) t

@@ -26,6 +26,7 @@ fn sqlstate(error: &Error) -> &'static str {
         Error::ReadOnly { .. } => "25006",
         Error::Setting { .. } => "42501",
         Error::Statements { .. } => "42601",
+        Error::UnknownColumn { .. } => "42703",
         Error::Invalid(inner) => match inner.find_root() {
             DataFusionError::SQL(..) => "42601",
             DataFusionError::SchemaError(..) => "42703",
@@ -35,7 +36,7 @@ fn sqlstate(error: &Error) -> &'static str {
         },
         Error::Timeout { .. } | Error::Cancelled => "57014",
         Error::Memory(_) => "53200",
-        Error::TooManyRows { .. } => "54000",
+        Error::TooManyRows { .. } | Error::TooManyBytes { .. } => "54000",
         Error::Failed(inner) => match inner.find_root() {
             DataFusionError::ArrowError(inner, _)
                 if matches!(**inner, arrow::error::ArrowError::DivideByZero) =>

@@ -229,15 +229,16 @@ pub(crate) fn charges(rows: &[ChargeRow]) -> (Table, RecordBatch) {
     (Table::Charges, ChargeRow::batch(rows).unwrap())
 }
 
+pub(crate) fn told(rows: &[ContentRow]) -> (Table, RecordBatch) {
+    (Table::Contents, ContentRow::batch(rows).unwrap())
+}
+
 pub(crate) fn actions(rows: &[ActionRow]) -> (Table, RecordBatch) {
     (Table::Actions, ActionRow::batch(rows).unwrap())
 }
 
 pub(crate) fn whole_world() -> Snapshot {
-    moment(vec![
-        charges(&world()),
-        (Table::Contents, ContentRow::batch(&contents()).unwrap()),
-    ])
+    moment(vec![charges(&world()), told(&contents())])
 }
 
 pub(crate) async fn engine(source: impl Source + 'static) -> Arc<Engine> {

@@ -158,6 +158,86 @@ async fn results_and_time_are_bounded() {
 }
 
 #[tokio::test]
+async fn the_bytes_of_a_result_are_bounded() {
+    let config = Config {
+        result_bytes_max: 1 << 20,
+        partitions: 1,
+        ..Config::default()
+    };
+    let engine = Engine::new(Arc::new(whole_world()), config).await.unwrap();
+    let rows = |n: u32| {
+        format!("SELECT repeat('x', 1000 + value % 2) AS x FROM generate_series(1, {n}) ORDER BY x")
+    };
+    let (status, text) = post(&engine, "/api/v1/query", "text/plain", &rows(5000)).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{text}");
+    assert!(
+        text.contains("1048576 bytes") && text.contains("LIMIT") && text.contains("PostgreSQL"),
+        "{text}"
+    );
+    let refused = engine.query("default", &rows(5000)).await.unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            flyball_query::Error::TooManyBytes { limit: 1_048_576 }
+        ),
+        "{refused}"
+    );
+    let (status, text) = post(&engine, "/api/v1/query", "text/plain", &rows(100)).await;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    // A value held once and told in every row: small in memory, large written out.
+    let shared = "SELECT arrow_cast(repeat('x', 1000), 'Dictionary(Int32, Utf8)') AS x
+                  FROM generate_series(1, 5000)";
+    for format in ["json", "csv"] {
+        let path = format!("/api/v1/query?format={format}");
+        let (status, text) = post(&engine, &path, "text/plain", shared).await;
+        assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{format}");
+        assert!(text.contains("1048576 bytes"), "{text}");
+    }
+    // The other port hands rows on as they come.
+    let client = crate::pg::connect(Arc::clone(&engine)).await;
+    assert_eq!(client.query(&rows(5000), &[]).await.unwrap().len(), 5000);
+}
+
+#[tokio::test]
+async fn an_unknown_column_is_named_with_the_ones_there_are() {
+    let engine = engine(whole_world()).await;
+    for (sql, asked, known) in [
+        (
+            "SELECT coost FROM (SELECT 1 AS cost, 2 AS agent) t",
+            "coost",
+            "cost, agent",
+        ),
+        (
+            "SELECT a.coost FROM (SELECT 1 AS cost) a, (SELECT 2 AS \"Spend\", 3 AS day) b",
+            "a.coost",
+            "cost",
+        ),
+        (
+            "SELECT coost FROM (SELECT 1 AS cost) a, (SELECT 2 AS \"Spend\", 3 AS cost) b",
+            "coost",
+            "cost, \"Spend\"",
+        ),
+    ] {
+        let error = engine.query("default", sql).await.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("not a valid query: no column {asked}; the columns here are {known}")
+        );
+    }
+    let error = engine
+        .query("default", "SELECT charges.coost FROM charges")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("no column charges.coost;"), "{error}");
+    assert!(error.contains(", cost_usd, "), "{error}");
+    assert!(
+        !error.contains("charges.cost_usd") && !error.contains("Schema error"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn memory_is_bounded() {
     let config = Config {
         memory_bytes: 1 << 20,

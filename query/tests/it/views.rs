@@ -3,7 +3,10 @@
 use flyball_store::rows::{ActionRow, ChargeRow};
 use serde_json::json;
 
-use crate::fixture::{actions, ask, charges, engine, micros, moment, whole_world, world};
+use crate::fixture::{
+    actions, ask, charges, contents, decision, engine, execution, micros, moment, told, usd,
+    whole_world, world,
+};
 
 #[tokio::test]
 async fn every_view_of_an_empty_workspace_is_empty_and_not_an_error() {
@@ -166,6 +169,113 @@ async fn a_charge_corrected_to_unpriced_leaves_the_cost_unknown_and_not_zero() {
         metric,
         vec![json!({"cost_per_decision_usd": null, "decisions": 1, "unpriced_calls": 1})]
     );
+}
+
+/// One execution in two traces, as when an agent goes on in another process: the resolver enters it once
+/// for each.
+fn in_two_traces() -> Vec<ChargeRow> {
+    let first = ChargeRow {
+        escalated: Some(true),
+        value_usd: usd("1.5"),
+        ..execution("e1", "triage", 0.0, Some("escalation"))
+    };
+    let second = ChargeRow {
+        charge_id: "x-e1-again".into(),
+        trace_id: "trace-e1-again".into(),
+        span_id: "span-again".into(),
+        escalated: Some(false),
+        value_usd: usd("0.25"),
+        task_id: "another reading".into(),
+        ..execution("e1", "triage", 30.0, Some("success"))
+    };
+    vec![
+        second,
+        first,
+        decision("m1", "triage", "e1", 1.0, "0.001"),
+        ChargeRow {
+            trace_id: "trace-e1-again".into(),
+            ..decision("m2", "triage", "e1", 31.0, "0.002")
+        },
+        execution("e2", "triage", 5.0, Some("failure")),
+        decision("m3", "triage", "e2", 6.0, "0.004"),
+        // Of no execution that we know.
+        decision("m4", "triage", "e9", 6.0, "0.5"),
+    ]
+}
+
+#[tokio::test]
+async fn an_execution_in_two_traces_is_one_and_costs_what_its_calls_cost() {
+    let engine = engine(moment(vec![charges(&in_two_traces())])).await;
+    let rows = ask(
+        &engine,
+        "SELECT execution_id, task_id, trace_id, start_time, end_time, duration_ms, termination, escalated, value_usd,
+                cost_usd, model_calls
+         FROM executions ORDER BY execution_id",
+    )
+    .await;
+    assert_eq!(
+        rows,
+        vec![
+            json!({"execution_id": "e1", "task_id": "e1", "trace_id": "trace-e1",
+                   "start_time": "2026-03-01T12:00:00Z", "end_time": "2026-03-01T12:00:40Z", "duration_ms": 40000.0,
+                   "termination": "success", "escalated": true, "value_usd": "1.750000000000",
+                   "cost_usd": "0.003000000000", "model_calls": 2}),
+            json!({"execution_id": "e2", "task_id": "e2", "trace_id": "trace-e2",
+                   "start_time": "2026-03-01T12:00:05Z", "end_time": "2026-03-01T12:00:15Z", "duration_ms": 10000.0,
+                   "termination": "failure", "escalated": null, "value_usd": null,
+                   "cost_usd": "0.004000000000", "model_calls": 1}),
+        ]
+    );
+    let sums = ask(
+        &engine,
+        "SELECT (SELECT sum(cost_usd) FROM executions) AS executions,
+                (SELECT sum(cost_usd) FROM charges
+                 WHERE execution_id IN (SELECT execution_id FROM charges WHERE kind = 'execution')) AS charges",
+    )
+    .await;
+    assert_eq!(
+        sums,
+        vec![json!({"executions": "0.007000000000", "charges": "0.007000000000"})]
+    );
+    assert_eq!(
+        ask(
+            &engine,
+            "SELECT executions, escalations, rate, open FROM escalation_rate"
+        )
+        .await,
+        vec![json!({"executions": 2, "escalations": 1, "rate": 0.5, "open": 0})]
+    );
+    assert_eq!(
+        ask(
+            &engine,
+            "SELECT tasks, successes, rate, open FROM task_success_rate"
+        )
+        .await,
+        vec![json!({"tasks": 2, "successes": 1, "rate": 0.5, "open": 0})]
+    );
+}
+
+#[tokio::test]
+async fn a_span_told_twice_in_one_request_is_one_decision() {
+    let mut twice = contents();
+    // The same again, word for word, and once more with less: the fuller counts.
+    twice.push(twice[1].clone());
+    twice.push(flyball_store::rows::ContentRow {
+        output: None,
+        bytes: twice[1].bytes - 1,
+        ..twice[1].clone()
+    });
+    let tool = twice[2].clone();
+    twice.push(tool);
+    let engine = engine(moment(vec![charges(&world()), told(&twice)])).await;
+    let once = crate::fixture::engine(whole_world()).await;
+    for sql in [
+        "SELECT * FROM standing_contents ORDER BY span_id",
+        "SELECT * FROM decisions ORDER BY charge_id",
+        "SELECT count(*) AS n FROM decisions",
+    ] {
+        assert_eq!(ask(&engine, sql).await, ask(&once, sql).await, "{sql}");
+    }
 }
 
 #[tokio::test]
