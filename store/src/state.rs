@@ -267,16 +267,16 @@ impl State {
         self.release(reserved_bytes);
         let workspace = self.name(&header.workspace);
         for (table, batch) in stamped {
-            if !self.subscribers.is_empty() {
-                let (workspace, origin, batch) =
-                    (Arc::clone(&workspace), header.origin, batch.clone());
-                self.subscribers.publish(&Event::Rows {
-                    workspace,
-                    origin,
+            if self.subscribers.want(Some(table)) {
+                let bytes = batch.get_array_memory_size() as u64;
+                let event = Event::Rows {
+                    workspace: Arc::clone(&workspace),
+                    origin: header.origin,
                     position,
                     table,
-                    batch,
-                });
+                    batch: batch.clone(),
+                };
+                self.subscribers.publish(&event, bytes);
             }
             self.push(&workspace, table, position, batch);
         }
@@ -292,13 +292,15 @@ impl State {
         batch: RecordBatch,
     ) {
         let name = self.name(name);
-        if !update.post.is_empty() && !self.subscribers.is_empty() {
-            let rows = Arc::from(update.post);
-            self.subscribers.publish(&Event::Charges {
+        if !update.post.is_empty() && self.subscribers.want(None) {
+            // The batch holds the same texts as the rows do.
+            let bytes = size_of_val(update.post.as_slice()) + batch.get_array_memory_size();
+            let event = Event::Charges {
                 workspace: Arc::clone(&name),
                 origin,
-                rows,
-            });
+                rows: Arc::from(update.post),
+            };
+            self.subscribers.publish(&event, bytes as u64);
         }
         self.workspace_mut(&name)
             .journal

@@ -49,6 +49,10 @@ pub struct Stats {
     pub file_bytes_written: u64,
     /// Bytes in all buffers.
     pub buffered_bytes: u64,
+    /// Events that subscribers were told and have not dealt with; one counts once for each subscriber.
+    pub queued_events: u64,
+    /// What those keep in memory, in bytes, about.
+    pub queued_bytes: u64,
     /// How long the oldest row that came through the log has waited for its flush.
     pub oldest_buffered: Option<Duration>,
     /// Table by table.
@@ -99,7 +103,8 @@ impl Store {
             stats.appended = counters.appended.load(Relaxed);
             stats.duplicates += counters.duplicates.load(Relaxed);
         }
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        (stats.queued_events, stats.queued_bytes) = state.subscribers.queued();
         stats.log_visible = state.visible;
         stats.buffered_bytes = state.buffered_bytes();
         stats.oldest_buffered = state.oldest_wait();

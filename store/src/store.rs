@@ -20,6 +20,7 @@ use crate::objects::Objects;
 use crate::rows::{AuditRow, ChargeRow, Micros, Row};
 use crate::snapshot::Snapshot;
 use crate::state::State;
+use crate::table::Table;
 
 /// The store. Shared as `Arc<Store>`; every method takes `&self`.
 ///
@@ -136,10 +137,19 @@ impl Store {
         self.dedupe.seen(workspace, digest)
     }
 
-    /// Events from now on, in log order. Unbounded; `Event`s are cheap to clone.
+    /// All events from now on, in log order. See [`Store::subscribe_to`].
     #[must_use]
     pub fn subscribe(&self) -> mpsc::UnboundedReceiver<Event> {
-        self.state.lock().subscribers.add()
+        self.subscribe_to(&Table::ALL, true)
+    }
+
+    /// Events from now on, in log order: acknowledged rows of these tables, and charges or not. Appending does
+    /// not wait for whoever listens, so the queue has no bound: ask for no more than is read, and read it at
+    /// once. What waits shows in [`Stats`](crate::Stats) as `queued_events` and `queued_bytes`; an event counts
+    /// there until its `workspace` is dropped.
+    #[must_use]
+    pub fn subscribe_to(&self, tables: &[Table], charges: bool) -> mpsc::UnboundedReceiver<Event> {
+        self.state.lock().subscribers.add(tables, charges)
     }
 
     /// Enters charges; visible at once, published to subscribers with `origin`.
