@@ -67,9 +67,10 @@ impl Directory {
         let after_crash = file.metadata().map_err(Error::file("stat", &path))?.len() > 0;
         let program = std::env::current_exe().unwrap_or_default();
         let me = format!("process {} ({})\n", std::process::id(), program.display());
-        file.set_len(0)
-            .and_then(|()| file.seek(SeekFrom::Start(0)))
+        // At no moment empty: killed in between, we would leave what looks like an orderly end.
+        file.seek(SeekFrom::Start(0))
             .and_then(|_| file.write_all(me.as_bytes()))
+            .and_then(|()| file.set_len(me.len() as u64))
             .map_err(Error::file("write", &path))?;
         Ok(Self {
             root: root.to_owned(),
@@ -83,9 +84,10 @@ impl Directory {
         self.after_crash
     }
 
-    /// Gives the lock back. After an orderly end nobody's name stands in it.
-    pub(crate) fn give_back(self, orderly: bool) {
-        if orderly {
+    /// Gives the lock back. After an orderly end nobody's name stands in it, unless the owner before us crashed
+    /// and we only read: what that one left on its way is for the next owner to shut out.
+    pub(crate) fn give_back(self, orderly: bool, only_read: bool) {
+        if orderly && !(only_read && self.after_crash) {
             // Should it fail, the next start takes this for a crash, which costs it a little time.
             let _ = self.lock.set_len(0);
         }
@@ -148,8 +150,37 @@ mod tests {
         drop(owner);
         let next = Directory::own(dir.path()).unwrap();
         assert!(next.after_crash(), "the first ended without giving it back");
-        next.give_back(true);
+        next.give_back(true, false);
         assert!(!Directory::own(dir.path()).unwrap().after_crash());
+    }
+
+    #[test]
+    fn who_only_reads_leaves_a_crash_to_the_next_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Directory::own(dir.path()).unwrap());
+        for _ in 0..2 {
+            let reader = Directory::existing(dir.path()).unwrap();
+            assert!(reader.after_crash());
+            reader.give_back(true, true);
+        }
+        let owner = Directory::own(dir.path()).unwrap();
+        assert!(owner.after_crash());
+        owner.give_back(true, false);
+        // Nor does it make a crash of an orderly end.
+        Directory::existing(dir.path())
+            .unwrap()
+            .give_back(true, true);
+        assert!(!Directory::own(dir.path()).unwrap().after_crash());
+    }
+
+    #[test]
+    fn the_lock_holds_the_owners_name_and_nothing_of_a_longer_one() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("lock"), "x".repeat(10_000)).unwrap();
+        let owner = Directory::own(dir.path()).unwrap();
+        assert!(owner.after_crash());
+        let name = std::fs::read_to_string(dir.path().join("lock")).unwrap();
+        assert!(name.starts_with("process ") && name.ends_with(")\n"));
     }
 
     #[test]

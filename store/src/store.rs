@@ -205,7 +205,7 @@ impl Store {
             log.stop();
         }
         if let Some(directory) = self.directory.lock().take() {
-            directory.give_back(outcome.is_ok());
+            directory.give_back(outcome.is_ok(), self.log.is_none());
         }
         outcome
     }

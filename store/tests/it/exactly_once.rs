@@ -222,6 +222,30 @@ async fn a_look_without_a_server_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_look_after_a_crash_does_not_hide_it_from_the_next_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let version = |store: &Store| {
+        let delta = &store.snapshot("default").tables[&Table::Spans].delta;
+        delta.as_ref().unwrap().version().unwrap()
+    };
+    let store = open(dir.path()).await;
+    tell(&store, 0..8).await;
+    store.flush().await.unwrap();
+    let crashed = version(&store);
+    drop(store);
+    let reader = Store::open_read_only(config(dir.path()), Arc::new(Json))
+        .await
+        .unwrap();
+    assert_eq!(version(&reader), crashed);
+    reader.close().await.unwrap();
+    // The commit that shuts out what the crashed one may have had on its way.
+    let store = open(dir.path()).await;
+    assert_eq!(version(&store), crashed + 1);
+    store.close().await.unwrap();
+    assert_eq!(version(&*open(dir.path()).await), crashed + 1);
+}
+
+#[tokio::test]
 async fn a_directory_with_an_odd_name_is_as_good_as_any() {
     let dir = tempfile::tempdir().unwrap();
     let odd = dir.path().join("a b #1 \u{e4}?&=");
