@@ -294,10 +294,12 @@ fn a_full_disk_refuses_politely_and_goes_on_when_there_is_room() {
         .blocking_recv()
         .unwrap()
         .unwrap();
-    let operations = disk.0.lock().operations;
-    disk.0.lock().fail_at = Some((operations + 1, Failure::Full));
-    let full = log.append(append(9), 0).unwrap().blocking_recv().unwrap();
-    assert!(matches!(full, Err(Error::Full { what: "disk", .. })));
+    for failure in [Failure::Full, Failure::Quota] {
+        let operations = disk.0.lock().operations;
+        disk.0.lock().fail_at = Some((operations + 1, failure));
+        let full = log.append(append(9), 0).unwrap().blocking_recv().unwrap();
+        assert!(matches!(full, Err(Error::Full { what: "disk", .. })));
+    }
     log.append(append(2), 0)
         .unwrap()
         .blocking_recv()

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::handle::{Audience, Command, Counters, Written};
-use super::medium::{Medium, SegmentFile};
+use super::medium::{Medium, SegmentFile, is_full};
 use super::replay::Tail;
 use super::{LogPosition, Segment, frame, segment_path};
 use crate::append::{Append, Appended};
@@ -248,14 +248,14 @@ impl Writer {
             && let Err(error) = self.roll()
         {
             // A segment that could not be begun changes nothing; a sync that failed has poisoned already.
-            if error.kind() != io::ErrorKind::StorageFull {
+            if !is_full(&error) {
                 self.poison("begin a segment", &error);
             }
             return Err(error);
         }
         let before = self.active_bytes();
         if let Err(error) = self.active.write(&self.scratch) {
-            if error.kind() != io::ErrorKind::StorageFull {
+            if !is_full(&error) {
                 self.poison("write", &error);
             } else if let Err(error) = self.active.truncate(before) {
                 self.poison("take back what did not fit", &error);
@@ -356,7 +356,7 @@ impl Writer {
             Some(reason) => Error::LogPoisoned {
                 reason: reason.clone(),
             },
-            None if failure.kind() == io::ErrorKind::StorageFull => Error::Full {
+            None if is_full(failure) => Error::Full {
                 what: "disk",
                 used: self.scratch.len() as u64,
                 limit: 0,

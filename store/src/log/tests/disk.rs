@@ -27,16 +27,18 @@ pub(super) enum Failure {
     Dead,
     /// This write stops half way since the disk is full, the next succeeds.
     Full,
+    /// The same, since its user's share of the disk is used up.
+    Quota,
 }
 
 impl Memory {
     fn operate(&mut self) -> Option<Failure> {
         self.operations += 1;
         let (at, failure) = self.fail_at?;
-        let hit = if failure == Failure::Full {
-            self.operations == at
-        } else {
+        let hit = if failure == Failure::Dead {
             self.operations >= at
+        } else {
+            self.operations == at
         };
         hit.then_some(failure)
     }
@@ -74,6 +76,7 @@ impl SegmentFile for DiskFile {
         match failure {
             None => Ok(()),
             Some(Failure::Full) => Err(io::ErrorKind::StorageFull.into()),
+            Some(Failure::Quota) => Err(io::ErrorKind::QuotaExceeded.into()),
             Some(Failure::Dead) => Err(io::Error::other("dead")),
         }
     }
