@@ -235,4 +235,21 @@ pub(crate) enum AgentCommand {
         #[arg(long)]
         healthy: bool,
     },
+    /// One agent, once, from a file; exit code 0 only when it ends in success.
+    Run {
+        /// What to run, in JSON: agent, task, provider and tools (see runtime/examples).
+        file: PathBuf,
+        /// Where spans go (OTLP/gRPC), such as http://127.0.0.1:4317; without it nobody is told.
+        #[arg(long)]
+        otlp: Option<String>,
+        /// Control API, such as http://127.0.0.1:8080; without it only its own bounds hold it.
+        #[arg(long)]
+        control: Option<String>,
+        /// File that keeps every transition; without it they go with the process.
+        #[arg(long)]
+        journal: Option<PathBuf>,
+        /// Price file in LiteLLM's format, instead of the built-in book.
+        #[arg(long)]
+        prices: Option<PathBuf>,
+    },
 }

@@ -41,7 +41,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Degrade(options) => control::degrade(&config, &options).await?,
         Command::Release(target) => control::release(&config, &target).await?,
         Command::Status => control::status(&config).await?,
-        Command::Agent(options) => agent::run(options.command).await?,
+        Command::Agent(options) => return agent::run(options.command).await,
         Command::Config => {}
     }
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! Whole-product tests: the real binary, its real ports, real clients.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod agent;
 mod crash;
 mod demo;
 mod finops;
