@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Config,
     /// Run agents of the bundled runtime.
     Agent(Agent),
+    /// Check the ledger: every decision and release of control, in a chain nobody can change unseen.
+    Audit(Audit),
 }
 
 /// Where to listen; each overrides its setting `listen.*`.
@@ -251,5 +253,25 @@ pub(crate) enum AgentCommand {
         /// Price file in LiteLLM's format, instead of the built-in book.
         #[arg(long)]
         prices: Option<PathBuf>,
+    },
+}
+
+/// Options of `audit`.
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: AuditCommand,
+}
+
+/// What can be done with the ledger.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Compute the chain again from the Parquet files and name what differs; exit code 1 if anything does.
+    Verify {
+        /// The key that must have signed the checkpoints (64 hex digits). Without it, the first checkpoint's key
+        /// is believed.
+        #[arg(long)]
+        public_key: Option<String>,
     },
 }

@@ -153,7 +153,11 @@ mod tests {
     }
 
     fn buffered(store: &Store, table: Table) -> usize {
-        store.snapshot(WORKSPACE).tables[&table].buffered.iter().map(|batch| batch.num_rows()).sum()
+        store.snapshot(WORKSPACE).tables[&table]
+            .buffered
+            .iter()
+            .map(|batch| batch.num_rows())
+            .sum()
     }
 
     const WORKSPACE: &str = "default";
@@ -166,7 +170,10 @@ mod tests {
         let store = Store::open(config.clone(), Arc::new(Replay)).await.unwrap();
         let ledger = StoreLedger::new(Arc::clone(&store), WORKSPACE);
         let half = decided(&decision("b"), "decided").0;
-        store.record(WORKSPACE, OwnEvent::Action(half)).await.unwrap();
+        store
+            .record(WORKSPACE, OwnEvent::Action(half))
+            .await
+            .unwrap();
         let events = [
             ControlEvent::Decided(decision("a")),
             ControlEvent::Decided(decision("b")),
@@ -179,14 +186,24 @@ mod tests {
                 ledger.record(&event).await.unwrap();
             }
         }
-        assert_eq!((buffered(&store, Table::Actions), buffered(&store, Table::Audit)), (3, 3));
+        assert_eq!(
+            (
+                buffered(&store, Table::Actions),
+                buffered(&store, Table::Audit)
+            ),
+            (3, 3)
+        );
         let rows: Vec<_> = store.snapshot(WORKSPACE).tables[&Table::Audit]
             .buffered
             .iter()
             .flat_map(|batch| AuditRow::read(batch).unwrap())
             .map(|row| (row.seq, row.event))
             .collect();
-        let wanted = [(1, "control.decided"), (2, "control.decided"), (3, "control.released")];
+        let wanted = [
+            (1, "control.decided"),
+            (2, "control.decided"),
+            (3, "control.released"),
+        ];
         assert_eq!(rows, wanted.map(|(seq, event)| (seq, event.to_owned())));
         store.close().await.unwrap();
         let report = verify_ledger(&config, WORKSPACE, None).await.unwrap();

@@ -1,6 +1,7 @@
 //! One module a command. Each finds the running server and goes through its API, or takes the lock itself.
 
 mod agent;
+mod audit;
 mod control;
 mod demo;
 mod import;
@@ -42,6 +43,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Release(target) => control::release(&config, &target).await?,
         Command::Status => control::status(&config).await?,
         Command::Agent(options) => return agent::run(options.command).await,
+        Command::Audit(options) => return audit::run(&config, &options.command).await,
         Command::Config => {}
     }
     Ok(ExitCode::SUCCESS)

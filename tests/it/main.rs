@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod agent;
+mod audit;
 mod crash;
 mod demo;
 mod finops;
