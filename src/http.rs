@@ -106,6 +106,16 @@ async fn metrics(State(rooms): State<Rooms>) -> Response {
         stats.buffered_bytes,
     );
     gauge(
+        "flyball_queued_events",
+        "Events that the resolver, the alerts and other listeners have not dealt with.",
+        stats.queued_events,
+    );
+    gauge(
+        "flyball_queued_bytes",
+        "Bytes that those events keep in memory, about.",
+        stats.queued_bytes,
+    );
+    gauge(
         "flyball_requests_appended",
         "Requests written to the log since the start.",
         stats.appended,
