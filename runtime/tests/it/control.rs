@@ -255,6 +255,8 @@ async fn a_remote_sees_a_freeze_within_milliseconds() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("404"), "{error}");
+    // so it is not told again and again, with everything else waiting behind it
+    assert!(error.is_callers());
 }
 
 #[tokio::test]
