@@ -94,6 +94,11 @@ pub(crate) const KEYS: &[Key] = &[
         doc: "a price file in LiteLLM's format that replaces the built-in book",
     },
     Key {
+        name: "resolver.escalation_tools",
+        default: "escalate_to_human,transfer_to_human",
+        doc: "tools whose call hands control to a person, comma between",
+    },
+    Key {
         name: "alerts.rules",
         default: "",
         doc: "folder or file of alert rules in YAML; unset: the built-in rules",
@@ -302,6 +307,7 @@ impl Settings {
             http: self.address("listen.http")?,
             request_bytes_max: bytes_max("ingest.request_bytes_max")?,
             prices_file: self.some("prices.file").map(PathBuf::from),
+            escalation_tools: list(self.text("resolver.escalation_tools")),
             rules: self.some("alerts.rules").map(PathBuf::from),
             webhook_url: self.some("alerts.webhook_url"),
             webhook_secret: self.some("alerts.webhook_secret"),
@@ -327,6 +333,8 @@ pub(crate) struct Config {
     pub request_bytes_max: usize,
     /// Replaces the built-in price book.
     pub prices_file: Option<PathBuf>,
+    /// Tools whose call is an escalation.
+    pub(crate) escalation_tools: Vec<String>,
     /// Replaces the built-in rules.
     pub rules: Option<PathBuf>,
     /// Where alerts go.
@@ -361,6 +369,14 @@ fn pairs(text: &str) -> Option<std::collections::HashMap<String, String>> {
         .collect()
 }
 
+fn list(text: &str) -> Vec<String> {
+    let words = text.split(',').map(str::trim);
+    words
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
 /// Flattens the TOML file to dotted keys.
 fn read_file(path: &Path) -> Result<Vec<(String, String)>, Error> {
     let wrong = |reason: String| Error::File {
@@ -388,6 +404,7 @@ fn read_file(path: &Path) -> Result<Vec<(String, String)>, Error> {
 fn scalar(value: &toml::Value) -> String {
     match value {
         toml::Value::String(text) => text.clone(),
+        toml::Value::Array(items) => items.iter().map(scalar).collect::<Vec<_>>().join(","),
         toml::Value::Table(table) => table
             .iter()
             .map(|(k, v)| format!("{k}={}", scalar(v)))

@@ -1,16 +1,18 @@
 //! What every command that owns the data directory needs: store, resolver, way in, way to ask.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use flyball_ingest::otlp::Limits;
 use flyball_ingest::pipeline::{Ingest, Replay};
-use flyball_ingest::resolver;
+use flyball_ingest::resolver::{self, Options};
 use flyball_pricing::Book;
 use flyball_query::Engine;
 use flyball_store::Store;
 
 use crate::config::Config;
+use crate::prices::{self, ImportBook};
 
 /// The only workspace until keys are configured.
 pub(crate) const WORKSPACE: &str = "default";
@@ -18,74 +20,104 @@ pub(crate) const WORKSPACE: &str = "default";
 /// Store, resolver, ingest and query, without a port.
 pub(crate) struct Core {
     /// What is kept.
-    pub store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     /// The way in.
-    pub ingest: Arc<Ingest>,
+    pub(crate) ingest: Arc<Ingest>,
     /// The way to ask.
-    pub engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
     resolver: resolver::Handle,
+    options: Options,
+    data_dir: PathBuf,
 }
 
 impl Core {
     /// Takes the directory, recovers, and sets the resolver to work where it stopped.
     pub(crate) async fn open(config: &Config) -> Result<Self> {
-        Self::over(
-            Store::open(config.store.clone(), Arc::new(Replay)).await?,
-            config,
-        )
-        .await
+        let store = Store::open(config.store.clone(), Arc::new(Replay)).await?;
+        let data_dir = &config.store.data_dir;
+        if let Some(book) = ImportBook::left_behind(data_dir)? {
+            let resolver = start(&store, book.book()?, &options(config)).await?;
+            resolver.settle_all().await?;
+            resolver.stop().await?;
+            store.flush().await?;
+            ImportBook::forget(data_dir)?;
+        }
+        Self::over(store, prices::configured(config)?, config).await
+    }
+
+    /// The same for `import --prices`: what is there is settled with the configured book, what comes is
+    /// priced with this one.
+    pub(crate) async fn open_to_import(config: &Config, prices: Option<&Path>) -> Result<Self> {
+        let book = prices.map(ImportBook::read).transpose()?;
+        let mut core = Self::open(config).await?;
+        let Some(book) = book else { return Ok(core) };
+        core.resolver.settle_all().await?;
+        core.store.flush().await?;
+        book.keep(&core.data_dir)?;
+        let resolver = start(&core.store, book.book()?, &core.options).await?;
+        std::mem::replace(&mut core.resolver, resolver)
+            .stop()
+            .await?;
+        Ok(core)
     }
 
     /// The same for a command that only reads: nothing is written, the log is replayed into memory.
     pub(crate) async fn open_to_read(config: &Config) -> Result<Self> {
-        Self::over(
-            Store::open_read_only(config.store.clone(), Arc::new(Replay)).await?,
-            config,
-        )
-        .await
+        let store = Store::open_read_only(config.store.clone(), Arc::new(Replay)).await?;
+        let book = match ImportBook::left_behind(&config.store.data_dir)? {
+            Some(book) => book.book()?,
+            None => prices::configured(config)?,
+        };
+        Self::over(store, book, config).await
     }
 
-    async fn over(store: Arc<Store>, config: &Config) -> Result<Self> {
-        let book = match &config.prices_file {
-            Some(path) => {
-                Book::read(path).with_context(|| format!("prices.file {}", path.display()))?
-            }
-            None => Book::builtin()?,
-        };
-        let options = flyball_query::Config {
+    async fn over(store: Arc<Store>, book: Book, config: &Config) -> Result<Self> {
+        let limits = flyball_query::Config {
             memory_bytes: config.query_memory_bytes,
             ..flyball_query::Config::default()
         };
-        let engine = Engine::new(Arc::clone(&store) as _, options).await?;
-        let resolver = resolver::start(
-            Arc::clone(&store),
-            WORKSPACE,
-            Arc::new(book),
-            resolver::Options::default(),
-        )
-        .await?;
-        let ingest = Arc::new(Ingest::new(
-            Arc::clone(&store) as _,
-            Limits::of_body(config.request_bytes_max),
-        ));
+        let engine = Engine::new(Arc::clone(&store) as _, limits).await?;
+        let options = options(config);
+        let resolver = start(&store, book, &options).await?;
+        let limits = Limits::of_body(config.request_bytes_max);
+        let ingest = Arc::new(Ingest::new(Arc::clone(&store) as _, limits));
+        let data_dir = config.store.data_dir.clone();
         Ok(Self {
             store,
             ingest,
             engine,
             resolver,
+            options,
+            data_dir,
         })
     }
 
     /// Settles every open trace, as an import does at its end, and closes.
     pub(crate) async fn settle_and_close(self) -> Result<()> {
         self.resolver.settle_all().await?;
-        self.close().await
+        let data_dir = self.data_dir.clone();
+        self.close().await?;
+        // Only now: until the charges are flushed, the book may be needed again.
+        ImportBook::forget(&data_dir)
     }
 
     /// Stops the resolver, flushes, and gives the directory back.
     pub(crate) async fn close(self) -> Result<()> {
-        self.resolver.stop().await?;
+        // The store is closed whatever became of the resolver: what is acknowledged is flushed.
+        let stopped = self.resolver.stop().await;
         self.store.close().await?;
-        Ok(())
+        Ok(stopped?)
+    }
+}
+
+async fn start(store: &Arc<Store>, book: Book, options: &Options) -> Result<resolver::Handle> {
+    let store = Arc::clone(store);
+    Ok(resolver::start(store, WORKSPACE, Arc::new(book), options.clone()).await?)
+}
+
+fn options(config: &Config) -> Options {
+    Options {
+        escalation_tools: config.escalation_tools.clone(),
+        ..Options::default()
     }
 }

@@ -10,11 +10,17 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use flyball_alerts::Alerts;
+use flyball_ingest::Error;
+use flyball_ingest::otlp::Limits;
 use flyball_ingest::pipeline::Ingest;
-use flyball_store::{Encoding, Origin, Store};
+use flyball_store::{Encoding, Error as StoreError, Origin, Store};
 
 use crate::commands::Answer;
 use crate::core::WORKSPACE;
+use crate::running::health_of;
+
+/// Bytes of one recorded body, decompressed.
+const IMPORT_BYTES_MAX: usize = 256 << 20;
 
 #[derive(Clone)]
 struct Rooms {
@@ -24,9 +30,15 @@ struct Rooms {
 }
 
 /// `GET /healthz`, `/readyz`, `/metrics`, `/api/v1/alerts/status`; `POST /api/v1/import`.
-pub(crate) fn router(store: Arc<Store>, ingest: Arc<Ingest>, alerts: Arc<Alerts>) -> Router {
+pub(crate) fn router(
+    store: Arc<Store>,
+    ingest: Arc<Ingest>,
+    alerts: Arc<Alerts>,
+    instance: &str,
+) -> Router {
+    let health = health_of(instance);
     Router::new()
-        .route("/healthz", get(async || "ok\n"))
+        .route("/healthz", get(async move || health))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route(
@@ -35,7 +47,7 @@ pub(crate) fn router(store: Arc<Store>, ingest: Arc<Ingest>, alerts: Arc<Alerts>
         )
         .route(
             "/api/v1/import",
-            post(import).layer(DefaultBodyLimit::max(256 << 20)),
+            post(import).layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX)),
         )
         .with_state(Rooms {
             store,
@@ -66,15 +78,21 @@ async fn import(State(rooms): State<Rooms>, headers: HeaderMap, body: Bytes) -> 
     } else {
         Encoding::Protobuf
     };
-    match rooms
-        .ingest
+    // Recorded bodies may be larger than live ones.
+    let ingest = Ingest::clone(&rooms.ingest).with_limits(Limits::of_body(IMPORT_BYTES_MAX));
+    match ingest
         .traces(body, encoding, Origin::Import, WORKSPACE)
         .await
     {
         Ok(accepted) => axum::Json(Answer::from(accepted)).into_response(),
         Err(error) => {
+            let status = match &error {
+                Error::Store(StoreError::Full { .. }) => StatusCode::TOO_MANY_REQUESTS,
+                Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::BAD_REQUEST,
+            };
             let text = serde_json::json!({ "error": error.to_string() });
-            (StatusCode::BAD_REQUEST, axum::Json(text)).into_response()
+            (status, axum::Json(text)).into_response()
         }
     }
 }

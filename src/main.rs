@@ -6,6 +6,7 @@ mod config;
 mod core;
 mod http;
 mod ledger;
+mod prices;
 mod running;
 mod serve;
 

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 /// The ports in use, as kept in `<data_dir>/ports.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Ports {
+    /// This run of it: what `/healthz` says, so that a leftover file is not taken for another server's.
+    pub(crate) instance: String,
     /// Process that serves.
     pub pid: u32,
     /// OTLP/gRPC.
@@ -56,19 +58,14 @@ impl Server {
         let ports: Ports = serde_json::from_slice(&std::fs::read(file(data_dir)).ok()?).ok()?;
         let server = Self {
             ports,
-            client: reqwest::Client::new(),
+            client: direct()?,
         };
         let health = server
             .client
             .get(server.url("/healthz"))
             .timeout(std::time::Duration::from_secs(2));
-        health
-            .send()
-            .await
-            .ok()?
-            .status()
-            .is_success()
-            .then_some(server)
+        let said = health.send().await.ok()?.text().await.ok()?;
+        (said == health_of(&server.ports.instance)).then_some(server)
     }
 
     /// The same, or an error that says how to start one.
@@ -92,29 +89,40 @@ impl Server {
         &self,
         request: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder,
     ) -> Result<bytes::Bytes> {
-        let answer = request(&self.client)
-            .send()
-            .await
-            .context("the server did not answer")?;
-        let status = answer.status();
-        let body = answer
-            .bytes()
-            .await
-            .context("the server's answer broke off")?;
+        let (status, body) = self.answer(request).await?;
         if !status.is_success() {
-            let words = serde_json::from_slice::<serde_json::Value>(&body)
-                .ok()
-                .and_then(|v| {
-                    Some(
-                        v.get("message")
-                            .or_else(|| v.get("error"))?
-                            .as_str()?
-                            .to_owned(),
-                    )
-                })
-                .unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
-            bail!("{words} ({status})");
+            bail!("{} ({status})", words(&body));
         }
         Ok(body)
     }
+
+    /// Sends a request and gives back status and body, whatever they are.
+    pub(crate) async fn answer(
+        &self,
+        request: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder,
+    ) -> Result<(reqwest::StatusCode, bytes::Bytes)> {
+        let sent = request(&self.client).send().await;
+        let answer = sent.context("the server did not answer")?;
+        let status = answer.status();
+        let body = answer.bytes().await;
+        Ok((status, body.context("the server's answer broke off")?))
+    }
+}
+
+/// What a refusal says: `{"error": "..."}`, `{"error": {"message": "..."}}`, or the body itself.
+pub(crate) fn words(body: &[u8]) -> String {
+    let json = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+    let error = &json["error"];
+    let said = error.as_str().or_else(|| error["message"].as_str());
+    said.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned)
+}
+
+/// What a healthy server says of itself.
+pub(crate) fn health_of(instance: &str) -> String {
+    format!("ok {instance}\n")
+}
+
+/// A client that asks no proxy: the server is on this machine, whatever the environment says of the others.
+fn direct() -> Option<reqwest::Client> {
+    reqwest::Client::builder().no_proxy().build().ok()
 }

@@ -23,6 +23,8 @@ use crate::http;
 use crate::ledger::StoreLedger;
 use crate::running::Ports;
 
+/// How long a stop waits for requests under way.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a stop waits for the ledger to take what control has decided.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -50,6 +52,7 @@ impl Serving {
         let (grpc, otlp_http) = (bind(config.otlp_grpc).await?, bind(config.otlp_http).await?);
         let (postgres, http) = (bind(config.postgres).await?, bind(config.http).await?);
         let ports = Ports {
+            instance: uuid::Uuid::new_v4().to_string(),
             pid: std::process::id(),
             otlp_grpc: grpc.local_addr()?,
             otlp_http: otlp_http.local_addr()?,
@@ -68,7 +71,7 @@ impl Serving {
                 () = done => Ok(()),
             }
         });
-        let (router, done) = (router(&core, &control, &alerts), closed());
+        let (router, done) = (router(&core, &control, &alerts, &ports.instance), closed());
         servers.spawn(async move {
             // Long polls are cut rather than waited for: their clients come back on their own.
             let served = axum::serve(http, router).into_future();
@@ -118,7 +121,15 @@ impl Serving {
     pub(crate) async fn stop(mut self) -> Result<()> {
         Ports::withdraw(&self.data_dir);
         self.closing.cancel();
-        while self.servers.join_next().await.is_some() {}
+        let finished = async { while self.servers.join_next().await.is_some() {} };
+        if tokio::time::timeout(REQUEST_PATIENCE, finished)
+            .await
+            .is_err()
+        {
+            // A client that stalls in the middle of a request has not been acknowledged anything.
+            tracing::warn!(target: "flyball", "some requests did not end; they are cut");
+            self.servers.abort_all();
+        }
         self.alerts.stop().await;
         if !self.control.drained(LEDGER_PATIENCE).await? {
             tracing::warn!(target: "flyball", "the ledger has not taken every control event yet; it will at the next start");
@@ -178,7 +189,12 @@ fn memory_of(data_dir: &Path) -> Arc<dyn memory::Memory> {
 }
 
 /// Port 8080: console, REST API, metrics, health.
-fn router(core: &Core, control: &Arc<Control>, alerts: &Arc<Alerts>) -> axum::Router {
+fn router(
+    core: &Core,
+    control: &Arc<Control>,
+    alerts: &Arc<Alerts>,
+    instance: &str,
+) -> axum::Router {
     let hosts = Hosts::default();
     let data = Arc::new(Fleet {
         engine: Arc::clone(&core.engine),
@@ -193,6 +209,7 @@ fn router(core: &Core, control: &Arc<Control>, alerts: &Arc<Alerts>) -> axum::Ro
             Arc::clone(&core.store),
             Arc::clone(&core.ingest),
             Arc::clone(alerts),
+            instance,
         ))
         .layer(from_fn_with_state(hosts, same_origin))
 }

@@ -1,7 +1,6 @@
 //! `flyball import`: recorded OTLP into the data directory, or through the server that owns it.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -12,15 +11,20 @@ use flyball_ingest::pipeline::{Accepted, Ingest, Sink};
 use flyball_store::{Append, Appended, Encoding, Error as StoreError};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli;
 use crate::config::Config;
 use crate::core::{Core, WORKSPACE};
-use crate::running::Server;
+use crate::running::{Server, words};
+
+/// How long to wait when the server is full.
+const FULL_RETRY_MS: u64 = 250;
 
 /// Imports `paths`, and prints what became of them.
-pub(super) async fn run(config: &Config, paths: &[PathBuf]) -> Result<()> {
+pub(super) async fn run(config: &Config, options: &cli::Import) -> Result<()> {
+    let paths = &options.paths;
     let bar = Bar::new();
     let report = if let Some(server) = Server::find(&config.store.data_dir).await {
-        if config.prices_file.is_some() {
+        if options.prices.is_some() {
             bail!(
                 "a server runs on {}, and prices with its own book: stop it, or leave --prices out",
                 config.store.data_dir.display()
@@ -32,7 +36,7 @@ pub(super) async fn run(config: &Config, paths: &[PathBuf]) -> Result<()> {
         );
         import::run(&ingest, WORKSPACE, paths, &bar).await?
     } else {
-        let core = Core::open(config).await?;
+        let core = Core::open_to_import(config, options.prices.as_deref()).await?;
         let report = import::run(&core.ingest, WORKSPACE, paths, &bar).await;
         // What came in before an error is in: settle and flush it all the same.
         core.settle_and_close().await?;
@@ -114,11 +118,20 @@ impl Sink for Remote {
                 .body(append.body)
         };
         let broken = |reason: String| StoreError::LogPoisoned { reason };
-        let answer = self
-            .server
-            .send(request)
-            .await
-            .map_err(|e| broken(format!("{e:#}")))?;
+        let answer = self.server.answer(request).await;
+        let (status, answer) = answer.map_err(|e| broken(format!("{e:#}")))?;
+        if status == reqwest::StatusCode::TOO_MANY_REQUESTS {
+            // The import waits and sends it again, as it would on its own store.
+            return Err(StoreError::Full {
+                what: "the server",
+                used: 0,
+                limit: 0,
+                retry_after_ms: FULL_RETRY_MS,
+            });
+        }
+        if !status.is_success() {
+            return Err(broken(format!("{} ({status})", words(&answer))));
+        }
         let accepted: Answer =
             serde_json::from_slice(&answer).map_err(|e| broken(e.to_string()))?;
         Ok(Appended {

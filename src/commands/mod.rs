@@ -34,7 +34,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Serve(_) => serve(&config).await?,
         Command::Demo(options) => demo::run(config, cli.data_dir.as_deref(), &options).await?,
-        Command::Import(options) => import::run(&config, &options.paths).await?,
+        Command::Import(options) => import::run(&config, &options).await?,
         Command::Query(options) => query::run(&config, &options.sql, options.format).await?,
         Command::Report(options) => report::run(&config, &options.kind).await?,
         Command::Freeze(target) => control::freeze(&config, &target).await?,
@@ -62,7 +62,6 @@ fn settings(cli: &Cli) -> Result<Settings> {
             ("prices.file", text(&listen.prices)),
             ("alerts.rules", text(&listen.rules)),
         ]),
-        Command::Import(import) => flags.push(("prices.file", text(&import.prices))),
         _ => {}
     }
     Ok(Settings::load(

@@ -25,7 +25,7 @@ impl Report {
             .map(Usd::digits)
             .fold(2, usize::max);
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_preset(presets::UTF8_BORDERS_ONLY);
         let mut header: Vec<&str> = self.by.iter().map(|dimension| dimension.name()).collect();
         header.extend([
             "calls",

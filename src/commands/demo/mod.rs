@@ -26,15 +26,7 @@ pub(super) async fn run(
     data_dir: Option<&Path>,
     options: &cli::Demo,
 ) -> Result<()> {
-    config.store.data_dir = empty_directory(data_dir)?;
-    // Whatever runs on this machine already, the demo is not in its way.
-    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    (
-        config.otlp_grpc,
-        config.otlp_http,
-        config.postgres,
-        config.http,
-    ) = (free, free, free, free);
+    config = alone(config, empty_directory(data_dir)?);
     let serving = Serving::start(&config).await?;
     let mut events = serving.store().subscribe();
     let started = Instant::now();
@@ -80,11 +72,31 @@ pub(super) async fn run(
     for line in board.verdict() {
         println!("{line}");
     }
+    // Nobody reads them any more, and the queue is unbounded.
+    drop(events);
     finish(serving, &config, options.keep).await?;
     if board.freeze.is_none() {
         bail!("the runaway was not frozen");
     }
     Ok(())
+}
+
+/// The configuration with nothing left of production: own directory, tables beside it, free ports, built-in
+/// prices and rules, nobody told.
+fn alone(config: Config, data_dir: PathBuf) -> Config {
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Config {
+        store: flyball_store::Config::local(data_dir),
+        otlp_grpc: free,
+        otlp_http: free,
+        postgres: free,
+        http: free,
+        prices_file: None,
+        rules: None,
+        webhook_url: None,
+        webhook_secret: None,
+        ..config
+    }
 }
 
 /// The directory asked for, which must be empty, or a new one under the system's temporary directory.

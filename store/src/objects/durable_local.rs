@@ -182,7 +182,7 @@ impl MultipartUpload for Upload {
         blocking(move || {
             use std::io::{Seek, SeekFrom};
             let mut file = file.lock();
-            for part in data.iter() {
+            for part in &data {
                 file.seek(SeekFrom::Start(offset))
                     .map_err(|error| failed(&target, error))?;
                 file.write_all(part)

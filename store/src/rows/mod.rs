@@ -86,6 +86,7 @@ macro_rules! row {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use rust_decimal::Decimal;
 

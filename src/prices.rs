@@ -1,0 +1,91 @@
+//! Which price book is in force.
+//!
+//! `import --prices FILE` prices what it brings in, and nothing else, by that file. Charges are entered as
+//! traces settle, so an import that was cut off leaves traces that still have to be priced by it: the file
+//! is kept in the data directory until the import is through, and whoever opens the directory next settles
+//! those traces with it before anything else.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use flyball_pricing::Book;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+
+/// The book of `prices.file`, else the built-in one.
+pub(crate) fn configured(config: &Config) -> Result<Book> {
+    match &config.prices_file {
+        Some(path) => Book::read(path).with_context(|| format!("prices.file {}", path.display())),
+        None => Ok(Book::builtin()?),
+    }
+}
+
+/// A price file as it was when an import began.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ImportBook {
+    /// Its path, as given: price ids name it.
+    source: String,
+    text: String,
+}
+
+impl ImportBook {
+    /// Reads the file of `--prices`.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("--prices {}: cannot be read", path.display()))?;
+        let book = Self {
+            source: path.display().to_string(),
+            text,
+        };
+        // A book that can't be used is refused before anything is kept.
+        book.book()?;
+        Ok(book)
+    }
+
+    /// The book it holds.
+    pub(crate) fn book(&self) -> Result<Book> {
+        Ok(Book::litellm(&self.text, &self.source)?)
+    }
+
+    /// The book of an import that was cut off, if one was.
+    pub(crate) fn left_behind(data_dir: &Path) -> Result<Option<Self>> {
+        let path = kept(data_dir);
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .with_context(|| format!("{} is damaged", path.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Keeps it until [`ImportBook::forget`]; durable when this returns.
+    pub(crate) fn keep(&self, data_dir: &Path) -> Result<()> {
+        let (path, draft) = (kept(data_dir), data_dir.join("import-prices.json.new"));
+        let write = || -> std::io::Result<()> {
+            let mut file = std::fs::File::create(&draft)?;
+            file.write_all(&serde_json::to_vec(self)?)?;
+            file.sync_all()?;
+            std::fs::rename(&draft, &path)?;
+            std::fs::File::open(data_dir)?.sync_all()
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The import is through.
+    pub(crate) fn forget(data_dir: &Path) -> Result<()> {
+        let path = kept(data_dir);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn kept(data_dir: &Path) -> PathBuf {
+    data_dir.join("import-prices.json")
+}
