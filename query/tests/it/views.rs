@@ -279,6 +279,24 @@ async fn a_span_told_twice_in_one_request_is_one_decision() {
 }
 
 #[tokio::test]
+async fn spans_of_two_traces_may_share_an_id() {
+    let here = contents().remove(1);
+    let there = flyball_store::rows::ContentRow {
+        trace_id: "another".into(),
+        ..here.clone()
+    };
+    let rows = [here.clone(), there, here];
+    let engine = engine(moment(vec![told(&rows)])).await;
+    assert_eq!(
+        ask(&engine, "SELECT trace_id FROM standing_contents ORDER BY 1").await,
+        vec![
+            json!({"trace_id": "another"}),
+            json!({"trace_id": "trace-e1"})
+        ]
+    );
+}
+
+#[tokio::test]
 async fn decisions_tell_what_was_asked_chosen_and_found() {
     let engine = engine(whole_world()).await;
     let rows = ask(
