@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::normalise::{self, Normalised, Rejected};
-use crate::otlp::{self, Limits};
+use crate::otlp::{self, Compression, Limits, decompress};
 
 /// The workspace of requests that name none.
 pub const DEFAULT_WORKSPACE: &str = "default";
@@ -65,6 +65,9 @@ pub struct Accepted {
 /// of that thread for milliseconds.
 const INLINE_BYTES: usize = 256 << 10;
 
+/// The same of a compressed body: telemetry shrinks to about a fifth, and may shrink far more.
+const INLINE_PACKED_BYTES: usize = 16 << 10;
+
 /// Rejected spans that a partial success describes one by one.
 const REASONS_MAX: usize = 3;
 
@@ -110,15 +113,36 @@ impl Ingest {
         origin: Origin,
         workspace: &str,
     ) -> Result<Accepted> {
+        self.packed_traces(body, Compression::Identity, encoding, origin, workspace)
+            .await
+    }
+
+    /// The same for a body as it was sent. What takes long takes place on a thread for long work.
+    ///
+    /// # Errors
+    /// See [`otlp::decompress`] and [`Ingest::traces`].
+    pub async fn packed_traces(
+        &self,
+        body: Bytes,
+        compression: Compression,
+        encoding: Encoding,
+        origin: Origin,
+        workspace: &str,
+    ) -> Result<Accepted> {
         let received_at_unix_nano = (self.clock)();
         let limits = self.limits;
-        let bytes = body.len();
+        let long = if compression == Compression::Identity {
+            body.len() > INLINE_BYTES
+        } else {
+            body.len() > INLINE_PACKED_BYTES
+        };
         let work = move || -> Result<(Bytes, [u8; 32], Normalised)> {
+            let body = decompress(body, compression, limits.body_bytes)?;
             let normalised = rows(&body, encoding, limits, received_at_unix_nano, &[])?;
             let digest = digest(&body);
             Ok((body, digest, normalised))
         };
-        let (body, digest, normalised) = run(bytes, work).await?;
+        let (body, digest, normalised) = run(long, work).await?;
         let mut accepted = Accepted {
             spans: normalised.spans.num_rows() as u64,
             rejected: normalised.rejected.len() as u64,
@@ -158,12 +182,12 @@ impl Ingest {
     }
 }
 
-/// Does a body's work here when it is small, on a thread for long work when it is not.
+/// Does a body's work here, or on a thread for long work.
 async fn run<T: Send + 'static>(
-    bytes: usize,
+    long: bool,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    if bytes <= INLINE_BYTES {
+    if !long {
         return work();
     }
     match tokio::task::spawn_blocking(work).await {
@@ -238,14 +262,22 @@ impl Decoder for Replay {
             ));
         }
         // No limits: it was accepted once, and limits may have been lowered since.
-        rows(
+        let normalised = rows(
             body,
             header.encoding,
             Limits::NONE,
             header.received_at_unix_nano,
             &header.rejected,
         )
-        .map(batches)
-        .map_err(|e| e.to_string())
+        .map_err(|e| e.to_string())?;
+        // What was refused then is passed over. Whatever is refused now was acknowledged: it must not vanish.
+        if !normalised.rejected.is_empty() {
+            return Err(format!(
+                "{} spans that were accepted cannot be read any more: {}",
+                normalised.rejected.len(),
+                describe(&normalised.rejected)
+            ));
+        }
+        Ok(batches(normalised))
     }
 }

@@ -186,7 +186,24 @@ async fn a_large_body_takes_the_other_thread_and_the_same_way() {
         name: "n".repeat(2 * INLINE_BYTES),
         ..span(1)
     };
-    assert_eq!(live(&ingest, body(vec![long])).await.unwrap().spans, 1);
+    let long = body(vec![long]);
+    assert_eq!(live(&ingest, long.clone()).await.unwrap().spans, 1);
+    let zstd = Bytes::from(zstd::stream::encode_all(long.as_ref(), 1).unwrap());
+    let again = ingest
+        .packed_traces(
+            zstd,
+            Compression::Zstd,
+            Encoding::Protobuf,
+            Origin::Live,
+            "default",
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        (again.spans, again.duplicate),
+        (1, true),
+        "by what it unpacks to"
+    );
     assert_eq!(list.appended.lock().unwrap().len(), 1);
     assert!(
         live(&ingest, Bytes::from(vec![0xff; 2 * INLINE_BYTES]))
@@ -225,6 +242,33 @@ fn replay_refuses_what_it_cannot_read() {
         Replay
             .decode(&header(Signal::Traces, FrameKind::Own), &Bytes::new())
             .is_err()
+    );
+}
+
+#[test]
+fn replay_does_not_lose_a_span_that_was_acknowledged() {
+    let zero = Span {
+        trace_id: vec![0; 16],
+        ..span(9)
+    };
+    let header = |rejected| Header {
+        kind: FrameKind::Otlp,
+        origin: Origin::Live,
+        received_at_unix_nano: RECEIVED,
+        workspace: "default".to_owned(),
+        key: None,
+        signal: Signal::Traces,
+        encoding: Encoding::Protobuf,
+        rejected,
+        digest: [0; 32],
+    };
+    let body = body(vec![span(1), zero]);
+    let batches = Replay.decode(&header(vec![1]), &body).unwrap();
+    assert_eq!(batches[0].1.num_rows(), 1, "refused when it came");
+    let refusal = Replay.decode(&header(Vec::new()), &body).unwrap_err();
+    assert!(
+        refusal.contains("span 1: trace_id"),
+        "names span and reason: {refusal}"
     );
 }
 

@@ -1,17 +1,25 @@
 //! Drives a [`Resolver`] with the store's events and the clock.
+//!
+//! What it waits for is never the store: settled traces that got late spans are looked up in a task of its
+//! own, and only they wait for it.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flyball_pricing::Book;
-use flyball_store::{Event, Store, Table};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use flyball_store::{Event, Resume, Store, Table};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use super::options::{Counts, Options};
 use super::posting::Post;
-use super::state::{Resolver, Told};
+use super::state::{Resolver, Told, Wanted};
 use crate::{Error, Result};
 
 /// How often traces are looked at for settling. Nothing that is known waits for it.
@@ -34,6 +42,7 @@ pub enum Command {
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     stop: oneshot::Sender<()>,
+    over: watch::Receiver<()>,
     task: JoinHandle<Result<()>>,
 }
 
@@ -52,6 +61,14 @@ impl Handle {
     /// [`Error::ResolverStopped`] when the resolver has stopped.
     pub async fn counts(&self) -> Result<Counts> {
         self.ask(Command::Counts).await
+    }
+
+    /// Waits until it has ended, for whatever reason: a failure (which [`Handle::stop`] then gives back, and
+    /// the log has), a panic, or the end of the store. The future does not borrow the handle.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let mut over = self.over.clone();
+        // Nothing is ever sent: the task holds the other end for as long as it lives.
+        async move { while over.changed().await.is_ok() {} }
     }
 
     async fn ask(&self, command: fn(oneshot::Sender<Counts>) -> Command) -> Result<Counts> {
@@ -85,17 +102,9 @@ pub async fn start(
     book: Arc<Book>,
     options: Options,
 ) -> Result<Handle> {
-    let (commands, orders) = mpsc::channel(16);
-    let (stop, stopped) = oneshot::channel::<()>();
-    let driver = Driver::start(store, workspace, book, &options).await?;
-    let task = tokio::spawn(driver.run(orders, async {
-        let _ = stopped.await;
-    }));
-    Ok(Handle {
-        commands,
-        stop,
-        task,
-    })
+    Ok(Driver::start(store, workspace, book, &options)
+        .await?
+        .spawn())
 }
 
 /// Runs the resolver of a workspace until `shutdown`. For a background task, see [`start`].
@@ -116,11 +125,44 @@ pub async fn run(
         .await
 }
 
+type Found = flyball_store::Result<Resume>;
+
+/// Looks traces up in the store; tests put something slower in its place.
+type LookUp =
+    Box<dyn Fn(Wanted) -> Pin<Box<dyn Future<Output = Found> + Send>> + Send + Sync + 'static>;
+
 struct Driver {
     store: Arc<Store>,
     workspace: String,
     resolver: Resolver,
     events: mpsc::UnboundedReceiver<Event>,
+    look_up: LookUp,
+    /// The look-up under way: one at a time.
+    looking: JoinSet<Found>,
+    /// What it looks for.
+    looked_for: Vec<String>,
+    /// The last one failed: none begins before the next tick.
+    rests: bool,
+    settling: Vec<Settling>,
+}
+
+/// Somebody who asked for everything to settle while traces waited to be looked up.
+struct Settling {
+    waits_for: HashSet<String>,
+    answer: oneshot::Sender<Counts>,
+}
+
+/// Says that the task is over by being dropped, even when it panics.
+struct Alive {
+    _over: watch::Sender<()>,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the resolver panicked: nothing is charged until the next start");
+        }
+    }
 }
 
 impl Driver {
@@ -135,13 +177,38 @@ impl Driver {
         let resume = store.resume(workspace).await?;
         let mut driver = Self {
             resolver: Resolver::new(workspace, book, options),
+            look_up: look_up_in(&store, workspace),
             workspace: workspace.to_owned(),
             store,
             events,
+            looking: JoinSet::new(),
+            looked_for: Vec::new(),
+            rests: false,
+            settling: Vec::new(),
         };
         let posts = driver.resolver.resume(&resume, now())?;
         driver.journal(posts)?;
         Ok(driver)
+    }
+
+    fn spawn(self) -> Handle {
+        let (commands, orders) = mpsc::channel(16);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (alive, over) = watch::channel(());
+        let task = tokio::spawn(async move {
+            let _alive = Alive { _over: alive };
+            let ended = self.run(orders, async { drop(stopped.await) }).await;
+            if let Err(problem) = &ended {
+                tracing::error!(%problem, "the resolver stopped: nothing is charged until the next start");
+            }
+            ended
+        });
+        Handle {
+            commands,
+            stop,
+            over,
+            task,
+        }
     }
 
     async fn run(
@@ -157,26 +224,30 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = &mut shutdown => return Ok(()),
+                _ = ticks.tick() => self.tick()?,
+                Some(found) = self.looking.join_next(), if !self.looking.is_empty() => self.found(found)?,
+                order = orders.recv(), if ordered => match order {
+                    Some(order) => self.obey(order)?,
+                    None => ordered = false,
+                },
                 event = self.events.recv() => match event {
-                    Some(event) => self.take_in(event).await?,
+                    Some(event) => self.take_in(event)?,
                     // The store has been closed.
                     None => return Ok(()),
                 },
-                order = orders.recv(), if ordered => match order {
-                    Some(order) => self.obey(order).await?,
-                    None => ordered = false,
-                },
-                _ = ticks.tick() => {
-                    self.read_late().await?;
-                    let posts = self.resolver.tick(now());
-                    self.journal(posts)?;
-                }
             }
         }
     }
 
+    fn tick(&mut self) -> Result<()> {
+        self.rests = false;
+        self.look_for_late();
+        let posts = self.resolver.tick(now());
+        self.journal(posts)
+    }
+
     /// Takes in an event, and those that stand behind it already.
-    async fn take_in(&mut self, event: Event) -> Result<()> {
+    fn take_in(&mut self, event: Event) -> Result<()> {
         let mut told = Vec::new();
         told.extend(self.told(event));
         while told.len() < TOGETHER
@@ -189,7 +260,8 @@ impl Driver {
         }
         let posts = self.resolver.spans(&told, now())?;
         self.journal(posts)?;
-        self.read_late().await
+        self.look_for_late();
+        Ok(())
     }
 
     fn told(&self, event: Event) -> Option<Told> {
@@ -209,42 +281,82 @@ impl Driver {
         }
     }
 
-    /// Reads what the store holds of settled traces that got late spans.
-    async fn read_late(&mut self) -> Result<()> {
-        let wanted = self.resolver.wanted();
-        if wanted.is_empty() {
-            return Ok(());
+    /// Begins to read what the store holds of settled traces that got late spans. They wait; nothing else does.
+    fn look_for_late(&mut self) {
+        if self.rests || !self.looking.is_empty() {
+            return;
         }
-        match self.store.traces(&self.workspace, &wanted).await {
-            Ok(held) => {
-                let posts = self.resolver.reopen(&wanted, &held, now())?;
-                self.journal(posts)
-            }
-            Err(problem) => {
-                // They wait, and are asked for again at the next tick.
-                tracing::warn!(traces = wanted.len(), %problem, "late spans wait: their traces could not be read");
-                Ok(())
-            }
+        if let Some(wanted) = self.resolver.wanted_first() {
+            self.looked_for.clone_from(&wanted.traces);
+            self.looking.spawn((self.look_up)(wanted));
         }
     }
 
-    async fn obey(&mut self, order: Command) -> Result<()> {
-        let answer = match order {
-            Command::Counts(answer) => answer,
+    /// Takes in what was found of late spans' traces.
+    fn found(&mut self, found: std::result::Result<Found, JoinError>) -> Result<()> {
+        let looked_for = std::mem::take(&mut self.looked_for);
+        let problem = match found {
+            Ok(Ok(held)) => {
+                let posts = self.resolver.reopen(&looked_for, &held, now())?;
+                self.journal(posts)?;
+                None
+            }
+            Ok(Err(problem)) => Some(problem.to_string()),
+            Err(problem) => Some(problem.to_string()),
+        };
+        if let Some(problem) = problem {
+            // They wait, and are looked for again at the next tick.
+            tracing::warn!(traces = looked_for.len(), %problem, "late spans wait: their traces could not be read");
+            self.rests = true;
+        }
+        for settling in &mut self.settling {
+            for trace in &looked_for {
+                settling.waits_for.remove(trace);
+            }
+        }
+        self.settle_asked()?;
+        self.look_for_late();
+        Ok(())
+    }
+
+    /// Settles for everybody who asked, once what they wait for has been looked up.
+    fn settle_asked(&mut self) -> Result<()> {
+        let ready = |settling: &mut Settling| settling.waits_for.is_empty();
+        let ready: Vec<Settling> = self.settling.extract_if(.., ready).collect();
+        if ready.is_empty() {
+            return Ok(());
+        }
+        let posts = self.resolver.settle_all(now());
+        self.journal(posts)?;
+        for settling in ready {
+            // Whoever asked may have gone.
+            let _ = settling.answer.send(self.resolver.counts());
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, order: Command) -> Result<()> {
+        match order {
+            Command::Counts(answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.resolver.counts());
+                Ok(())
+            }
             Command::SettleAll(answer) => {
                 // Appends publish before they return, so everything asked for is in the channel by now.
-                while let Ok(event) = self.events.try_recv() {
-                    self.take_in(event).await?;
+                for _ in 0..self.events.len() {
+                    let Ok(event) = self.events.try_recv() else {
+                        break;
+                    };
+                    self.take_in(event)?;
                 }
-                self.read_late().await?;
-                let posts = self.resolver.settle_all(now());
-                self.journal(posts)?;
-                answer
+                self.settling.push(Settling {
+                    waits_for: self.resolver.wanted().into_iter().collect(),
+                    answer,
+                });
+                self.settle_asked()
             }
-        };
-        // Whoever asked may have gone.
-        let _ = answer.send(self.resolver.counts());
-        Ok(())
+        }
     }
 
     fn journal(&self, posts: Vec<Post>) -> Result<()> {
@@ -254,6 +366,19 @@ impl Driver {
         }
         Ok(())
     }
+}
+
+fn look_up_in(store: &Arc<Store>, workspace: &str) -> LookUp {
+    let (store, workspace) = (Arc::clone(store), workspace.to_owned());
+    Box::new(move |wanted: Wanted| {
+        let (store, workspace) = (Arc::clone(&store), workspace.clone());
+        Box::pin(async move {
+            let (from, to) = (wanted.from_unix_nano, wanted.to_unix_nano);
+            store
+                .traces_between(&workspace, &wanted.traces, from, to)
+                .await
+        })
+    })
 }
 
 fn now() -> i64 {

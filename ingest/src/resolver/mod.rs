@@ -29,4 +29,4 @@ mod words;
 pub use driver::{Command, Handle, run, start};
 pub use options::{Counts, Options};
 pub use posting::Post;
-pub use state::{Resolver, Told};
+pub use state::{Resolver, Told, Wanted};

@@ -16,7 +16,11 @@ pub struct Options {
     /// Settled traces that are remembered. Of older ones a late span is only recognised by its age, and the
     /// store has to be asked.
     pub settled_remembered: usize,
-    /// Names of the tools that hand control to a person.
+    /// When a trace holds more spans than this, its oldest are let go: what stands of them stands, and the
+    /// newer ones are taken in as its continuation.
+    pub spans_of_trace_max: usize,
+    /// Names of the tools that hand control to a person, exactly as spans say them. None unless configured:
+    /// no convention names such a tool, and a guess would call somebody's success an escalation.
     pub escalation_tools: Vec<String>,
 }
 
@@ -28,13 +32,8 @@ impl Default for Options {
             settle_at_age: Duration::from_secs(15 * 60),
             spans_held_max: 200_000,
             settled_remembered: 500_000,
-            escalation_tools: [
-                "escalate_to_human",
-                "transfer_to_human",
-                "transfer_to_human_agents",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
+            spans_of_trace_max: 20_000,
+            escalation_tools: Vec::new(),
         }
     }
 }
@@ -50,6 +49,8 @@ pub struct Counts {
     pub settled_aged: u64,
     /// Traces that settled before their time, because too many spans were held.
     pub settled_for_room: u64,
+    /// Times that a trace outgrew its room and went on without its oldest spans.
+    pub continued: u64,
     /// Traces that settled because somebody asked (an import that ends).
     pub settled_on_request: u64,
     /// Settled traces that were opened again by a late span.

@@ -31,6 +31,8 @@ pub(super) struct Open<'a> {
     pub(super) escalation_tools: &'a HashSet<String>,
     /// Whether to decide what had to wait until no more spans were expected.
     pub(super) settled: bool,
+    /// Whether older spans were let go: nobody can say then that nothing below a container bills.
+    pub(super) continued: bool,
 }
 
 impl Open<'_> {
@@ -39,7 +41,7 @@ impl Open<'_> {
         let tree = Tree::of(self.facts, self.index);
         let identity = identify(self.facts, self.owns, &tree, self.trace_id, words);
         let mut resolved = self.model_calls(&tree, &identity, words);
-        if self.settled {
+        if self.settled && !self.continued {
             resolved.extend(self.containers(&tree, &identity, &resolved));
         }
         resolved.extend(self.tools(&tree, &identity));

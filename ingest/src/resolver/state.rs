@@ -26,6 +26,24 @@ pub struct Told {
     pub origin: Origin,
 }
 
+/// A trace of more spans than this is resolved once a tick and not with each request: it is resolved as a
+/// whole each time, which for a trace of thousands takes milliseconds.
+const AT_ONCE_MAX: usize = 2_000;
+
+/// Traces that have settled and got a late span, which can be looked up together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Their ids.
+    pub traces: Vec<String>,
+    /// The earliest start of a span of theirs that is known of, nanoseconds since 1970.
+    pub from_unix_nano: i64,
+    /// And the latest.
+    pub to_unix_nano: i64,
+}
+
+/// What the starts of traces that are looked up together may differ by, nanoseconds.
+const DAY: i64 = 86_400_000_000_000;
+
 /// Turns spans into charges. A pure state machine: time is an argument (nanoseconds since 1970), and what
 /// it wants from the store it [asks for](Resolver::wanted).
 #[derive(Debug)]
@@ -33,13 +51,16 @@ pub struct Resolver {
     rules: Rules,
     patience: Patience,
     spans_held_max: usize,
+    spans_of_trace_max: usize,
     traces: HashMap<u128, Open>,
     /// Open traces by the position of their first span.
     by_first: BTreeSet<(LogPosition, u128)>,
     settled: Settled,
     /// Traces that wait for what the store holds of them.
     waiting: HashSet<u128>,
+    /// Traces with news, and large ones whose news wait for the next tick.
     touched: Vec<u128>,
+    large: BTreeSet<u128>,
     held: usize,
     highest: LogPosition,
     resolved_to: LogPosition,
@@ -74,11 +95,13 @@ impl Resolver {
                 age: nanos(options.settle_at_age),
             },
             spans_held_max: options.spans_held_max,
+            spans_of_trace_max: options.spans_of_trace_max,
             traces: HashMap::new(),
             by_first: BTreeSet::new(),
             settled: Settled::with_room(options.settled_remembered),
             waiting: HashSet::new(),
             touched: Vec::new(),
+            large: BTreeSet::new(),
             held: 0,
             highest: 0,
             resolved_to: 0,
@@ -111,14 +134,17 @@ impl Resolver {
         Ok(self.post(now))
     }
 
-    /// Lets time pass: traces that may settle do.
+    /// Lets time pass: what large traces resolve to is posted, and traces that may settle do.
     pub fn tick(&mut self, now: i64) -> Vec<Post> {
+        let mut posting = Posting::default();
+        for id in std::mem::take(&mut self.large) {
+            self.reconcile(id, now, &mut posting);
+        }
         let due: Vec<(u128, Settles)> = self
             .traces
             .iter()
             .filter_map(|(id, open)| Some((*id, open.trace.settles(&self.patience, now)?)))
             .collect();
-        let mut posting = Posting::default();
         for (id, why) in due {
             match why {
                 Settles::Complete => self.counts.settled_complete += 1,
@@ -152,6 +178,31 @@ impl Resolver {
     pub fn wanted(&self) -> Vec<String> {
         let waiting = self.waiting.iter().filter_map(|id| self.traces.get(id));
         waiting.map(|open| open.trace.id().to_owned()).collect()
+    }
+
+    /// Of the [wanted](Resolver::wanted) traces, the one that waits longest and those of about the same time,
+    /// so that one sender's odd clock does not have the whole store searched for everybody's traces.
+    #[must_use]
+    pub fn wanted_first(&self) -> Option<Wanted> {
+        let waiting = || self.waiting.iter().filter_map(|id| self.traces.get(id));
+        let first = waiting().min_by_key(|open| open.first_position)?;
+        let (from, to) = first.trace.window();
+        let near = |open: &&Open| {
+            let (start, end) = open.trace.window();
+            start >= from.saturating_sub(DAY) && end <= to.saturating_add(DAY)
+        };
+        let mut wanted = Wanted {
+            traces: Vec::new(),
+            from_unix_nano: from,
+            to_unix_nano: to,
+        };
+        for open in waiting().filter(near) {
+            let (start, end) = open.trace.window();
+            wanted.traces.push(open.trace.id().to_owned());
+            wanted.from_unix_nano = wanted.from_unix_nano.min(start);
+            wanted.to_unix_nano = wanted.to_unix_nano.max(end);
+        }
+        Some(wanted)
     }
 
     /// Takes in what the store holds of traces that were [wanted](Resolver::wanted), and posts what the late
@@ -272,12 +323,14 @@ impl Resolver {
     fn post(&mut self, now: i64) -> Vec<Post> {
         let mut posting = Posting::default();
         for id in std::mem::take(&mut self.touched) {
-            if let Some(open) = self.traces.get_mut(&id) {
-                open.touched = false;
-                posting.add(
-                    open.trace.origin,
-                    open.trace.reconcile(&self.rules, false, now),
-                );
+            let Some(open) = self.traces.get_mut(&id) else {
+                continue;
+            };
+            open.touched = false;
+            if (AT_ONCE_MAX + 1..=self.spans_of_trace_max).contains(&open.trace.len()) {
+                self.large.insert(id);
+            } else {
+                self.reconcile(id, now, &mut posting);
             }
         }
         while self.held > self.spans_held_max {
@@ -293,13 +346,33 @@ impl Resolver {
         self.close(posting)
     }
 
+    /// What a trace resolves to now; one that has outgrown its room goes on without its oldest spans.
+    fn reconcile(&mut self, id: u128, now: i64, posting: &mut Posting) {
+        let Some(open) = self.traces.get_mut(&id) else {
+            return;
+        };
+        let (origin, before) = (open.trace.origin, open.trace.len());
+        let outgrown = before > self.spans_of_trace_max && !open.trace.waits;
+        posting.add(
+            origin,
+            if outgrown {
+                self.counts.continued += 1;
+                let room = self.spans_of_trace_max;
+                open.trace.let_go(&self.rules, room, now)
+            } else {
+                open.trace.reconcile(&self.rules, false, now)
+            },
+        );
+        self.held -= before - open.trace.len();
+    }
+
     fn settle(&mut self, id: u128, now: i64, posting: &mut Posting) {
         let Some(mut open) = self.traces.remove(&id) else {
             return;
         };
         self.by_first.remove(&(open.first_position, id));
         self.held -= open.trace.len();
-        self.settled.add(id, open.trace.ended());
+        self.settled.add(id, open.trace.ended(), now);
         posting.add(
             open.trace.origin,
             open.trace.reconcile(&self.rules, true, now),

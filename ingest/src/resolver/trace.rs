@@ -1,11 +1,14 @@
 //! One open trace: its spans, and what was posted of it.
 
+mod continuation;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use flyball_pricing::{Book, Call, Cost};
 use flyball_store::Origin;
 use flyball_store::rows::{ChargeRow, Kind, SpanRow, Usage};
 
+use self::continuation::outdoes;
 use super::charge::{Charge, Priced, Stamp, reversal};
 use super::fact::{Fact, Own};
 use super::resolve::{Open, Resolved};
@@ -74,6 +77,10 @@ pub(super) struct Trace {
     missing: HashSet<u64>,
     has_root: bool,
     slots: BTreeMap<Key, Slot>,
+    /// Ids of spans that were [let go](Trace::let_go): their first telling stands.
+    gone: HashSet<u64>,
+    /// What was posted before that: most of it is not judged again.
+    fixed: HashSet<Key>,
     /// How its latest news came: what it causes is journalled as that.
     pub(super) origin: Origin,
     first_seen: i64,
@@ -97,6 +104,8 @@ impl Trace {
             missing: HashSet::new(),
             has_root: false,
             slots: BTreeMap::new(),
+            gone: HashSet::new(),
+            fixed: HashSet::new(),
             origin,
             first_seen: now,
             last_seen: now,
@@ -113,6 +122,21 @@ impl Trace {
 
     pub(super) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// When its spans start, first and last, nanoseconds since 1970; of live ones, also when they came: a
+    /// sender whose clock is wrong may have had a right one before.
+    pub(super) fn window(&self) -> (i64, i64) {
+        let live = self.origin == Origin::Live;
+        let times = |fact: &Fact| {
+            let came = live.then(|| fact.received.saturating_mul(1_000));
+            std::iter::once(fact.start).chain(came)
+        };
+        let (mut from, mut to) = (i64::MAX, i64::MIN);
+        for time in self.facts.iter().flat_map(times) {
+            (from, to) = (from.min(time), to.max(time));
+        }
+        (from, to)
     }
 
     /// When the last of its spans ended, nanoseconds since 1970.
@@ -134,6 +158,9 @@ impl Trace {
         };
         self.last_seen = self.last_seen.max(now);
         self.last_position = self.last_position.max(fact.position);
+        if self.gone.contains(&fact.span_id) {
+            return false;
+        }
         if let Some(&at) = self.index.get(&fact.span_id) {
             if fact.position >= self.facts[at].position {
                 let moved = self.facts[at].parent_id != fact.parent_id;
@@ -149,6 +176,7 @@ impl Trace {
         if fact.parent_id != 0
             && fact.parent_id != fact.span_id
             && !self.index.contains_key(&fact.parent_id)
+            && !self.gone.contains(&fact.parent_id)
         {
             self.missing.insert(fact.parent_id);
         }
@@ -158,10 +186,12 @@ impl Trace {
     }
 
     fn look_for_parents(&mut self) {
-        self.has_root = self.facts.iter().any(|fact| fact.parent_id == 0);
+        let had_root = self.has_root && !self.gone.is_empty();
+        self.has_root = had_root || self.facts.iter().any(|fact| fact.parent_id == 0);
+        let seen = |id: &u64| self.index.contains_key(id) || self.gone.contains(id);
         let parents = self.facts.iter().map(|fact| fact.parent_id);
         self.missing = parents
-            .filter(|parent| *parent != 0 && !self.index.contains_key(parent))
+            .filter(|parent| *parent != 0 && !seen(parent))
             .collect();
     }
 
@@ -213,6 +243,14 @@ impl Trace {
         if self.waits {
             return Vec::new();
         }
+        let rows = self.entries(rules, settled, now);
+        if settled {
+            self.corrected = true;
+        }
+        rows
+    }
+
+    fn entries(&mut self, rules: &Rules, settled: bool, now: i64) -> Vec<ChargeRow> {
         let open = Open {
             trace_id: &self.id,
             facts: &self.facts,
@@ -220,6 +258,7 @@ impl Trace {
             owns: &self.owns,
             escalation_tools: &rules.escalation_tools,
             settled: settled || self.corrected,
+            continued: !self.gone.is_empty(),
         };
         let resolved = open.resolve(&mut self.words);
         let mut rows = Vec::new();
@@ -230,7 +269,7 @@ impl Trace {
         let gone: Vec<Key> = self
             .slots
             .keys()
-            .filter(|key| !kept.contains(key))
+            .filter(|key| !kept.contains(key) && !self.fixed.contains(key))
             .copied()
             .collect();
         for key in gone {
@@ -242,6 +281,10 @@ impl Trace {
             if before.is_some_and(|posted| posted.charge == resolved.charge) {
                 continue;
             }
+            let outdoes = |posted: &Posted| outdoes(&resolved.charge, &posted.charge);
+            if self.fixed.contains(&key) && before.is_some_and(|posted| !outdoes(posted)) {
+                continue;
+            }
             let turned = before
                 .is_some_and(|posted| posted.charge.duplicate_of != resolved.charge.duplicate_of);
             let reason = self
@@ -250,9 +293,6 @@ impl Trace {
             let priced = self.price(&resolved.charge, before, rules);
             rows.extend(self.take_back(key, reason, now));
             rows.push(self.enter(key, &resolved, priced, reason, rules, now));
-        }
-        if settled {
-            self.corrected = true;
         }
         rows
     }

@@ -30,7 +30,7 @@ use tonic::transport::server::TcpIncoming;
 use super::BODY_TIMEOUT;
 use super::status::Refusal;
 use crate::error::{Error, Result};
-use crate::otlp::{Compression, decompress};
+use crate::otlp::Compression;
 use crate::pipeline::{Accepted, DEFAULT_WORKSPACE, Ingest};
 
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -102,9 +102,14 @@ async fn accept(ingest: &Ingest, request: Request) -> Result<Accepted> {
         }
         (true, compression) => compression,
     };
-    let body = decompress(payload, compression, limit)?;
     ingest
-        .traces(body, Encoding::Protobuf, Origin::Live, DEFAULT_WORKSPACE)
+        .packed_traces(
+            payload,
+            compression,
+            Encoding::Protobuf,
+            Origin::Live,
+            DEFAULT_WORKSPACE,
+        )
         .await
 }
 

@@ -1,13 +1,17 @@
 //! OTLP/HTTP: `POST /v1/traces`, protobuf or JSON.
 
 use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use axum::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, ORIGIN, RETRY_AFTER,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::post;
 use bytes::Bytes;
@@ -19,7 +23,7 @@ use tonic::Code;
 use super::grpc::export_response;
 use super::status::Refusal;
 use crate::error::{Error, Result};
-use crate::otlp::{self, Compression, decompress};
+use crate::otlp::{self, Compression};
 use crate::pipeline::{Accepted, DEFAULT_WORKSPACE, Ingest};
 
 /// Serves OTLP/HTTP until `shutdown`; requests under way are then answered first.
@@ -62,6 +66,7 @@ pub async fn serve(
             };
             refused(&refusal, answer_in(request.headers()))
         })
+        .layer(from_fn(no_web_page))
         .with_state(ingest);
     axum::serve(listener, router)
         .with_graceful_shutdown(shutdown)
@@ -70,6 +75,46 @@ pub async fn serve(
             protocol: "OTLP/HTTP",
             reason: e.to_string(),
         })
+}
+
+/// Refuses what a web page sends by its reader's browser: no exporter has an `Origin`, and a page that has
+/// its own name resolve to this machine is given away by the `Host` it believes to be talking to.
+async fn no_web_page(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let host = headers.get(HOST).map(|host| host.to_str().unwrap_or("?"));
+    let message = if headers.contains_key(ORIGIN) {
+        "requests of web pages (with an Origin header) are not taken".to_owned()
+    } else if let Some(host) = host.filter(|host| !may_be_ours(host)) {
+        format!("host `{host}` is not this server's: send to an IP address or localhost")
+    } else {
+        return next.run(request).await;
+    };
+    let refusal = Refusal {
+        code: Code::PermissionDenied,
+        http: StatusCode::FORBIDDEN,
+        message,
+        retry_after: None,
+    };
+    refused(&refusal, answer_in(headers))
+}
+
+/// Whether no page of elsewhere can have this name: an IP address, `localhost`, and what no public name
+/// server may answer for, names without a dot (containers call each other so) and those in `internal`.
+fn may_be_ours(host: &str) -> bool {
+    if host.parse::<SocketAddr>().is_ok() {
+        return true;
+    }
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.to_ascii_lowercase();
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    bare.parse::<IpAddr>().is_ok()
+        || (!name.is_empty() && name.chars().all(plain))
+        || name.ends_with(".localhost")
+        || name.ends_with(".internal")
 }
 
 async fn traces(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
@@ -94,9 +139,8 @@ async fn accept(ingest: &Ingest, request: Request) -> Result<Accepted> {
         });
     }
     let body = super::read_body(body, 0, limit).await?;
-    let body = decompress(body, compression, limit)?;
     ingest
-        .traces(body, encoding, Origin::Live, DEFAULT_WORKSPACE)
+        .packed_traces(body, compression, encoding, Origin::Live, DEFAULT_WORKSPACE)
         .await
 }
 

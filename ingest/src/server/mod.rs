@@ -8,6 +8,7 @@
 //! | some spans bad | OK, `partial_success` | 200, `partial_success` | no |
 //! | body malformed, bad compression | `INVALID_ARGUMENT` | 400 | no |
 //! | content type not OTLP's | HTTP 415 | 415 | no |
+//! | sent by a web page | | 403 | no |
 //! | encoding unknown | `UNIMPLEMENTED` | 415 | no |
 //! | body cut short, or slower than 30 s | `UNAVAILABLE`, `RetryInfo` | 408 | yes |
 //! | body over a limit | `RESOURCE_EXHAUSTED` | 413 | no |

@@ -1,9 +1,11 @@
 //! Decisions and executions: what counts as one, when it ends and how.
 
+use flyball_ingest::resolver::{Options, Resolver};
 use flyball_store::rows::SpanRow;
 
-use crate::journal::{Journal, told};
+use crate::journal::{Journal, resolve, told};
 use crate::scene::{agent, call, of, resolver, settled, some, tool};
+use crate::truth::book;
 
 #[test]
 fn decisions_go_by_the_agents_word_then_the_finish_reason_then_the_answer() {
@@ -120,6 +122,16 @@ fn an_execution_ends_in_exactly_one_way() {
         ("escalation".into(), true),
         "a word of no meaning is not taken"
     );
+}
+
+#[test]
+fn a_tool_escalates_only_when_configured() {
+    let spans = [agent(1, 0, "a"), tool(2, 1, "escalate_to_human")];
+    let mut unconfigured = Resolver::new("default", book(), &Options::default());
+    let rows = resolve(&mut unconfigured, &[spans.to_vec()]).standing();
+    let execution = of(&rows, "execution")[0];
+    assert_eq!(execution.termination.as_deref(), Some("success"));
+    assert_eq!(execution.escalated, Some(false));
 }
 
 #[test]

@@ -251,6 +251,43 @@ async fn other_signals_paths_and_methods_are_refused_in_words() {
 }
 
 #[tokio::test]
+async fn a_web_page_cannot_send_spans() {
+    let collector = Collector::start().await;
+    let body = |n| serde_json::to_vec(&request(vec![span(n)])).unwrap();
+    let send = async |name: &str, value: &str, n: u8| {
+        let post = Client::new()
+            .post(collector.url("/v1/traces"))
+            .header("content-type", JSON)
+            .header(name, value);
+        post.body(body(n)).send().await.unwrap()
+    };
+    for (name, value) in [
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+        ("host", "evil.example:4318"),
+        ("host", "localhost.evil.example"),
+        ("host", "127.0.0.1.evil.example"),
+    ] {
+        let response = send(name, value, 1).await;
+        assert_eq!(response.status(), 403, "{name}: {value}");
+        let status: Value = response.json().await.unwrap();
+        assert_eq!(status["code"], json!(7));
+    }
+    let ours = [
+        "127.0.0.1",
+        "[::1]:4318",
+        "localhost:4318",
+        "flyball.localhost",
+        "collector:4318",
+        "host.docker.internal:4318",
+    ];
+    for (n, host) in (1..).zip(ours) {
+        assert_eq!(send("host", host, n).await.status(), 200, "{host}");
+    }
+    assert_eq!(collector.stop().await.requests(), ours.len());
+}
+
+#[tokio::test]
 async fn many_clients_at_once_lose_nothing() {
     let collector = Collector::start().await;
     let client = Client::new();

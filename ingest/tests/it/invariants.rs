@@ -16,7 +16,11 @@ use crate::truth::book;
 const BEGINNING: i64 = 1_795_000_000 * SECOND;
 
 fn resolver() -> Resolver {
-    Resolver::new("default", book(), &Options::default())
+    let options = Options {
+        escalation_tools: vec!["escalate_to_human".to_owned()],
+        ..Options::default()
+    };
+    Resolver::new("default", book(), &options)
 }
 
 /// Spans of a few small traces, drawn so that every rule has something to decide.

@@ -10,6 +10,7 @@ mod http;
 mod import;
 mod invariants;
 mod journal;
+mod large;
 mod scene;
 mod settling;
 mod shelf;

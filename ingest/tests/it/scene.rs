@@ -9,7 +9,11 @@ use crate::truth::book;
 const TRACE: u64 = 7;
 
 pub(crate) fn resolver() -> Resolver {
-    Resolver::new("default", book(), &Options::default())
+    let options = Options {
+        escalation_tools: vec!["escalate_to_human".to_owned()],
+        ..Options::default()
+    };
+    Resolver::new("default", book(), &options)
 }
 
 /// A span of the trace: its number is its id and, in milliseconds, its start.
