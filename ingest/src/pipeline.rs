@@ -3,6 +3,7 @@
 //! [`Ingest::traces`] is the one way in for live requests and imports alike. The log keeps the body as it
 //! came; [`Replay`] makes the same rows of it again after a crash.
 
+mod in_flight;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,9 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::normalise::{self, Normalised, Rejected};
+pub(crate) use in_flight::InFlight;
+use in_flight::Room;
+
 use crate::otlp::{self, Compression, Limits, decompress};
 
 /// The workspace of requests that name none.
@@ -45,6 +49,7 @@ impl Sink for Store {
 pub struct Ingest {
     sink: Arc<dyn Sink>,
     limits: Limits,
+    room: Room,
     clock: fn() -> i64,
 }
 
@@ -78,6 +83,7 @@ impl Ingest {
         Self {
             sink,
             limits,
+            room: Room::of(limits.in_flight_bytes),
             clock: system_clock,
         }
     }
@@ -88,7 +94,7 @@ impl Ingest {
         Self { clock, ..self }
     }
 
-    /// The same with other limits.
+    /// The same with other limits for one body. The room for all of them stays shared.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
@@ -98,6 +104,11 @@ impl Ingest {
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Room for one body that is about to arrive.
+    pub(crate) fn in_flight(&self) -> InFlight {
+        self.room.body()
     }
 
     /// Takes in a decompressed body of `/v1/traces`. When this returns, its good spans are durable; bad

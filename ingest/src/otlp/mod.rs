@@ -35,15 +35,25 @@ pub struct Limits {
     /// Bytes that the decoded tree of messages may take in memory (strings not counted: those can't
     /// outgrow the body).
     pub decoded_bytes: usize,
+    /// Bytes of all bodies together that are under way at once on both ports. A compressed one counts as
+    /// what it probably unpacks to. Who finds no room is told to come back.
+    pub in_flight_bytes: usize,
 }
 
 impl Limits {
-    /// Limits for bodies of this many bytes; the tree may be eight times that.
+    /// Limits for bodies of this many bytes; the tree may be eight times that, and all bodies together
+    /// 128 MiB, or one body if that is more.
     #[must_use]
     pub const fn of_body(body_bytes: usize) -> Self {
+        const IN_FLIGHT: usize = 128 << 20;
         Self {
             body_bytes,
             decoded_bytes: body_bytes.saturating_mul(8),
+            in_flight_bytes: if body_bytes > IN_FLIGHT {
+                body_bytes
+            } else {
+                IN_FLIGHT
+            },
         }
     }
 

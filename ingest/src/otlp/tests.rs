@@ -174,6 +174,7 @@ fn limits_hold_for_the_body_itself() {
     let limits = Limits {
         body_bytes: 10,
         decoded_bytes: 1000,
+        ..Limits::default()
     };
     let error = traces(
         &Bytes::from_static(b"0123456789a"),

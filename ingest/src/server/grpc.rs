@@ -90,7 +90,9 @@ async fn accept(ingest: &Ingest, request: Request) -> Result<Accepted> {
     let (parts, body) = request.into_parts();
     let compression = Compression::of_header(text(&parts.headers, "grpc-encoding"))?;
     let limit = ingest.limits().body_bytes;
-    let framed = super::read_body(body, FRAME_HEADER, limit).await?;
+    // Held until the request is answered.
+    let mut room = ingest.in_flight();
+    let framed = super::read_body(body, FRAME_HEADER, limit, compression, &mut room).await?;
     let (compressed, payload) = unframe(framed)?;
     let compression = match (compressed, compression) {
         (false, _) => Compression::Identity,

@@ -138,7 +138,9 @@ async fn accept(ingest: &Ingest, request: Request) -> Result<Accepted> {
             limit,
         });
     }
-    let body = super::read_body(body, 0, limit).await?;
+    // Held until the request is answered.
+    let mut room = ingest.in_flight();
+    let body = super::read_body(body, 0, limit, compression, &mut room).await?;
     ingest
         .packed_traces(body, compression, encoding, Origin::Live, DEFAULT_WORKSPACE)
         .await

@@ -13,7 +13,7 @@
 //! | body cut short, or slower than 30 s | `UNAVAILABLE`, `RetryInfo` | 408 | yes |
 //! | body over a limit | `RESOURCE_EXHAUSTED` | 413 | no |
 //! | logs, metrics: not kept yet | `UNIMPLEMENTED` | 404 | no |
-//! | buffer or disk full | `RESOURCE_EXHAUSTED`, `RetryInfo` | 429, `Retry-After` | yes |
+//! | buffer or disk full, too many bodies at once | `RESOURCE_EXHAUSTED`, `RetryInfo` | 429, `Retry-After` | yes |
 //! | store broken | `UNAVAILABLE`, `RetryInfo` | 503, `Retry-After` | yes |
 //!
 //! Logs and metrics are refused, not swallowed: an exporter logs the refusal, and nobody believes that
@@ -33,6 +33,8 @@ use bytes::{Bytes, BytesMut};
 use tokio_stream::StreamExt;
 
 use crate::error::{Error, Result};
+use crate::otlp::Compression;
+use crate::pipeline::InFlight;
 
 /// How long a body may take to arrive. An exporter gives up long before (10 s by default).
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,8 +49,22 @@ const METRICS_NOT_KEPT: Error = Error::SignalNotKept {
     switch: "OTEL_METRICS_EXPORTER=none",
 };
 
-/// The whole body: at most `limit` bytes, besides a frame of `frame` bytes around it.
-async fn read_body(body: Body, frame: usize, limit: usize) -> Result<Bytes> {
+/// Telemetry shrinks to about a fifth, or better.
+const UNPACKS_TO: usize = 8;
+
+/// The whole body: at most `limit` bytes, besides a frame of `frame` bytes around it. Its room is held from
+/// the first byte until `room` is dropped, so that slow senders hold no more than they have sent.
+async fn read_body(
+    body: Body,
+    frame: usize,
+    limit: usize,
+    compression: Compression,
+    room: &mut InFlight,
+) -> Result<Bytes> {
+    let weight = |bytes: usize| match compression {
+        Compression::Identity => bytes,
+        Compression::Gzip | Compression::Zstd => bytes.saturating_mul(UNPACKS_TO).min(limit),
+    };
     let read = async {
         let mut chunks = body.into_data_stream();
         let mut first = Bytes::new();
@@ -63,6 +79,8 @@ async fn read_body(body: Body, frame: usize, limit: usize) -> Result<Bytes> {
                     limit,
                 });
             }
+            room.grow_to(weight(first.len() + whole.len() + chunk.len()))
+                .await?;
             // Most bodies come in one piece, which then needs no copy.
             if first.is_empty() && whole.is_empty() {
                 first = chunk;

@@ -87,9 +87,13 @@ pub(crate) struct Collector {
 
 impl Collector {
     pub(crate) async fn start() -> Self {
+        Self::with(Limits::of_body(BODY_LIMIT)).await
+    }
+
+    pub(crate) async fn with(limits: Limits) -> Self {
         let list = Arc::new(List::default());
         let sink: Arc<dyn Sink> = Arc::<List>::clone(&list);
-        let ingest = Arc::new(Ingest::new(sink, Limits::of_body(BODY_LIMIT)));
+        let ingest = Arc::new(Ingest::new(sink, limits));
         let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (stop_grpc, stopped_grpc) = oneshot::channel();

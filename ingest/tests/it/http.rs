@@ -2,13 +2,17 @@
 
 use std::io::Write;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use flate2::write::GzEncoder;
+use flyball_ingest::Limits;
 use flyball_ingest::server::RpcStatus;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::collector::{BODY_LIMIT, Collector, one_bad_of_three, request, span};
 
@@ -248,6 +252,44 @@ async fn other_signals_paths_and_methods_are_refused_in_words() {
         405
     );
     collector.stop().await;
+}
+
+#[tokio::test]
+async fn bodies_that_are_too_much_together_are_told_to_come_back() {
+    let collector = Collector::with(Limits {
+        in_flight_bytes: BODY_LIMIT,
+        ..Limits::of_body(BODY_LIMIT)
+    })
+    .await;
+    let long = |n| {
+        let mut long = span(n);
+        long.name = "x".repeat(BODY_LIMIT * 3 / 4);
+        request(vec![long]).encode_to_vec()
+    };
+    // One that stops short of its end holds what it has sent.
+    let body = long(1);
+    let (most, rest) = body.split_at(body.len() - 1);
+    let mut slow = TcpStream::connect(collector.http).await.unwrap();
+    let head = format!(
+        "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {PROTOBUF}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    slow.write_all(most).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let response = post(&collector, PROTOBUF, None, long(2)).await;
+    assert_eq!(response.status(), 429);
+    assert_eq!(response.headers()["retry-after"], "1");
+
+    slow.write_all(rest).await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(
+        post(&collector, PROTOBUF, None, long(2)).await.status(),
+        200
+    );
+    assert_eq!(collector.stop().await.requests(), 2);
 }
 
 #[tokio::test]

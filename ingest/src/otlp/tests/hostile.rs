@@ -107,6 +107,7 @@ fn a_small_body_may_not_become_a_huge_tree() {
     let limits = Limits {
         body_bytes: 1 << 20,
         decoded_bytes: 8 << 20,
+        ..Limits::default()
     };
     let error = traces(&flood.clone().into(), Encoding::Protobuf, limits).unwrap_err();
     assert_eq!(
