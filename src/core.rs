@@ -92,6 +92,11 @@ impl Core {
         })
     }
 
+    /// Comes true when the resolver has ended: without it no charge is entered and no rule sees anything.
+    pub(crate) fn resolver_ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.resolver.ended()
+    }
+
     /// Settles every open trace, as an import does at its end, and closes.
     pub(crate) async fn settle_and_close(self) -> Result<()> {
         self.resolver.settle_all().await?;

@@ -106,9 +106,12 @@ impl Serving {
 
     /// Serves until Ctrl-C or a TERM signal, or until a port fails; then stops in order.
     pub(crate) async fn until_told_to_stop(mut self) -> Result<()> {
+        let resolver_ended = self.core.resolver_ended();
         let failed = tokio::select! {
             told = told_to_stop() => told.map(|()| None)?,
             ended = self.servers.join_next() => ended,
+            // What made it end comes out of its stop, below.
+            () = resolver_ended => None,
         };
         self.stop().await?;
         match failed {
@@ -169,7 +172,7 @@ fn start_alerts(config: &Config, core: &Core, control: &Arc<Control>) -> Result<
     Ok(Alerts::start(
         rules,
         Parts {
-            events: core.store.subscribe(),
+            events: core.store.subscribe_to(&[], true),
             orders: Arc::clone(control) as _,
             records: Arc::clone(&core.store) as _,
             ask: Arc::clone(&core.engine) as _,

@@ -45,7 +45,7 @@ fn print(report: &LedgerReport) {
         Some(0) => {}
         Some(pending) => println!("{pending} more records are not yet in files; the log has them"),
         None => {
-            println!("the log could not be read: how many records are not yet in files is unknown")
+            println!("the log could not be read: how many records are not yet in files is unknown");
         }
     }
     match &report.public_key {

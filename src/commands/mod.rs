@@ -53,16 +53,15 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
 fn settings(cli: &Cli) -> Result<Settings> {
     let text = |path: &Option<std::path::PathBuf>| path.as_ref().map(|p| p.display().to_string());
     let mut flags = vec![("data.dir", text(&cli.data_dir))];
-    match &cli.command {
-        Command::Serve(listen) => flags.extend([
+    if let Command::Serve(listen) = &cli.command {
+        flags.extend([
             ("listen.otlp_grpc", listen.otlp_grpc.clone()),
             ("listen.otlp_http", listen.otlp_http.clone()),
             ("listen.postgres", listen.postgres.clone()),
             ("listen.http", listen.http.clone()),
             ("prices.file", text(&listen.prices)),
             ("alerts.rules", text(&listen.rules)),
-        ]),
-        _ => {}
+        ]);
     }
     Ok(Settings::load(
         cli.config.as_deref(),

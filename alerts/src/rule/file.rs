@@ -49,7 +49,6 @@ pub(super) struct RuleForm {
 /// What is measured, as written.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "a few of them, read once")]
 pub(super) enum WhenForm {
     Sql(SqlForm),
     SpendRate(WindowForm),

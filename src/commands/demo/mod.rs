@@ -16,6 +16,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::serve::Serving;
 use board::Board;
+use flyball_store::Table;
 
 /// How often the table is printed.
 const TABLE_EVERY: Duration = Duration::from_secs(3);
@@ -28,7 +29,9 @@ pub(super) async fn run(
 ) -> Result<()> {
     config = alone(config, empty_directory(data_dir)?);
     let serving = Serving::start(&config).await?;
-    let mut events = serving.store().subscribe();
+    let mut events = serving
+        .store()
+        .subscribe_to(&[Table::Alerts, Table::Actions], true);
     let started = Instant::now();
     let say = |line: &str| {
         let mut out = std::io::stdout().lock();

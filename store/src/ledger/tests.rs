@@ -209,7 +209,7 @@ proptest! {
         let mut twice = rows.clone();
         twice.insert(to, rows[at].clone());
         prop_assert!(first_broken(&twice).is_some());
-        let mut moved = rows.clone();
+        let mut moved = rows;
         moved.swap(at, to);
         prop_assert_eq!(first_broken(&moved).is_some(), at != to);
     }

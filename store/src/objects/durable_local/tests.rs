@@ -69,7 +69,7 @@ async fn nothing_staged_is_left_or_listed() {
             .iter()
             .map(|meta| meta.location.clone())
             .collect::<Vec<_>>(),
-        [path.clone()]
+        std::slice::from_ref(&path)
     );
     drop(upload);
     assert_eq!(std::fs::read_dir(dir.path().join("a")).unwrap().count(), 1);
