@@ -14,6 +14,7 @@ use flyball_query::Engine;
 use flyball_runtime::control::{self, Control, View};
 use flyball_store::Store;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,7 @@ pub(crate) struct Serving {
     alerts: Arc<Alerts>,
     servers: JoinSet<Result<()>>,
     closing: CancellationToken,
+    signals: Signals,
 }
 
 impl Serving {
@@ -80,6 +82,8 @@ impl Serving {
                 () = done => Ok(()),
             }
         });
+        // Before anybody can know whom to tell: a TERM right after the start must end in a flush too.
+        let signals = Signals::catch()?;
         ports.publish(&data_dir)?;
         Ok(Self {
             core,
@@ -89,6 +93,7 @@ impl Serving {
             alerts,
             servers,
             closing,
+            signals,
         })
     }
 
@@ -108,7 +113,7 @@ impl Serving {
     pub(crate) async fn until_told_to_stop(mut self) -> Result<()> {
         let resolver_ended = self.core.resolver_ended();
         let failed = tokio::select! {
-            told = told_to_stop() => told.map(|()| None)?,
+            () = self.signals.told_to_stop() => None,
             ended = self.servers.join_next() => ended,
             // What made it end comes out of its stop, below.
             () = resolver_ended => None,
@@ -147,13 +152,26 @@ async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
         .with_context(|| format!("cannot listen on {address}"))
 }
 
-async fn told_to_stop() -> Result<()> {
-    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed?,
-        _ = term.recv() => {}
+/// Ctrl-C and TERM, caught from the moment this is made.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
-    Ok(())
+
+    async fn told_to_stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 fn start_alerts(config: &Config, core: &Core, control: &Arc<Control>) -> Result<Arc<Alerts>> {
