@@ -70,10 +70,10 @@ pub fn write(batches: &[RecordBatch], format: Format, out: &mut dyn Write) -> Re
     Ok(())
 }
 
-/// The same as text. For [`Format::Arrow`], which is not text, use [`write`].
+/// The same as text. For [`Format::Arrow`], which is not text, use [`write()`].
 ///
 /// # Errors
-/// As [`write`]; [`Error::Format`] for Arrow.
+/// As [`write()`]; [`Error::Format`] for Arrow.
 pub fn render(batches: &[RecordBatch], format: Format) -> Result<String> {
     let mut bytes = Vec::new();
     write(batches, format, &mut bytes)?;
