@@ -27,10 +27,12 @@ use crate::{Error, Result};
 pub(crate) struct BaseTable(pub(crate) Table);
 
 impl BaseTable {
-    /// The name in SQL. `actions` on disk holds events, of which the view `actions` makes one row an action.
+    /// The name in SQL. `actions` on disk holds events, of which the view `actions` makes one row an action; in
+    /// `audit` people's names are sealed, and the view `audit` opens them.
     pub(crate) fn sql_name(table: Table) -> &'static str {
         match table {
             Table::Actions => "action_events",
+            Table::Audit => "audit_records",
             other => other.name(),
         }
     }

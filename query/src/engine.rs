@@ -72,7 +72,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Definition`] when an entry of the catalogue does not plan.
     pub async fn new(source: Arc<dyn Source>, config: Config) -> Result<Arc<Self>> {
-        let template = template(&config).await?;
+        let template = template(&config, &source).await?;
         Ok(Arc::new(Self {
             source,
             template,
@@ -110,7 +110,7 @@ impl Engine {
     }
 }
 
-async fn template(config: &Config) -> Result<SessionState> {
+async fn template(config: &Config, source: &Arc<dyn Source>) -> Result<SessionState> {
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(config.memory_bytes)))
         .build_arc()
@@ -146,7 +146,7 @@ async fn template(config: &Config) -> Result<SessionState> {
     publish(&catalog, &schema)?;
     // Before our own functions, so that ours win where both define one.
     setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|e| Error::failed(*e))?;
-    functions::register(&context);
+    functions::register(&context, source);
     for definition in catalogue::all() {
         let broken = |source| Error::Definition {
             name: definition.name.clone(),

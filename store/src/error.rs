@@ -187,6 +187,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The keys of people are not to be used.
+    #[error("{path}: {reason}. Restore the file from a backup", path = path.display())]
+    SubjectKeys {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The chain cannot go on, since nobody knows where it ended.
     #[error(
         "the last file of the ledger of workspace {workspace} is damaged: {path}: {reason}. Restore it from a backup; `flyball audit verify` names all that is damaged"

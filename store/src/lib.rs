@@ -5,7 +5,7 @@
 //! of `state`. A `flush` sorts them into Parquet and makes one Delta commit a table (`tables`, on `objects`),
 //! and a [`Snapshot`] lets a reader see table and buffer as one. The resolver's charges come in by another
 //! door ([`JournalUpdate`]): they are derived, so the log does not carry them, and they are flushed once their
-//! trace has settled. After a restart `recovery` replays the log past what the tables hold, and [`Resume`]
+//! trace has settled. Names of people in the ledger are sealed (`personal`), so that they can be erased. After a restart `recovery` replays the log past what the tables hold, and [`Resume`]
 //! gives the resolver the traces that were open.
 
 pub mod rows;
@@ -24,6 +24,7 @@ mod journal;
 mod ledger;
 mod log;
 mod objects;
+mod personal;
 mod recovery;
 mod resume;
 mod snapshot;

@@ -19,6 +19,7 @@ use crate::flush::{self, Flusher};
 use crate::ledger::{self, Keeper, SigningKey};
 use crate::log::{Files, Frame, FrameKind, Header, Log, LogPosition, Replay};
 use crate::objects::Objects;
+use crate::personal::Personal;
 use crate::rows::{AuditRow, Row};
 use crate::state::{Stage, State};
 use crate::stats::Figures;
@@ -86,6 +87,7 @@ impl Store {
         let key = (!read_only)
             .then(|| SigningKey::of(&config.data_dir))
             .transpose()?;
+        let personal = Arc::new(Personal::of(&config.data_dir, read_only));
         let folder = directory.log();
         let mut store = Self {
             state: Arc::new(Mutex::new(load(&objects, &app, fence).await?)),
@@ -94,6 +96,7 @@ impl Store {
             app,
             dedupe,
             ledger: Arc::new(Mutex::new(Keeper::new(key))),
+            personal,
             log: None,
             flusher: tokio::sync::Mutex::new(Flusher::default()),
             full: Arc::new(Notify::new()),
@@ -102,7 +105,7 @@ impl Store {
             directory: Mutex::new(Some(directory)),
         };
         if !read_only {
-            ledger::recall(&store.state, &store.ledger).await?;
+            ledger::recall(&store.state, &store.ledger, &store.personal).await?;
         }
         let replay = store
             .replay(Replay::open(&folder, read_only)?, &decoder, read_only)
@@ -195,6 +198,7 @@ impl Store {
             if table == Table::Audit {
                 let mut ledger = self.ledger.lock();
                 for row in AuditRow::read(&batch)? {
+                    ledger::forget_again(&self.personal, &row)?;
                     ledger.resume(&header.workspace, &row);
                 }
             }

@@ -17,6 +17,7 @@ use crate::journal::JournalUpdate;
 use crate::ledger::{self, Keeper};
 use crate::log::{Log, LogPosition, Origin};
 use crate::objects::Objects;
+use crate::personal::Personal;
 use crate::rows::{AuditRow, ChargeRow, Micros, Row};
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -35,6 +36,7 @@ pub struct Store {
     pub(crate) state: Arc<Mutex<State>>,
     pub(crate) dedupe: Arc<Dedupe>,
     pub(crate) ledger: Arc<Mutex<Keeper>>,
+    pub(crate) personal: Arc<Personal>,
     /// None when opened for reading only.
     pub(crate) log: Option<Log>,
     /// One flush at a time: each Delta table has one writer.
@@ -90,11 +92,14 @@ impl Store {
 
     /// The same for an event of ours. `date` is set from `at`, `log_position` by the log; a record of the ledger
     /// gets its number and hashes. An action or a record that was told before is not entered again: the answer
-    /// is where it stands.
+    /// is where it stands. What names people in a record is sealed first ([`Store::forget_subject`] erases it).
     ///
     /// # Errors
-    /// As [`Store::append`].
-    pub async fn record(&self, workspace: &str, event: OwnEvent) -> Result<LogPosition> {
+    /// As [`Store::append`]; [`Error::State`] and [`Error::SubjectKeys`] when no key can be had for a person.
+    pub async fn record(&self, workspace: &str, mut event: OwnEvent) -> Result<LogPosition> {
+        if let OwnEvent::Audit(row) = event {
+            event = OwnEvent::Audit(self.sealed(workspace, row).await?);
+        }
         let position = self.append(event.into_append(workspace)?).await?.position;
         let due = self.ledger.lock().due(workspace);
         if due && let Err(error) = self.checkpoint(workspace).await {
@@ -102,6 +107,52 @@ impl Store {
             self.ledger.lock().ask_again(workspace);
         }
         Ok(position)
+    }
+
+    async fn sealed(&self, workspace: &str, mut row: AuditRow) -> Result<AuditRow> {
+        if !Personal::named_in(&row) {
+            return Ok(row);
+        }
+        append::check_workspace(workspace)?;
+        let (personal, workspace) = (Arc::clone(&self.personal), workspace.to_owned());
+        // Whoever is named for the first time gets a key, which has to be on disk first.
+        tokio::task::spawn_blocking(move || personal.seal(&workspace, &mut row).map(|()| row))
+            .await?
+    }
+
+    /// Erases a person from the ledger: what names `kind:name` there (`user:...`, `session:...`, `tenant:...`, or an
+    /// actor such as `cli:...`) shows as `erased` from now on, for ever, and the chain stays as it is. A record
+    /// `subject.forgotten` says so without the name: it holds the id of the key that was dropped, which is also
+    /// the answer; None when nobody of that name is on the ledger. A later record that names the same person is
+    /// sealed with a new key.
+    ///
+    /// # Errors
+    /// As [`Store::record`]. When it fails the person may still be known: call it again.
+    pub async fn forget_subject(
+        &self,
+        workspace: &str,
+        kind: &str,
+        name: &str,
+    ) -> Result<Option<String>> {
+        let (personal, place) = (Arc::clone(&self.personal), workspace.to_owned());
+        let (known, named) = (kind.to_owned(), name.to_owned());
+        let key =
+            tokio::task::spawn_blocking(move || personal.key_of(&place, &known, &named)).await??;
+        let Some(key) = key else { return Ok(None) };
+        // The record first: after a crash in between, the next start drops the key.
+        let at = Micros(chrono::Utc::now().timestamp_micros());
+        let record = OwnEvent::Audit(ledger::forgotten(at, kind, &key));
+        self.record(workspace, record).await?;
+        let (personal, id) = (Arc::clone(&self.personal), key.clone());
+        tokio::task::spawn_blocking(move || personal.forget(&id)).await??;
+        Ok(Some(key))
+    }
+
+    /// A text of the ledger (`actor`, `subject` or `record`) with the names in it readable again; those of people
+    /// who were forgotten, or whose keys are elsewhere, read `erased`.
+    #[must_use]
+    pub fn opened(&self, text: &str) -> String {
+        self.personal.opened(text)
     }
 
     /// Signs a workspace's ledger as far as it goes.

@@ -42,7 +42,7 @@ pub struct Definition {
 }
 
 /// In the order in which they can be planned: an entry may use the ones before it.
-const FILES: [&str; 16] = [
+const FILES: [&str; 17] = [
     include_str!("standing_charges.sql"),
     include_str!("standing_contents.sql"),
     include_str!("model_calls.sql"),
@@ -53,6 +53,7 @@ const FILES: [&str; 16] = [
     include_str!("executions.sql"),
     include_str!("decisions.sql"),
     include_str!("actions.sql"),
+    include_str!("audit.sql"),
     include_str!("cost_per_decision.sql"),
     include_str!("escalation_rate.sql"),
     include_str!("task_success_rate.sql"),

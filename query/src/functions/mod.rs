@@ -1,19 +1,25 @@
-//! Functions of ours in SQL: statistics ([`mod@psi`], [`wilson`]), reading content as JSON (`json_text`),
+//! Functions of ours in SQL: statistics ([`mod@psi`], [`wilson`]), reading content as JSON (`json_text`), names of people on the ledger (`opened`),
 //! the answers that PostgreSQL clients ask a server for (`current_setting`, `version`), and table
 //! functions whose body is a catalogue entry with parameters.
 
 mod json;
+mod opened;
 pub mod psi;
 mod settings;
 mod table;
 pub mod wilson;
 
+use std::sync::Arc;
+
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 
+use crate::Source;
+
 /// Adds every scalar and aggregate function to a context.
-pub(crate) fn register(context: &SessionContext) {
+pub(crate) fn register(context: &SessionContext, source: &Arc<dyn Source>) {
     context.register_udf(json::json_text());
+    context.register_udf(opened::opened(source));
     context.register_udf(wilson::wilson_low());
     context.register_udf(wilson::wilson_high());
     context.register_udf(settings::current_setting());
@@ -23,8 +29,5 @@ pub(crate) fn register(context: &SessionContext) {
 
 /// Adds a table function: a plan with `$1`, `$2`, ... in it.
 pub(crate) fn register_table_function(context: &SessionContext, name: &str, plan: LogicalPlan) {
-    context.register_udtf(
-        name,
-        std::sync::Arc::new(table::Parametrised::new(name, plan)),
-    );
+    context.register_udtf(name, Arc::new(table::Parametrised::new(name, plan)));
 }

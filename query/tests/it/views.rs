@@ -28,6 +28,7 @@ async fn every_view_of_an_empty_workspace_is_empty_and_not_an_error() {
         "contents",
         "alerts",
         "audit",
+        "audit_records",
         "action_events",
     ] {
         assert_eq!(

@@ -10,6 +10,7 @@
 mod chain;
 mod checkpoint;
 mod file;
+mod forgotten;
 mod keeper;
 mod key;
 mod recall;
@@ -24,6 +25,7 @@ pub use verify::{Finding, LedgerReport, verify as verify_ledger};
 
 pub(crate) use chain::{action_key, record_key};
 pub(crate) use file::name as file_name;
+pub(crate) use forgotten::{forget_again, forgotten};
 pub(crate) use keeper::Keeper;
 pub(crate) use key::SigningKey;
 pub(crate) use recall::recall;

@@ -7,11 +7,13 @@ use deltalake::DeltaTable;
 use parking_lot::Mutex;
 
 use super::file;
+use super::forgotten::forget_again;
 use super::keeper::{Keeper, REMEMBERED};
 use super::verify;
 use super::{action_key, record_key};
 use crate::error::{Error, Result};
 use crate::log::LogPosition;
+use crate::personal::Personal;
 use crate::rows::{ActionRow, AuditRow, Row};
 use crate::state::State;
 use crate::table::Table;
@@ -21,7 +23,11 @@ use crate::tables::{self, Wanted};
 const READ_BACK: usize = REMEMBERED / 2;
 
 /// Tells the keeper what the tables hold.
-pub(crate) async fn recall(state: &Mutex<State>, keeper: &Mutex<Keeper>) -> Result<()> {
+pub(crate) async fn recall(
+    state: &Mutex<State>,
+    keeper: &Mutex<Keeper>,
+    personal: &Personal,
+) -> Result<()> {
     for (workspace, delta) in loaded(state, Table::Actions) {
         // Without them an action that is told again may be entered again, which no sum depends on.
         let actions = actions(&delta, &workspace).await.unwrap_or_else(|error| {
@@ -41,6 +47,7 @@ pub(crate) async fn recall(state: &Mutex<State>, keeper: &Mutex<Keeper>) -> Resu
             let position = row.log_position.max(0) as LogPosition;
             keeper.remember_key(&workspace, record_key(&row), position);
             keeper.resume(&workspace, &row);
+            forget_again(personal, &row)?;
         }
     }
     Ok(())

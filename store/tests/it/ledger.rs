@@ -296,3 +296,101 @@ async fn the_key_is_its_owners_alone_and_half_a_key_is_refused() {
     let refused = Store::open(config(dir.path()), Arc::new(crate::fixture::Json)).await;
     assert!(refused.unwrap_err().to_string().contains("ledger.key"));
 }
+
+/// What names people is nowhere on disk in clear, and what is dropped is gone for good: after a crash between
+/// the record and the key, and with the keys of an older backup.
+#[tokio::test]
+async fn who_is_forgotten_is_erased_and_the_chain_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let of_bob = AuditRow {
+        subject: "user:bob".into(),
+        record: r#"{"reason":"bob asked for it","user_id":"bob"}"#.into(),
+        ..row(2)
+    };
+    record(&store, 1).await;
+    let told = store
+        .record("default", OwnEvent::Audit(of_bob.clone()))
+        .await
+        .unwrap();
+    let again = store
+        .record("default", OwnEvent::Audit(of_bob.clone()))
+        .await;
+    assert_eq!(again.unwrap(), told, "recognised though it is sealed");
+    let kept = buffered(&store);
+    assert_eq!(store.opened(&kept[1].subject), "user:bob");
+    assert!(store.opened(&kept[1].record).contains("bob asked"));
+    store.flush().await.unwrap();
+    let in_files = |word: &str| {
+        let mut files = files(dir.path());
+        files.extend(
+            std::fs::read_dir(dir.path().join("log"))
+                .unwrap()
+                .map(|f| f.unwrap().path()),
+        );
+        files.iter().any(|path| {
+            let bytes = std::fs::read(path).unwrap();
+            bytes
+                .windows(word.len())
+                .any(|part| part == word.as_bytes())
+        })
+    };
+    record(&store, 3).await;
+    assert!(in_files("control.decided"));
+    assert!(!in_files("bob") && !in_files("cli:ada"));
+    drop(store);
+    let keys = dir.path().join("subjects.db");
+    let backup = std::fs::read(&keys).unwrap();
+
+    let store = open(dir.path()).await;
+    assert_eq!(
+        store
+            .record("default", OwnEvent::Audit(of_bob))
+            .await
+            .unwrap(),
+        told,
+        "from the table"
+    );
+    assert_eq!(
+        store
+            .forget_subject("default", "user", "eve")
+            .await
+            .unwrap(),
+        None
+    );
+    let key = store
+        .forget_subject("default", "user", "bob")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        store
+            .forget_subject("default", "user", "bob")
+            .await
+            .unwrap(),
+        None
+    );
+    let erased = |store: &Store| {
+        let subject = store.opened(&kept[1].subject);
+        (subject.as_str(), store.opened(&kept[0].actor).as_str()) == ("erased", "cli:ada")
+    };
+    assert!(erased(&store));
+    let receipt = buffered(&store).pop().unwrap();
+    assert_eq!(
+        (receipt.event.as_str(), receipt.subject),
+        ("subject.forgotten", format!("key:{key}"))
+    );
+    drop(store);
+    for flushed in [false, true] {
+        std::fs::write(&keys, &backup).unwrap();
+        let store = open(dir.path()).await;
+        assert!(
+            erased(&store),
+            "by the record, from the {}",
+            if flushed { "table" } else { "log" }
+        );
+        store.close().await.unwrap();
+    }
+    let report = verify(dir.path()).await;
+    assert_eq!((report.findings, report.records), (Vec::new(), 5));
+}
