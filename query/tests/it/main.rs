@@ -4,6 +4,7 @@
 mod fixture;
 mod hostile;
 mod http;
+mod ledger;
 mod live;
 mod metrics;
 mod moment;
