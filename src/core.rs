@@ -92,6 +92,11 @@ impl Core {
         })
     }
 
+    /// Asks the resolver what it has done.
+    pub(crate) fn asker(&self) -> resolver::Asker {
+        self.resolver.asker()
+    }
+
     /// Comes true when the resolver has ended: without it no charge is entered and no rule sees anything.
     pub(crate) fn resolver_ended(&self) -> impl Future<Output = ()> + Send + 'static {
         self.resolver.ended()

@@ -1,6 +1,5 @@
 //! The routes that belong to no room: health, metrics, alert status, and the import of recorded requests.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,10 +12,12 @@ use flyball_alerts::Alerts;
 use flyball_ingest::Error;
 use flyball_ingest::otlp::Limits;
 use flyball_ingest::pipeline::Ingest;
+use flyball_ingest::resolver::Asker;
 use flyball_store::{Encoding, Error as StoreError, Origin, Store};
 
 use crate::commands::Answer;
 use crate::core::WORKSPACE;
+use crate::metrics;
 use crate::running::health_of;
 
 /// Bytes of one recorded body, decompressed.
@@ -25,6 +26,7 @@ const IMPORT_BYTES_MAX: usize = 256 << 20;
 #[derive(Clone)]
 struct Rooms {
     store: Arc<Store>,
+    counts: Asker,
     ingest: Arc<Ingest>,
     alerts: Arc<Alerts>,
 }
@@ -32,6 +34,7 @@ struct Rooms {
 /// `GET /healthz`, `/readyz`, `/metrics`, `/api/v1/alerts/status`; `POST /api/v1/import`.
 pub(crate) fn router(
     store: Arc<Store>,
+    counts: Asker,
     ingest: Arc<Ingest>,
     alerts: Arc<Alerts>,
     instance: &str,
@@ -51,6 +54,7 @@ pub(crate) fn router(
         )
         .with_state(Rooms {
             store,
+            counts,
             ingest,
             alerts,
         })
@@ -99,65 +103,8 @@ async fn import(State(rooms): State<Rooms>, headers: HeaderMap, body: Bytes) -> 
 
 /// Flyball's own health, in Prometheus' text format.
 async fn metrics(State(rooms): State<Rooms>) -> Response {
-    let stats = rooms.store.stats();
-    let mut text = String::new();
-    let mut gauge = |name: &str, help: &str, value: u64| {
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n"
-        );
-    };
-    gauge(
-        "flyball_log_bytes",
-        "Bytes in the write-ahead log.",
-        stats.log_bytes,
-    );
-    gauge(
-        "flyball_log_segments",
-        "Segments of the write-ahead log.",
-        stats.log_segments,
-    );
-    gauge(
-        "flyball_buffered_bytes",
-        "Bytes that wait to be flushed.",
-        stats.buffered_bytes,
-    );
-    gauge(
-        "flyball_queued_events",
-        "Events that the resolver, the alerts and other listeners have not dealt with.",
-        stats.queued_events,
-    );
-    gauge(
-        "flyball_queued_bytes",
-        "Bytes that those events keep in memory, about.",
-        stats.queued_bytes,
-    );
-    gauge(
-        "flyball_requests_appended",
-        "Requests written to the log since the start.",
-        stats.appended,
-    );
-    gauge(
-        "flyball_requests_duplicate",
-        "Requests that were in already.",
-        stats.duplicates,
-    );
-    gauge(
-        "flyball_requests_refused",
-        "Requests refused since the buffer was full.",
-        stats.refused,
-    );
-    gauge(
-        "flyball_log_syncs",
-        "Times the log was synced.",
-        stats.log_syncs,
-    );
-    gauge("flyball_flushes", "Delta commits made.", stats.flushes);
-    gauge(
-        "flyball_flush_failures",
-        "Flushes that failed and are tried again.",
-        stats.flush_failures,
-    );
+    // A resolver that has stopped has no counts; that it stopped shows in the log and ends the server.
+    let counts = rooms.counts.counts().await.unwrap_or_default();
+    let text = metrics::text(&rooms.store.stats(), &counts);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -6,6 +6,7 @@ mod config;
 mod core;
 mod http;
 mod ledger;
+mod metrics;
 mod prices;
 mod running;
 mod serve;

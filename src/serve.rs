@@ -228,6 +228,7 @@ fn router(
         .merge(flyball_dashboards::console::router(console))
         .merge(http::router(
             Arc::clone(&core.store),
+            core.asker(),
             Arc::clone(&core.ingest),
             Arc::clone(alerts),
             instance,

@@ -77,5 +77,7 @@ async fn the_console_and_its_data_are_served() {
     let fleet: serde_json::Value = serde_json::from_str(&get("/api/v1/fleet").await).unwrap();
     assert!(!fleet["agents"].as_array().unwrap().is_empty(), "{fleet}");
     let metrics = get("/metrics").await;
-    assert!(metrics.contains("flyball_log_bytes"), "{metrics}");
+    for figure in ["flyball_log_bytes", "flyball_charges_entered_total"] {
+        assert!(metrics.contains(figure), "{metrics}");
+    }
 }

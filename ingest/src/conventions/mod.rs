@@ -14,7 +14,7 @@ mod table;
 mod tests;
 
 pub use content::{CONTENT, Side, content_side};
-pub use operations::{OPERATIONS, Operation, is_model_call, operation};
+pub use operations::{OPERATIONS, Operation, is_model_call, misnamed, operation};
 pub use table::RULES;
 pub(crate) use table::rules_of;
 

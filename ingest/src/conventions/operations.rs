@@ -76,6 +76,22 @@ pub fn operation<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<Cow<'stat
     })
 }
 
+/// Spans that say they are a model call and are none: by scope, the end of the span's name, and what they are.
+#[rustfmt::skip]
+const MISNAMED: &[(&str, &str, &str)] = &[
+    // Puts the request together; the call is a span of its own beside it.
+    ("openinference.instrumentation.llama_index", "._prepare_chat_with_tools", "prepare"),
+];
+
+/// What a span tells of in truth, where its instrumentation is known to call it something else.
+#[must_use]
+pub fn misnamed(scope: &str, span_name: &str) -> Option<&'static str> {
+    MISNAMED
+        .iter()
+        .find(|(of, end, _)| *of == scope && span_name.ends_with(end))
+        .map(|(_, _, operation)| *operation)
+}
+
 /// Whether one span of this operation is one request to a model: what can be billed.
 #[must_use]
 pub fn is_model_call(operation: &str) -> bool {

@@ -1,6 +1,7 @@
 //! One span, with its scope and resource, as a row.
 
 use std::array;
+use std::borrow::Cow;
 
 use flyball_store::rows::{Date, Micros, SpanRow, Usage};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -14,7 +15,9 @@ use super::accept::Place as Stands;
 use super::usage::Counts;
 use super::value::{self, Found};
 use super::{answer, json};
-use crate::conventions::{Column, Convention, Place, is_model_call, operation, rules_of, sources};
+use crate::conventions::{
+    Column, Convention, Place, is_model_call, misnamed, operation, rules_of, sources,
+};
 
 /// Values by column, each with the rank of the rule that found it (the lower, the better).
 #[derive(Debug, Clone)]
@@ -149,9 +152,14 @@ pub(super) fn row(
         links: json::links(&sent.links),
         ..SpanRow::default()
     };
-    let named = operation(|key| match find(&sent.attributes, key) {
-        Some(Value::StringValue(text)) => Some(text.as_str()),
-        _ => None,
+    let misnamed = scope_name
+        .as_deref()
+        .and_then(|scope| misnamed(scope, &sent.name));
+    let named = misnamed.map(Cow::Borrowed).or_else(|| {
+        operation(|key| match find(&sent.attributes, key) {
+            Some(Value::StringValue(text)) => Some(text.as_str()),
+            _ => None,
+        })
     });
     let mut columns = Columns::new();
     columns.read(&sent.attributes, false, named.as_deref());

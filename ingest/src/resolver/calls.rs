@@ -8,6 +8,8 @@ use super::fact::{Class, Detail, Fact};
 use super::tree::Tree;
 use super::words::Sym;
 
+mod siblings;
+
 /// One model call: the span that bills, and those that tell of the same call.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -22,7 +24,8 @@ pub(super) struct Call {
 /// The model calls of a trace, each once.
 ///
 /// Same call: the same response id; or one span within the other, of the same model, with equal tokens or
-/// with tokens on one of them only; or an outer span whose tokens are the sum of several inner ones.
+/// with tokens on one of them only; or an outer span whose tokens are the sum of several inner ones; or two
+/// spans side by side, of two instrumentations, one within the other's time (see [`siblings`]).
 /// Different response ids are different calls whatever else agrees.
 pub(super) fn calls(facts: &[Fact], tree: &Tree) -> Vec<Call> {
     let told: Vec<usize> = tree
@@ -40,6 +43,7 @@ pub(super) fn calls(facts: &[Fact], tree: &Tree) -> Vec<Call> {
     let inner = spans.inner(&told);
     by_tokens(&spans, &told, &inner, &mut groups);
     by_silence(&spans, &told, &inner, &mut groups);
+    siblings::join(&spans, &told, &mut groups);
     elect(&spans, &told, &mut groups)
 }
 

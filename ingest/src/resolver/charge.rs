@@ -53,7 +53,7 @@ impl Charge {
     pub(super) fn trimmed(mut self) -> Self {
         let told = &mut self.told;
         told.plain_models = [None; 2];
-        told.closeness = 0;
+        (told.scope, told.closeness) = (None, 0);
         told.decision = None;
         told.output_has_tool_call = None;
         if self.kind != Kind::Execution {

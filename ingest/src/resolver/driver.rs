@@ -37,6 +37,33 @@ pub enum Command {
     Counts(oneshot::Sender<Counts>),
 }
 
+/// Asks a running resolver; keeps it neither alive nor in place.
+#[derive(Debug, Clone)]
+pub struct Asker(mpsc::WeakSender<Command>);
+
+impl Asker {
+    /// What was done since the start.
+    ///
+    /// # Errors
+    /// [`Error::ResolverStopped`] when the resolver has stopped.
+    pub async fn counts(&self) -> Result<Counts> {
+        let commands = self.0.upgrade().ok_or(Error::ResolverStopped)?;
+        ask(&commands, Command::Counts).await
+    }
+}
+
+async fn ask(
+    commands: &mpsc::Sender<Command>,
+    command: fn(oneshot::Sender<Counts>) -> Command,
+) -> Result<Counts> {
+    let (answer, answered) = oneshot::channel();
+    commands
+        .send(command(answer))
+        .await
+        .map_err(|_| Error::ResolverStopped)?;
+    answered.await.map_err(|_| Error::ResolverStopped)
+}
+
 /// A resolver that runs in the background.
 #[derive(Debug)]
 pub struct Handle {
@@ -52,7 +79,7 @@ impl Handle {
     /// # Errors
     /// [`Error::ResolverStopped`] when the resolver has stopped.
     pub async fn settle_all(&self) -> Result<Counts> {
-        self.ask(Command::SettleAll).await
+        ask(&self.commands, Command::SettleAll).await
     }
 
     /// What was done since the start.
@@ -60,7 +87,7 @@ impl Handle {
     /// # Errors
     /// [`Error::ResolverStopped`] when the resolver has stopped.
     pub async fn counts(&self) -> Result<Counts> {
-        self.ask(Command::Counts).await
+        ask(&self.commands, Command::Counts).await
     }
 
     /// Waits until it has ended, for whatever reason: a failure (which [`Handle::stop`] then gives back, and
@@ -71,13 +98,10 @@ impl Handle {
         async move { while over.changed().await.is_ok() {} }
     }
 
-    async fn ask(&self, command: fn(oneshot::Sender<Counts>) -> Command) -> Result<Counts> {
-        let (answer, answered) = oneshot::channel();
-        self.commands
-            .send(command(answer))
-            .await
-            .map_err(|_| Error::ResolverStopped)?;
-        answered.await.map_err(|_| Error::ResolverStopped)
+    /// For whoever only wants to know.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        Asker(self.commands.downgrade())
     }
 
     /// Stops it. Open traces stay open: they are rebuilt from their spans at the next start.

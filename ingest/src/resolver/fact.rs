@@ -95,6 +95,8 @@ pub(super) struct Detail {
     pub(super) decision: Option<bool>,
     pub(super) output_has_tool_call: Option<bool>,
     pub(super) escalated: Option<bool>,
+    /// The instrumentation that told it.
+    pub(super) scope: Word,
     /// How near its scope stands to the provider (see [`sources::closeness`]).
     pub(super) closeness: u8,
 }
@@ -138,6 +140,7 @@ impl Detail {
             decision: row.decision,
             output_has_tool_call: row.output_has_tool_call,
             escalated: row.escalated,
+            scope: word(&row.scope_name),
             closeness: row.scope_name.as_deref().map_or(0, |scope| {
                 sources::closeness(scope, row.provider.as_deref())
             }),
@@ -192,6 +195,7 @@ impl Fact {
             class: Class::of(row.operation.as_deref()),
             detail: (detail
                 != Detail {
+                    scope: detail.scope,
                     closeness: detail.closeness,
                     ..Detail::default()
                 })

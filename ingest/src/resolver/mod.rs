@@ -26,7 +26,7 @@ mod trace;
 mod tree;
 mod words;
 
-pub use driver::{Command, Handle, run, start};
+pub use driver::{Asker, Command, Handle, run, start};
 pub use options::{Counts, Options};
 pub use posting::Post;
 pub use state::{Resolver, Told, Wanted};

@@ -277,3 +277,90 @@ fn a_tool_call_is_one_row_however_many_spans_tell_of_it() {
             .all(|row| row.cost_usd.is_none() && row.usage.is_none())
     );
 }
+
+fn by(scope: &str, start_us: i64, duration_us: i64, row: SpanRow) -> SpanRow {
+    SpanRow {
+        scope_name: some(scope),
+        start_unix_nano: SECOND + start_us * 1_000,
+        duration_ns: duration_us * 1_000,
+        ..row
+    }
+}
+
+fn failed(id: u64, error: &str) -> SpanRow {
+    SpanRow {
+        request_model: some("claude-sonnet-4-5"),
+        error_type: some(error),
+        ..span(id, 1, "chat")
+    }
+}
+
+#[test]
+fn a_failed_call_told_side_by_side_by_two_instrumentations_is_one() {
+    let spans = [
+        agent(1, 0, "a"),
+        by("wrapper", 10, 900, failed(2, "InternalServerError")),
+        by("sdk", 20, 800, failed(3, "api_error")),
+        // The same again: an attempt of its own, told twice as well.
+        by("wrapper", 1_000, 900, failed(4, "InternalServerError")),
+        by("sdk", 1_010, 800, failed(5, "api_error")),
+    ];
+    let rows = settled(&spans);
+    assert_eq!(of(&rows, "model_call").len(), 2);
+    assert_eq!(duplicates(&spans).len(), 2);
+}
+
+#[test]
+fn siblings_that_could_be_two_calls_stay_two() {
+    let other_model = SpanRow {
+        request_model: some("gpt-4o"),
+        ..failed(3, "api_error")
+    };
+    let came_through = SpanRow {
+        error_type: None,
+        ..failed(3, "")
+    };
+    let cases = [
+        ("one instrumentation", "wrapper", 20, failed(3, "api_error")),
+        ("not within its time", "sdk", 500, failed(3, "api_error")),
+        ("another model", "sdk", 20, other_model),
+        ("one came through", "sdk", 20, came_through),
+        ("nobody says who told it", "", 20, failed(3, "api_error")),
+    ];
+    for (why, scope, start, row) in cases {
+        let mut row = by(scope, start, 800, row);
+        row.scope_name = row.scope_name.filter(|scope| !scope.is_empty());
+        let spans = [
+            agent(1, 0, "a"),
+            by("wrapper", 10, 900, failed(2, "InternalServerError")),
+            row,
+        ];
+        assert_eq!(of(&settled(&spans), "model_call").len(), 2, "{why}");
+    }
+}
+
+#[test]
+fn parallel_calls_told_twice_side_by_side_are_paired_one_to_one() {
+    let mut spans = vec![agent(1, 0, "a")];
+    for n in 0..5 {
+        let at = n as i64 * 10;
+        spans.push(by("wrapper", at, 900, failed(10 + n, "E")));
+        spans.push(by("sdk", at + 5, 800, failed(20 + n, "e")));
+    }
+    assert_eq!(of(&settled(&spans), "model_call").len(), 5);
+    // Tokens tell parallel calls apart where they are known.
+    let known = |id, scope: &str, at, input| by(scope, at, 800, call(id, 1, input, 1));
+    let spans = [
+        agent(1, 0, "a"),
+        known(2, "wrapper", 0, 10),
+        known(3, "wrapper", 1, 20),
+        by("sdk", 2, 500, call(4, 1, 20, 1)),
+        by("sdk", 3, 500, call(5, 1, 10, 1)),
+    ];
+    let rows = settled(&spans);
+    let input: i64 = of(&rows, "model_call")
+        .iter()
+        .filter_map(|row| row.input_tokens)
+        .sum();
+    assert_eq!(input, 30);
+}

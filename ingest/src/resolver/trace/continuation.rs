@@ -225,7 +225,7 @@ fn detail_in(detail: &Detail, word: &mut impl FnMut(Word) -> Word) -> Detail {
         termination_reason: word(detail.termination_reason),
         policy_verdict: word(detail.policy_verdict),
         version_set: word(detail.version_set),
-        plain_models: detail.plain_models.map(word),
+        plain_models: detail.plain_models.map(&mut *word),
         usage: detail.usage,
         tokens: detail.tokens,
         client_cost: detail.client_cost,
@@ -237,6 +237,7 @@ fn detail_in(detail: &Detail, word: &mut impl FnMut(Word) -> Word) -> Detail {
         decision: detail.decision,
         output_has_tool_call: detail.output_has_tool_call,
         escalated: detail.escalated,
+        scope: word(detail.scope),
         closeness: detail.closeness,
     }
 }

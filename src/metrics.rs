@@ -1,0 +1,85 @@
+//! Flyball's own figures for Prometheus, as tables: one line a figure.
+
+use std::fmt::Write as _;
+
+use flyball_ingest::resolver::Counts;
+use flyball_store::Stats;
+
+/// How a figure behaves: `gauge` goes up and down, `counter` only grows from the start of the process.
+type Kind = &'static str;
+
+/// Name, kind, meaning, and where it is read from.
+type Figure<T> = (&'static str, Kind, &'static str, fn(&T) -> u64);
+
+#[rustfmt::skip]
+const STORE: &[Figure<Stats>] = &[
+    ("flyball_log_bytes", "gauge", "Bytes in the write-ahead log.", |s| s.log_bytes),
+    ("flyball_log_segments", "gauge", "Segments of the write-ahead log.", |s| s.log_segments),
+    ("flyball_log_poisoned", "gauge", "1 when the log cannot be written: nothing more is acknowledged.", |s| s.log_poisoned.into()),
+    ("flyball_log_syncs_total", "counter", "Times the log was synced.", |s| s.log_syncs),
+    ("flyball_requests_appended_total", "counter", "Requests written to the log.", |s| s.appended),
+    ("flyball_requests_duplicate_total", "counter", "Requests that were in already.", |s| s.duplicates),
+    ("flyball_requests_refused_total", "counter", "Requests refused for want of room.", |s| s.refused),
+    ("flyball_buffered_bytes", "gauge", "Bytes that wait to be flushed.", |s| s.buffered_bytes),
+    ("flyball_queued_events", "gauge", "Events that the resolver, the alerts and other listeners have not dealt with.", |s| s.queued_events),
+    ("flyball_queued_bytes", "gauge", "Bytes that those events keep in memory, about.", |s| s.queued_bytes),
+    ("flyball_flushes_total", "counter", "Delta commits made by flushes.", |s| s.flushes),
+    ("flyball_flush_failures_total", "counter", "Flushes that failed and are tried again.", |s| s.flush_failures),
+    ("flyball_flushed_files_total", "counter", "Parquet files written by flushes.", |s| s.files_written),
+    ("flyball_flushed_file_bytes_total", "counter", "Their bytes.", |s| s.file_bytes_written),
+];
+
+#[rustfmt::skip]
+const RESOLVER: &[Figure<Counts>] = &[
+    ("flyball_traces_open", "gauge", "Traces that have not settled.", |c| c.traces_open),
+    ("flyball_spans_held", "gauge", "Spans of open traces that the resolver keeps in mind.", |c| c.spans_held),
+    ("flyball_traces_settled_complete_total", "counter", "Traces that settled because they were complete.", |c| c.settled_complete),
+    ("flyball_traces_settled_idle_total", "counter", "Traces that settled because nothing more came.", |c| c.settled_idle),
+    ("flyball_traces_settled_aged_total", "counter", "Traces that settled at the age limit.", |c| c.settled_aged),
+    ("flyball_traces_settled_for_room_total", "counter", "Traces that settled early, because too many spans were held.", |c| c.settled_for_room),
+    ("flyball_traces_settled_on_request_total", "counter", "Traces that settled because an import ended.", |c| c.settled_on_request),
+    ("flyball_traces_continued_total", "counter", "Times that a trace outgrew its room and went on without its oldest spans.", |c| c.continued),
+    ("flyball_traces_reopened_total", "counter", "Settled traces that a late span opened again.", |c| c.reopened),
+    ("flyball_charges_entered_total", "counter", "Entries made in the journal.", |c| c.entered),
+    ("flyball_charges_taken_back_total", "counter", "Entries taken back.", |c| c.taken_back),
+];
+
+/// All figures in Prometheus' text format (version 0.0.4).
+pub(crate) fn text(stats: &Stats, counts: &Counts) -> String {
+    let mut text = String::new();
+    write(&mut text, STORE, stats);
+    write(&mut text, RESOLVER, counts);
+    text
+}
+
+fn write<T>(text: &mut String, figures: &[Figure<T>], of: &T) {
+    for (name, kind, meaning, read) in figures {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "# HELP {name} {meaning}\n# TYPE {name} {kind}\n{name} {}",
+            read(of)
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_their_kind_and_come_once() {
+        let mut seen = std::collections::BTreeSet::new();
+        let named = STORE.iter().map(|(name, kind, ..)| (name, kind));
+        for (name, kind) in named.chain(RESOLVER.iter().map(|(name, kind, ..)| (name, kind))) {
+            assert!(seen.insert(name), "{name} twice");
+            assert_eq!(name.ends_with("_total"), *kind == "counter", "{name}");
+        }
+        let stats = Stats {
+            log_bytes: 7,
+            ..Stats::default()
+        };
+        let text = text(&stats, &Counts::default());
+        assert!(text.contains("# TYPE flyball_log_bytes gauge\nflyball_log_bytes 7\n"));
+    }
+}
