@@ -4,7 +4,6 @@
 //! digests of its own frames; before a part of it is cut off, they are written to `state.db`.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -51,13 +50,8 @@ struct Memory {
 }
 
 impl Dedupe {
-    /// Opens (or creates) `state.db` and loads what it remembers. A reader leaves the file as it is.
-    pub(crate) fn open(path: &Path, read_only: bool) -> Result<Self> {
-        let db = if read_only {
-            Connection::open_in_memory()?
-        } else {
-            Connection::open(path)?
-        };
+    /// Loads what `state.db` remembers, made when new.
+    pub(crate) fn open(db: Connection) -> Result<Self> {
         db.execute_batch(
             "PRAGMA journal_mode = WAL;
              PRAGMA synchronous = FULL;
@@ -259,7 +253,7 @@ mod tests {
     #[test]
     fn a_live_request_is_known_for_an_hour_and_an_import_for_ever() {
         let dir = tempfile::tempdir().unwrap();
-        let dedupe = Dedupe::open(&dir.path().join("state.db"), false).unwrap();
+        let dedupe = Dedupe::open(Connection::open(dir.path().join("state.db")).unwrap()).unwrap();
         dedupe.learn(1, &header("a", 1, Origin::Live, 0));
         dedupe.learn(2, &header("a", 2, Origin::Import, 0));
         let known = |digest, origin, at| dedupe.known(&header("a", digest, origin, at));
@@ -282,14 +276,14 @@ mod tests {
     fn an_import_of_what_came_live_is_kept_for_ever() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.db");
-        let dedupe = Dedupe::open(&path, false).unwrap();
+        let dedupe = Dedupe::open(Connection::open(&path).unwrap()).unwrap();
         dedupe.learn(1, &header("a", 1, Origin::Live, 0));
         assert_eq!(
             dedupe.known(&header("a", 1, Origin::Import, MINUTE)),
             Some(1)
         );
         drop(dedupe);
-        let dedupe = Dedupe::open(&path, false).unwrap();
+        let dedupe = Dedupe::open(Connection::open(&path).unwrap()).unwrap();
         assert_eq!(
             dedupe.known(&header("a", 1, Origin::Import, 1_000 * MINUTE)),
             Some(1)
@@ -300,14 +294,14 @@ mod tests {
     fn what_was_saved_survives_and_what_expired_is_gone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.db");
-        let dedupe = Dedupe::open(&path, false).unwrap();
+        let dedupe = Dedupe::open(Connection::open(&path).unwrap()).unwrap();
         dedupe.learn(1, &header("a", 1, Origin::Live, 0));
         dedupe.learn(2, &header("a", 2, Origin::Import, MINUTE));
         dedupe.learn(3, &header("a", 3, Origin::Live, 30 * MINUTE));
         dedupe.learn(4, &header("a", 4, Origin::Live, 61 * MINUTE));
         dedupe.save_to(3).unwrap();
         drop(dedupe);
-        let dedupe = Dedupe::open(&path, false).unwrap();
+        let dedupe = Dedupe::open(Connection::open(&path).unwrap()).unwrap();
         let now = 62 * MINUTE;
         let known: Vec<_> = (1..=4)
             .map(|digest| dedupe.known(&header("a", digest, Origin::Live, now)))

@@ -1,9 +1,10 @@
 //! The data directory: who owns it, and which node it is.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::disk::{self, Disk, DiskFile, Open};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::log::Segment;
@@ -11,46 +12,42 @@ use crate::log::Segment;
 /// A data directory that is ours as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Directory {
+    disk: Arc<dyn Disk>,
     root: PathBuf,
     /// Closing the file gives the lock back.
-    lock: File,
+    lock: Box<dyn DiskFile>,
     /// Whether the owner before us ended without closing: its name still stands in the file.
     after_crash: bool,
 }
 
 impl Directory {
     /// Makes the directory if need be and takes its lock.
-    pub(crate) fn own(root: &Path) -> Result<Self> {
+    pub(crate) fn own(disk: Arc<dyn Disk>, root: &Path) -> Result<Self> {
         let log = root.join("log");
-        folder::create_private(&log).map_err(Error::file("create", &log))?;
-        Self::lock(root)
+        folder::create_private(disk.as_ref(), &log).map_err(Error::file("create", &log))?;
+        Self::lock(disk, root)
     }
 
     /// Takes the lock of a directory that exists.
-    pub(crate) fn existing(root: &Path) -> Result<Self> {
-        if !root.join("log").is_dir() {
+    pub(crate) fn existing(disk: Arc<dyn Disk>, root: &Path) -> Result<Self> {
+        if !disk.is_folder(&root.join("log")) {
             return Err(Error::NoData {
                 path: root.to_owned(),
             });
         }
-        Self::lock(root)
+        Self::lock(disk, root)
     }
 
-    fn lock(root: &Path) -> Result<Self> {
+    fn lock(disk: Arc<dyn Disk>, root: &Path) -> Result<Self> {
         let path = root.join("lock");
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
+        let mut file = disk
+            .open(&path, Open::Shared)
             .map_err(Error::file("open", &path))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
+                let holder = file.read().unwrap_or_default();
+                let holder = String::from_utf8_lossy(&holder);
                 let holder = holder.trim();
                 let holder = if holder.is_empty() {
                     "another process"
@@ -64,15 +61,18 @@ impl Directory {
             }
             Err(TryLockError::Error(source)) => return Err(Error::file("lock", &path)(source)),
         }
-        let after_crash = file.metadata().map_err(Error::file("stat", &path))?.len() > 0;
+        let after_crash = file.bytes().map_err(Error::file("stat", &path))? > 0;
         let program = std::env::current_exe().unwrap_or_default();
         let me = format!("process {} ({})\n", std::process::id(), program.display());
-        // At no moment empty: killed in between, we would leave what looks like an orderly end.
-        file.seek(SeekFrom::Start(0))
-            .and_then(|_| file.write_all(me.as_bytes()))
-            .and_then(|()| file.set_len(me.len() as u64))
+        // At no moment empty: killed in between, we would leave what looks like an orderly end. The same goes for
+        // the machine, so it is synced.
+        file.write_at(0, me.as_bytes())
+            .and_then(|()| file.truncate(me.len() as u64))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| disk.sync_folder(root))
             .map_err(Error::file("write", &path))?;
         Ok(Self {
+            disk,
             root: root.to_owned(),
             lock: file,
             after_crash,
@@ -86,11 +86,16 @@ impl Directory {
 
     /// Gives the lock back. After an orderly end nobody's name stands in it, unless the owner before us crashed
     /// and we only read: what that one left on its way is for the next owner to shut out.
-    pub(crate) fn give_back(self, orderly: bool, only_read: bool) {
+    pub(crate) fn give_back(mut self, orderly: bool, only_read: bool) {
         if orderly && !(only_read && self.after_crash) {
             // Should it fail, the next start takes this for a crash, which costs it a little time.
-            let _ = self.lock.set_len(0);
+            let _ = self.lock.truncate(0);
         }
+    }
+
+    /// The disk it is on.
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
     }
 
     /// The folder of the log.
@@ -106,7 +111,7 @@ impl Directory {
     /// This node's id, made on the first start. It names our transactions in the tables.
     pub(crate) fn node_id(&self) -> Result<String> {
         let path = self.root.join("node_id");
-        match std::fs::read_to_string(&path) {
+        match disk::read_text(self.disk.as_ref(), &path) {
             Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -115,11 +120,9 @@ impl Directory {
         let id = uuid::Uuid::new_v4().to_string();
         // Complete before it has its name: half an id would be another node after the next start.
         let staged = self.root.join("node_id.new");
-        let written = File::create(&staged)
-            .and_then(|mut file| file.write_all(id.as_bytes()).and_then(|()| file.sync_all()))
-            .and_then(|()| std::fs::rename(&staged, &path))
-            .and_then(|()| File::open(&self.root)?.sync_all());
-        written.map_err(Error::file("write", &path))?;
+        let private = false;
+        disk::write_whole(self.disk.as_ref(), &staged, &path, id.as_bytes(), private)
+            .map_err(Error::file("write", &path))?;
         Ok(id)
     }
 }
@@ -133,12 +136,21 @@ pub(crate) fn is_empty(segments: &[Segment]) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::disk::Local;
+
+    fn own(root: &Path) -> Result<Directory> {
+        Directory::own(Arc::new(Local), root)
+    }
+
+    fn existing(root: &Path) -> Result<Directory> {
+        Directory::existing(Arc::new(Local), root)
+    }
 
     #[test]
     fn one_owner_at_a_time_and_the_error_names_it() {
         let dir = tempfile::tempdir().unwrap();
-        let owner = Directory::own(dir.path()).unwrap();
-        let error = Directory::own(dir.path()).unwrap_err().to_string();
+        let owner = own(dir.path()).unwrap();
+        let error = own(dir.path()).unwrap_err().to_string();
         assert!(
             error.contains(&format!("process {} (", std::process::id())),
             "{error}"
@@ -148,36 +160,34 @@ mod tests {
             "{error}"
         );
         drop(owner);
-        let next = Directory::own(dir.path()).unwrap();
+        let next = own(dir.path()).unwrap();
         assert!(next.after_crash(), "the first ended without giving it back");
         next.give_back(true, false);
-        assert!(!Directory::own(dir.path()).unwrap().after_crash());
+        assert!(!own(dir.path()).unwrap().after_crash());
     }
 
     #[test]
     fn who_only_reads_leaves_a_crash_to_the_next_owner() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Directory::own(dir.path()).unwrap());
+        drop(own(dir.path()).unwrap());
         for _ in 0..2 {
-            let reader = Directory::existing(dir.path()).unwrap();
+            let reader = existing(dir.path()).unwrap();
             assert!(reader.after_crash());
             reader.give_back(true, true);
         }
-        let owner = Directory::own(dir.path()).unwrap();
+        let owner = own(dir.path()).unwrap();
         assert!(owner.after_crash());
         owner.give_back(true, false);
         // Nor does it make a crash of an orderly end.
-        Directory::existing(dir.path())
-            .unwrap()
-            .give_back(true, true);
-        assert!(!Directory::own(dir.path()).unwrap().after_crash());
+        existing(dir.path()).unwrap().give_back(true, true);
+        assert!(!own(dir.path()).unwrap().after_crash());
     }
 
     #[test]
     fn the_lock_holds_the_owners_name_and_nothing_of_a_longer_one() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("lock"), "x".repeat(10_000)).unwrap();
-        let owner = Directory::own(dir.path()).unwrap();
+        let owner = own(dir.path()).unwrap();
         assert!(owner.after_crash());
         let name = std::fs::read_to_string(dir.path().join("lock")).unwrap();
         assert!(name.starts_with("process ") && name.ends_with(")\n"));
@@ -186,11 +196,8 @@ mod tests {
     #[test]
     fn a_node_keeps_its_id_and_reading_makes_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(
-            Directory::existing(dir.path()),
-            Err(Error::NoData { .. })
-        ));
-        let owner = Directory::own(dir.path()).unwrap();
+        assert!(matches!(existing(dir.path()), Err(Error::NoData { .. })));
+        let owner = own(dir.path()).unwrap();
         assert_eq!(owner.node_id().unwrap(), owner.node_id().unwrap());
         assert_eq!(owner.node_id().unwrap().len(), 36);
     }

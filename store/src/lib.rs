@@ -16,6 +16,7 @@ mod chunks;
 mod config;
 mod dedupe;
 mod directory;
+mod disk;
 mod error;
 mod event;
 mod flush;

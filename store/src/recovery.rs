@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use object_store::ObjectStore;
 use parking_lot::Mutex;
+use rusqlite::Connection;
 use tokio::sync::Notify;
 use url::Url;
 
@@ -14,10 +15,11 @@ use crate::append::{self, Decoder, OwnEvent, stamp};
 use crate::config::Config;
 use crate::dedupe::Dedupe;
 use crate::directory::{self, Directory};
+use crate::disk::Local;
 use crate::error::{Error, Result};
 use crate::flush::{self, Flusher};
 use crate::ledger::{self, Keeper, SigningKey};
-use crate::log::{Files, Frame, FrameKind, Header, Log, LogPosition, Replay};
+use crate::log::{Files, Frame, FrameKind, Header, Log, LogPosition, Medium, Replay};
 use crate::objects::Objects;
 use crate::personal::Personal;
 use crate::rows::{AuditRow, Row};
@@ -39,7 +41,7 @@ impl Store {
     /// is damaged; [`Error::NoPutIfAbsent`] when the object store cannot keep tables; [`Error::TablesUrl`];
     /// [`Error::Undecodable`]; [`Error::SchemaDiffers`]; and what files and the object store say.
     pub async fn open(config: Config, decoder: Arc<dyn Decoder>) -> Result<Arc<Self>> {
-        let directory = Directory::own(&config.data_dir)?;
+        let directory = Directory::own(Arc::new(Local), &config.data_dir)?;
         let objects = Objects::open(&config)?;
         Self::start(config, decoder, directory, objects, false).await
     }
@@ -54,7 +56,7 @@ impl Store {
         object_store: Arc<dyn ObjectStore>,
         url: Url,
     ) -> Result<Arc<Self>> {
-        let directory = Directory::own(&config.data_dir)?;
+        let directory = Directory::own(Arc::new(Local), &config.data_dir)?;
         let objects = Objects::on(object_store, url)?;
         Self::start(config, decoder, directory, objects, false).await
     }
@@ -66,12 +68,12 @@ impl Store {
     /// # Errors
     /// As [`Store::open`], and [`Error::NoData`] when there is no such directory.
     pub async fn open_read_only(config: Config, decoder: Arc<dyn Decoder>) -> Result<Arc<Self>> {
-        let directory = Directory::existing(&config.data_dir)?;
+        let directory = Directory::existing(Arc::new(Local), &config.data_dir)?;
         let objects = Objects::open(&config)?;
         Self::start(config, decoder, directory, objects, true).await
     }
 
-    async fn start(
+    pub(crate) async fn start(
         config: Config,
         decoder: Arc<dyn Decoder>,
         directory: Directory,
@@ -83,12 +85,19 @@ impl Store {
         }
         let app = format!("flyball/{}", directory.node_id()?);
         let fence = directory.after_crash() && !read_only;
-        let dedupe = Arc::new(Dedupe::open(&directory.state_db(), read_only)?);
+        let disk = Arc::clone(directory.disk());
+        // A reader leaves the file as it is.
+        let db = if read_only {
+            Connection::open_in_memory()?
+        } else {
+            disk.database(&directory.state_db())?
+        };
+        let dedupe = Arc::new(Dedupe::open(db)?);
         let key = (!read_only)
-            .then(|| SigningKey::of(&config.data_dir))
+            .then(|| SigningKey::of(disk.as_ref(), &config.data_dir))
             .transpose()?;
         let personal = Arc::new(Personal::of(&config.data_dir, read_only));
-        let folder = directory.log();
+        let medium: Arc<dyn Medium> = Arc::new(Files::new(disk, directory.log()));
         let mut store = Self {
             state: Arc::new(Mutex::new(load(&objects, &app, fence).await?)),
             config,
@@ -108,7 +117,11 @@ impl Store {
             ledger::recall(&store.state, &store.ledger, &store.personal).await?;
         }
         let replay = store
-            .replay(Replay::open(&folder, read_only)?, &decoder, read_only)
+            .replay(
+                Replay::open(Arc::clone(&medium), read_only)?,
+                &decoder,
+                read_only,
+            )
             .await?;
         let last = store.check_end(&replay)?;
         store.state.lock().visible = last;
@@ -126,10 +139,8 @@ impl Store {
             dedupe: Arc::clone(&store.dedupe),
             ledger: Arc::clone(&store.ledger),
         };
-        let medium = Box::new(Files::new(&folder));
         let (durability, segment_bytes) = (store.config.durability, store.config.segment_bytes);
         store.log = Some(Log::start(
-            &folder,
             medium,
             tail,
             durability,
@@ -149,8 +160,11 @@ impl Store {
         read_only: bool,
     ) -> Result<Replay> {
         loop {
-            let (next, frames) =
-                tokio::task::spawn_blocking(move || read_portion(replay)).await??;
+            let (next, frames) = if replay.waits() {
+                tokio::task::spawn_blocking(move || read_portion(replay)).await??
+            } else {
+                read_portion(replay)?
+            };
             replay = next;
             if frames.is_empty() {
                 return Ok(replay);

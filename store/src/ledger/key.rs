@@ -1,15 +1,13 @@
 //! The key that signs checkpoints: Ed25519, made on the first start, its private half in a file of its own.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::Path;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
 use super::chain::Head;
+use crate::disk::{self, Disk};
 use crate::error::{Error, Result};
-use crate::folder;
 
 const FILE: &str = "ledger.key";
 
@@ -23,19 +21,19 @@ pub struct PublicKey([u8; 32]);
 
 impl SigningKey {
     /// The key of a data directory, made if there is none yet: `ledger.key`, for its owner's eyes only.
-    pub(crate) fn of(data_dir: &Path) -> Result<Self> {
+    pub(crate) fn of(disk: &dyn Disk, data_dir: &Path) -> Result<Self> {
         let path = data_dir.join(FILE);
-        match std::fs::read_to_string(&path) {
+        match disk::read_text(disk, &path) {
             Ok(text) => Self::from_hex(text.trim()).ok_or_else(|| Error::LedgerKey {
                 path,
                 reason: "it does not hold 64 hex digits".into(),
             }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::make(&path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::make(disk, &path),
             Err(error) => Err(Error::file("read", &path)(error)),
         }
     }
 
-    fn make(path: &Path) -> Result<Self> {
+    fn make(disk: &dyn Disk, path: &Path) -> Result<Self> {
         let unmade = |reason: &str| Error::LedgerKey {
             path: path.to_owned(),
             reason: reason.into(),
@@ -47,9 +45,8 @@ impl SigningKey {
         let key = Self::from_seed(&seed).ok_or_else(|| unmade("no key could be made"))?;
         // Complete before it has its name: half a key would sign with another.
         let staged = path.with_extension("key.new");
-        write_private(&staged, &hex::encode(seed))
-            .and_then(|()| std::fs::rename(&staged, path))
-            .and_then(|()| path.parent().map_or(Ok(()), folder::sync))
+        let (text, private) = (hex::encode(seed) + "\n", true);
+        disk::write_whole(disk, &staged, path, text.as_bytes(), private)
             .map_err(Error::file("write", path))?;
         Ok(key)
     }
@@ -106,16 +103,4 @@ impl std::fmt::Display for PublicKey {
 /// What is signed. It says what it is, so that the signature can't be taken for one of something else.
 fn message(workspace: &str, Head { seq, hash }: &Head) -> String {
     format!("flyball ledger checkpoint 1\n{workspace}\n{seq}\n{hash}\n")
-}
-
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    // A leftover of a crash may have been made by somebody else, with other permissions.
-    let _ = std::fs::remove_file(path);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file: File = options.open(path)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()
 }

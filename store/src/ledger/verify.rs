@@ -1,6 +1,7 @@
 //! `flyball audit verify`: the chain computed again from the files, and what does not fit named.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use bytes::Bytes;
@@ -15,8 +16,9 @@ use super::key::PublicKey;
 use super::walk::Walk;
 use crate::append::{self, OwnEvent};
 use crate::config::Config;
+use crate::disk::Local;
 use crate::error::{Error, Result};
-use crate::log::{FrameKind, Replay};
+use crate::log::{Files, FrameKind, Medium, Replay};
 use crate::objects::Objects;
 use crate::rows::{AuditRow, Row};
 use crate::table::Table;
@@ -100,20 +102,30 @@ pub async fn verify(
     workspace: &str,
     pinned: Option<PublicKey>,
 ) -> Result<LedgerReport> {
-    append::check_workspace(workspace)?;
     let log = config.data_dir.join("log");
     if !log.is_dir() {
         return Err(Error::NoData {
             path: config.data_dir.clone(),
         });
     }
+    let log = Arc::new(Files::new(Arc::new(Local), log));
+    verify_on(&Objects::open(config)?, log, workspace, pinned).await
+}
+
+/// The same, of a log and tables that are at hand.
+pub(crate) async fn verify_on(
+    objects: &Objects,
+    log: Arc<dyn Medium>,
+    workspace: &str,
+    pinned: Option<PublicKey>,
+) -> Result<LedgerReport> {
+    append::check_workspace(workspace)?;
     // Before the files: what moves from the log to a file in between is then found in both, not in neither.
     let name = workspace.to_owned();
     let in_log = tokio::task::spawn_blocking(move || in_log(&log, &name)).await?;
-    let objects = Objects::open(config)?;
     let mut walk = Walk::new(workspace, pinned);
     let mut named = HashSet::new();
-    if let Some(loaded) = tables::load(&objects, workspace, Table::Audit).await? {
+    if let Some(loaded) = tables::load(objects, workspace, Table::Audit).await? {
         let store = loaded.log_store().object_store(None);
         let files = listed(&loaded, workspace)?;
         named = files.iter().map(|(path, _)| path.clone()).collect();
@@ -271,11 +283,11 @@ fn same_type(found: &DataType, wanted: &DataType) -> bool {
 }
 
 /// Records in the log, in order. A server may cut it meanwhile: what is gone then is in files.
-fn in_log(folder: &std::path::Path, workspace: &str) -> Result<Vec<AuditRow>> {
+fn in_log(log: &Arc<dyn Medium>, workspace: &str) -> Result<Vec<AuditRow>> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match read_log(folder, workspace) {
+        match read_log(log, workspace) {
             Err(Error::File { source, .. })
                 if source.kind() == std::io::ErrorKind::NotFound && attempt < 5 => {}
             outcome => return outcome,
@@ -283,8 +295,8 @@ fn in_log(folder: &std::path::Path, workspace: &str) -> Result<Vec<AuditRow>> {
     }
 }
 
-fn read_log(folder: &std::path::Path, workspace: &str) -> Result<Vec<AuditRow>> {
-    let mut replay = Replay::open(folder, true)?;
+fn read_log(log: &Arc<dyn Medium>, workspace: &str) -> Result<Vec<AuditRow>> {
+    let mut replay = Replay::open(Arc::clone(log), true)?;
     let mut rows = Vec::new();
     while let Some(frame) = replay.next_frame()? {
         if frame.header.kind != FrameKind::Own || frame.header.workspace != workspace {

@@ -1,13 +1,12 @@
 //! The log as the rest of the store sees it: a queue to the writer's thread, and the thread's audience.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::LogPosition;
 use super::medium::Medium;
@@ -71,9 +70,13 @@ pub(super) enum Command {
 }
 
 /// Handle on the writer's thread. Dropping it ends the thread after the requests that wait.
+///
+/// A medium that does not wait (see [`Medium::waits`]) needs no thread: there the writer is a task of the runtime.
 #[derive(Debug)]
 pub(crate) struct Log {
     sender: Mutex<Option<Sender<Command>>>,
+    /// Wakes the task; no thread listens to it.
+    bell: Arc<Notify>,
     thread: Mutex<Option<JoinHandle<()>>>,
     counters: Arc<Counters>,
 }
@@ -81,23 +84,32 @@ pub(crate) struct Log {
 impl Log {
     /// Starts the thread where the log ended.
     pub(crate) fn start(
-        folder: &Path,
-        medium: Box<dyn Medium>,
+        medium: Arc<dyn Medium>,
         tail: Tail,
         durability: Durability,
         segment_bytes: u64,
         audience: Box<dyn Audience>,
     ) -> Result<Self> {
-        let mut writer = Writer::new(folder, medium, tail, durability, segment_bytes, audience)?;
+        let place = medium.place().to_owned();
+        let waits = medium.waits();
+        let mut writer = Writer::new(medium, tail, durability, segment_bytes, audience)?;
         let counters = writer.counters();
         let (sender, receiver) = channel();
-        let thread = std::thread::Builder::new()
-            .name("flyball-log".into())
-            .spawn(move || writer.run(&receiver))
-            .map_err(Error::file("start the writer of", folder))?;
+        let bell = Arc::new(Notify::new());
+        let thread = if waits {
+            let thread = std::thread::Builder::new()
+                .name("flyball-log".into())
+                .spawn(move || writer.run(&receiver))
+                .map_err(Error::file("start the writer of", &place))?;
+            Some(thread)
+        } else {
+            tokio::spawn(writer.serve(receiver, Arc::clone(&bell)));
+            None
+        };
         Ok(Self {
             sender: Mutex::new(Some(sender)),
-            thread: Mutex::new(Some(thread)),
+            bell,
+            thread: Mutex::new(thread),
             counters,
         })
     }
@@ -134,6 +146,7 @@ impl Log {
     /// Ends the thread after the requests that wait, and waits for it.
     pub(crate) fn stop(&self) {
         drop(self.sender.lock().take());
+        self.bell.notify_one();
         if let Some(thread) = self.thread.lock().take()
             && thread.join().is_err()
         {
@@ -147,9 +160,11 @@ impl Log {
 
     fn send(&self, command: Command) -> Result<()> {
         match self.sender.lock().as_ref() {
-            Some(sender) => sender.send(command).map_err(|_| Error::Closed),
-            None => Err(Error::Closed),
+            Some(sender) => sender.send(command).map_err(|_| Error::Closed)?,
+            None => return Err(Error::Closed),
         }
+        self.bell.notify_one();
+        Ok(())
     }
 }
 

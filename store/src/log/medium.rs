@@ -1,11 +1,13 @@
-//! The disk under the log. A trait, so that tests can make it full, slow or broken.
+//! Where segments are kept. A trait, so that tests can make it full, slow or broken, and so that it need not be a
+//! folder of files.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Error, ErrorKind, Result, Write};
+use std::fmt::Debug;
+use std::io::{Error, ErrorKind, Read, Result};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{LogPosition, segment_path};
-use crate::folder;
+use super::{LogPosition, Segment, segment_first, segment_path};
+use crate::disk::{Disk, DiskFile, Open};
 
 /// An open segment, written at its end.
 pub(crate) trait SegmentFile: Send {
@@ -17,15 +19,27 @@ pub(crate) trait SegmentFile: Send {
     fn truncate(&mut self, bytes: u64) -> Result<()>;
 }
 
-/// A folder of segments.
-pub(crate) trait Medium: Send {
+/// A place for segments.
+pub(crate) trait Medium: Debug + Send + Sync {
+    /// What errors call it: the folder in which [`segment_path`] finds a segment.
+    fn place(&self) -> &Path;
+    /// Whether its operations take time, so that they belong on threads made for waiting.
+    fn waits(&self) -> bool {
+        true
+    }
+    /// The segments there are, oldest first.
+    fn segments(&self) -> Result<Vec<Segment>>;
+    /// A segment's bytes, from its beginning.
+    fn read(&self, first: LogPosition) -> Result<Box<dyn Read + Send>>;
     /// A new, empty segment; its name is on stable storage when this returns. When it cannot be made, nothing of
     /// it is left; should even that fail, the error is not one of a full disk.
-    fn create(&mut self, first: LogPosition) -> Result<Box<dyn SegmentFile>>;
+    fn create(&self, first: LogPosition) -> Result<Box<dyn SegmentFile>>;
     /// An existing segment, to go on at its end.
-    fn open(&mut self, first: LogPosition) -> Result<Box<dyn SegmentFile>>;
+    fn open(&self, first: LogPosition) -> Result<Box<dyn SegmentFile>>;
+    /// Puts on stable storage what anybody ever wrote to a segment.
+    fn settle(&self, first: LogPosition) -> Result<()>;
     /// Removes a segment.
-    fn remove(&mut self, first: LogPosition) -> Result<()>;
+    fn remove(&self, first: LogPosition) -> Result<()>;
 }
 
 /// Whether there is no room, on the disk or within its user's share: it may come back.
@@ -36,68 +50,99 @@ pub(super) fn is_full(error: &Error) -> bool {
     )
 }
 
-/// Real files, readable by their owner alone.
+/// Files of a folder, readable by their owner alone.
 #[derive(Debug)]
 pub(crate) struct Files {
+    disk: Arc<dyn Disk>,
     folder: PathBuf,
     /// Makes the names in the folder durable.
-    sync: fn(&Path) -> Result<()>,
+    sync: fn(&dyn Disk, &Path) -> Result<()>,
 }
 
 impl Files {
-    pub(crate) fn new(folder: impl Into<PathBuf>) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, folder: impl Into<PathBuf>) -> Self {
         Self {
+            disk,
             folder: folder.into(),
-            sync: folder::sync,
+            sync: |disk, folder| disk.sync_folder(folder),
         }
+    }
+
+    fn path(&self, first: LogPosition) -> PathBuf {
+        segment_path(&self.folder, first)
+    }
+
+    fn sync(&self) -> Result<()> {
+        (self.sync)(self.disk.as_ref(), &self.folder)
     }
 }
 
 impl Medium for Files {
-    fn create(&mut self, first: LogPosition) -> Result<Box<dyn SegmentFile>> {
-        let mut options = OpenOptions::new();
-        options.append(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let path = segment_path(&self.folder, first);
-        let file = options.open(&path)?;
-        let begun = file.sync_all().and_then(|()| (self.sync)(&self.folder));
-        if let Err(error) = begun {
+    fn place(&self) -> &Path {
+        &self.folder
+    }
+
+    fn waits(&self) -> bool {
+        self.disk.waits()
+    }
+
+    /// Files of other names are not ours and are left alone.
+    fn segments(&self) -> Result<Vec<Segment>> {
+        let files = self.disk.list(&self.folder)?.into_iter();
+        let mut segments: Vec<_> = files
+            .filter_map(|file| {
+                let (first, bytes) = (segment_first(&file.name)?, file.bytes);
+                Some(Segment { first, bytes })
+            })
+            .collect();
+        segments.sort_by_key(|segment| segment.first);
+        Ok(segments)
+    }
+
+    fn read(&self, first: LogPosition) -> Result<Box<dyn Read + Send>> {
+        self.disk.read(&self.path(first))
+    }
+
+    fn create(&self, first: LogPosition) -> Result<Box<dyn SegmentFile>> {
+        let path = self.path(first);
+        let mut file = self.disk.open(&path, Open::NewEnd)?;
+        if let Err(error) = file.sync_all().and_then(|()| self.sync()) {
             // The log may go on in the segment before: a file of this name would pass for a gap, or stand in the
             // way of the next attempt.
-            std::fs::remove_file(&path)
-                .and_then(|()| (self.sync)(&self.folder))
+            self.disk
+                .remove(&path)
+                .and_then(|()| self.sync())
                 .map_err(Error::other)?;
             return Err(error);
         }
         Ok(Box::new(file))
     }
 
-    fn open(&mut self, first: LogPosition) -> Result<Box<dyn SegmentFile>> {
-        Ok(Box::new(
-            OpenOptions::new()
-                .append(true)
-                .open(segment_path(&self.folder, first))?,
-        ))
+    fn open(&self, first: LogPosition) -> Result<Box<dyn SegmentFile>> {
+        Ok(Box::new(self.disk.open(&self.path(first), Open::End)?))
     }
 
-    fn remove(&mut self, first: LogPosition) -> Result<()> {
-        std::fs::remove_file(segment_path(&self.folder, first))?;
-        folder::sync(&self.folder)
+    fn settle(&self, first: LogPosition) -> Result<()> {
+        self.disk.open(&self.path(first), Open::End)?.sync_all()
+    }
+
+    fn remove(&self, first: LogPosition) -> Result<()> {
+        self.disk.remove(&self.path(first))?;
+        self.disk.sync_folder(&self.folder)
     }
 }
 
-impl SegmentFile for File {
+impl SegmentFile for Box<dyn DiskFile> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.write_all(bytes)
+        self.as_mut().write(bytes)
     }
 
     fn sync(&mut self) -> Result<()> {
-        self.sync_data()
+        self.as_mut().sync_data()
     }
 
     fn truncate(&mut self, bytes: u64) -> Result<()> {
-        self.set_len(bytes)
+        self.as_mut().truncate(bytes)
     }
 }
 
@@ -107,15 +152,16 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::disk::Local;
 
     std::thread_local! {
         /// The next so many syncs of a folder find the disk full.
         static FULL: Cell<u32> = const { Cell::new(0) };
     }
 
-    fn sync(folder: &Path) -> Result<()> {
+    fn sync(disk: &dyn Disk, folder: &Path) -> Result<()> {
         match FULL.get() {
-            0 => folder::sync(folder),
+            0 => disk.sync_folder(folder),
             left => {
                 FULL.set(left - 1);
                 Err(ErrorKind::QuotaExceeded.into())
@@ -126,7 +172,7 @@ mod tests {
     #[test]
     fn a_segment_that_cannot_be_begun_leaves_nothing_and_can_be_tried_again() {
         let dir = tempfile::tempdir().unwrap();
-        let mut files = Files::new(dir.path());
+        let mut files = Files::new(Arc::new(Local), dir.path());
         files.sync = sync;
         FULL.set(1);
         assert!(is_full(&files.create(7).err().unwrap()));

@@ -2,8 +2,8 @@
 //!
 //! A folder of segment files, each named by the position of its first frame. One thread writes
 //! ([`writer`], reached through its [`handle`]): it takes all requests that wait, writes their frames,
-//! syncs once, and only then lets them be seen and answered. [`replay`] reads the frames back after a restart; [`medium`] is the disk, behind
-//! a small trait, so that tests can break it.
+//! syncs once, and only then lets them be seen and answered. [`replay`] reads the frames back after a restart; [`medium`] is where
+//! the segments are kept, behind a small trait: it need not be a folder, and tests can break it.
 
 mod frame;
 mod handle;
@@ -19,12 +19,10 @@ pub use header::{Encoding, FrameKind, Header, Origin, Signal};
 
 pub(crate) use frame::Frame;
 pub(crate) use handle::{Audience, Log, Written};
-pub(crate) use medium::Files;
+pub(crate) use medium::{Files, Medium};
 pub(crate) use replay::Replay;
 
 use std::path::{Path, PathBuf};
-
-use crate::error::{Error, Result};
 
 /// Position of a frame in the log: grows by one a frame, never reused; 0 means nothing.
 pub type LogPosition = u64;
@@ -54,25 +52,9 @@ pub(crate) fn segment_path(folder: &Path, first: LogPosition) -> PathBuf {
     folder.join(segment_name(first))
 }
 
-/// The segments of a folder, oldest first. Files of other names are not ours and are left alone.
-pub(crate) fn segments(folder: &Path) -> Result<Vec<Segment>> {
-    let mut segments = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::file("list", folder))? {
-        let entry = entry.map_err(Error::file("list", folder))?;
-        let name = entry.file_name();
-        let Some(digits) = name.to_str().and_then(|name| name.strip_suffix(".log")) else {
-            continue;
-        };
-        if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            continue;
-        }
-        let Ok(first) = digits.parse() else { continue };
-        let bytes = entry
-            .metadata()
-            .map_err(Error::file("stat", &entry.path()))?
-            .len();
-        segments.push(Segment { first, bytes });
-    }
-    segments.sort_by_key(|segment| segment.first);
-    Ok(segments)
+/// The position in a segment's file name; None when it is no segment's.
+pub(crate) fn segment_first(name: &str) -> Option<LogPosition> {
+    let digits = name.strip_suffix(".log")?;
+    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain)
 }

@@ -1,25 +1,25 @@
 //! Reads the log back, frame by frame, and judges what does not read.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::io::{self, BufReader, Read};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::frame::{self, Frame, PREFIX};
-use super::{LogPosition, Segment, segment_path, segments};
+use super::medium::Medium;
+use super::{LogPosition, Segment, segment_path};
 use crate::error::{Error, Result};
 
 /// Reads a log from its first segment to its end.
 ///
 /// A frame that does not read, at the end of the last segment, is a torn write and was never acknowledged:
 /// [`Replay::finish`] cuts it off. Anywhere else it is damage, and an error.
-#[derive(Debug)]
 pub(crate) struct Replay {
-    folder: PathBuf,
+    medium: Arc<dyn Medium>,
     segments: Vec<Segment>,
     index: usize,
-    reader: Option<BufReader<File>>,
+    reader: Option<BufReader<Box<dyn Read + Send>>>,
     offset: u64,
     next: LogPosition,
     torn: bool,
@@ -34,22 +34,33 @@ pub(crate) struct Tail {
     pub(crate) next: LogPosition,
 }
 
+impl fmt::Debug for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replay")
+            .field("medium", &self.medium)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Replay {
-    /// Begins at the oldest segment of a folder.
+    /// Begins at the oldest segment.
     ///
     /// Unless only looked at, the newest segment is synced first: what a process that was killed left in the
     /// page cache may be flushed to a table while it is replayed, and a table must never be ahead of the log.
-    pub(crate) fn open(folder: &Path, read_only: bool) -> Result<Self> {
-        let segments = segments(folder)?;
+    pub(crate) fn open(medium: Arc<dyn Medium>, read_only: bool) -> Result<Self> {
+        let segments = medium
+            .segments()
+            .map_err(Error::file("list", medium.place()))?;
         if !read_only && let Some(last) = segments.last() {
-            let path = segment_path(folder, last.first);
-            File::open(&path)
-                .and_then(|file| file.sync_all())
+            let path = segment_path(medium.place(), last.first);
+            medium
+                .settle(last.first)
                 .map_err(Error::file("sync", &path))?;
         }
         let next = segments.first().map_or(1, |segment| segment.first);
         Ok(Self {
-            folder: folder.to_owned(),
+            medium,
             segments,
             index: 0,
             reader: None,
@@ -79,15 +90,18 @@ impl Replay {
     }
 
     fn begin(&mut self, segment: &Segment) -> Result<()> {
-        let path = segment_path(&self.folder, segment.first);
+        let path = segment_path(self.medium.place(), segment.first);
         if segment.first != self.next {
             return Err(Error::LogGap {
                 expected: self.next,
                 found: path,
             });
         }
-        let file = File::open(&path).map_err(Error::file("open", &path))?;
-        self.reader = Some(BufReader::with_capacity(1 << 20, file));
+        let bytes = self
+            .medium
+            .read(segment.first)
+            .map_err(Error::file("open", &path))?;
+        self.reader = Some(BufReader::with_capacity(1 << 20, bytes));
         self.offset = 0;
         Ok(())
     }
@@ -97,7 +111,7 @@ impl Replay {
         if left == 0 {
             return Ok(Read1::End);
         }
-        let path = segment_path(&self.folder, segment.first);
+        let path = segment_path(self.medium.place(), segment.first);
         let Some(reader) = self.reader.as_mut() else {
             return Ok(Read1::End);
         };
@@ -139,7 +153,7 @@ impl Replay {
 
     /// Torn or damaged? Torn, if nothing proves that the bad frame had ever been synced.
     fn judge(&mut self, segment: &Segment, reason: String) -> Result<()> {
-        let path = segment_path(&self.folder, segment.first);
+        let path = segment_path(self.medium.place(), segment.first);
         let damaged = |reason| Error::LogCorrupt {
             segment: path.clone(),
             offset: self.offset,
@@ -148,7 +162,10 @@ impl Replay {
         if self.index + 1 < self.segments.len() {
             return Err(damaged(format!("{reason}, and a later segment follows")));
         }
-        if let Some((offset, position)) = synced_later(&path, self.offset, self.next)? {
+        let rest = self
+            .rest(segment.first)
+            .map_err(Error::file("read", &path))?;
+        if let Some((offset, position)) = synced_later(&rest, self.offset, self.next) {
             return Err(damaged(format!(
                 "{reason}, and the frame at offset {offset} (position {position}) was written after it was synced"
             )));
@@ -161,25 +178,39 @@ impl Replay {
         Ok(())
     }
 
+    /// What a segment holds from here on.
+    fn rest(&self, first: LogPosition) -> io::Result<Bytes> {
+        let mut bytes = self.medium.read(first)?;
+        io::copy(&mut (&mut bytes).take(self.offset), &mut io::sink())?;
+        let mut rest = Vec::new();
+        bytes.read_to_end(&mut rest)?;
+        Ok(Bytes::from(rest))
+    }
+
     /// After the last frame: cuts a torn tail and tells where to go on.
     pub(crate) fn finish(mut self) -> Result<Tail> {
         if self.torn
             && let Some(last) = self.segments.last_mut()
         {
-            let path = segment_path(&self.folder, last.first);
-            let file = OpenOptions::new()
-                .write(true)
-                .open(&path)
+            let path = segment_path(self.medium.place(), last.first);
+            let mut file = self
+                .medium
+                .open(last.first)
                 .map_err(Error::file("open", &path))?;
-            file.set_len(self.offset)
+            file.truncate(self.offset)
                 .map_err(Error::file("cut", &path))?;
-            file.sync_all().map_err(Error::file("sync", &path))?;
+            file.sync().map_err(Error::file("sync", &path))?;
             last.bytes = self.offset;
         }
         Ok(Tail {
             segments: self.segments,
             next: self.next,
         })
+    }
+
+    /// Whether reading takes time: see [`Medium::waits`].
+    pub(crate) fn waits(&self) -> bool {
+        self.medium.waits()
     }
 
     /// Position of the frame that would come next.
@@ -201,20 +232,10 @@ enum Read1 {
 
 /// Looks past a bad frame for a good one that was written when the bad one's position was already synced.
 fn synced_later(
-    path: &Path,
+    bytes: &Bytes,
     bad_offset: u64,
     bad_position: LogPosition,
-) -> Result<Option<(u64, LogPosition)>> {
-    let mut file = File::open(path).map_err(Error::file("open", path))?;
-    file.seek(SeekFrom::Start(bad_offset))
-        .map_err(Error::file("seek", path))?;
-    let mut bytes = Vec::new();
-    match file.read_to_end(&mut bytes) {
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
-        Err(error) => return Err(Error::file("read", path)(error)),
-    }
-    let bytes = Bytes::from(bytes);
+) -> Option<(u64, LogPosition)> {
     // A frame takes at least 29 bytes, which bounds the positions that can follow.
     let furthest = bad_position.saturating_add(bytes.len() as u64 / 29);
     for at in 1..bytes.len() {
@@ -241,8 +262,8 @@ fn synced_later(
             continue;
         }
         if frame::decode(bytes.slice_ref(payload), crc).is_ok() {
-            return Ok(Some((bad_offset + at as u64, position)));
+            return Some((bad_offset + at as u64, position));
         }
     }
-    Ok(None)
+    None
 }

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
-use super::medium::Medium;
 use super::replay::Tail;
 use super::*;
 use crate::append::{Append, Appended};
 use crate::config::Durability;
+use crate::disk::Local;
+use crate::error::{Error, Result};
 use disk::{Disk, Failure};
 
 /// Shows nothing to nobody, but remembers.
@@ -56,10 +57,17 @@ fn body(n: u64) -> Bytes {
     Bytes::from(n.to_string().repeat((n as usize * 7) % 40))
 }
 
-fn start(folder: &Path, medium: Box<dyn Medium>, seen: &Seen) -> Log {
-    let tail = Replay::open(folder, false).unwrap().finish().unwrap();
+/// A folder of the machine's own disk.
+fn files(folder: &Path) -> Arc<dyn Medium> {
+    Arc::new(Files::new(Arc::new(Local), folder))
+}
+
+fn start(medium: Arc<dyn Medium>, seen: &Seen) -> Log {
+    let tail = Replay::open(Arc::clone(&medium), false)
+        .unwrap()
+        .finish()
+        .unwrap();
     Log::start(
-        folder,
         medium,
         tail,
         Durability::Durable,
@@ -72,8 +80,7 @@ fn start(folder: &Path, medium: Box<dyn Medium>, seen: &Seen) -> Log {
 /// One at a time, so that each is a group of its own.
 fn write(folder: &Path, count: std::ops::RangeInclusive<u64>) {
     let log = Log::start(
-        folder,
-        Box::new(Files::new(folder)),
+        files(folder),
         all(folder).unwrap().1,
         Durability::Durable,
         1 << 20,
@@ -98,7 +105,7 @@ fn write(folder: &Path, count: std::ops::RangeInclusive<u64>) {
 }
 
 fn all(folder: &Path) -> Result<(Vec<Frame>, Tail)> {
-    let mut replay = Replay::open(folder, false)?;
+    let mut replay = Replay::open(files(folder), false)?;
     let mut frames = Vec::new();
     while let Some(frame) = replay.next_frame()? {
         frames.push(frame);
@@ -191,17 +198,12 @@ fn a_torn_group_is_cut_even_if_its_later_frames_are_whole() {
 #[test]
 fn damage_or_loss_of_an_earlier_segment_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    let log = start(
-        dir.path(),
-        Box::new(Files::new(dir.path())),
-        &Seen::default(),
-    );
+    let log = start(files(dir.path()), &Seen::default());
     drop(log);
     let small = |folder: &Path| {
         let tail = all(folder).unwrap().1;
         Log::start(
-            folder,
-            Box::new(Files::new(folder)),
+            files(folder),
             tail,
             Durability::Durable,
             1,
@@ -218,7 +220,7 @@ fn damage_or_loss_of_an_earlier_segment_is_an_error() {
             .unwrap();
     }
     drop(log);
-    assert_eq!(segments(dir.path()).unwrap().len(), 4);
+    assert_eq!(files(dir.path()).segments().unwrap().len(), 4);
     assert_eq!(bodies(&all(dir.path()).unwrap().0), wanted(4));
     let second = segment_path(dir.path(), 2);
     let bytes = std::fs::read(&second).unwrap();
@@ -239,8 +241,7 @@ fn start_on(disk: &Disk, seen: &Seen, segment_bytes: u64) -> Log {
         next: 1,
     };
     Log::start(
-        Path::new("memory"),
-        Box::new(disk.clone()),
+        Arc::new(disk.clone()),
         tail,
         Durability::Durable,
         segment_bytes,

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::handle::{Audience, Command, Counters, Written};
 use super::medium::{Medium, SegmentFile, is_full};
@@ -26,7 +25,7 @@ const DISK_RETRY_MS: u64 = 5_000;
 type Waiting = (Box<Append>, u64, oneshot::Sender<Result<Appended>>);
 
 pub(super) struct Writer {
-    medium: Box<dyn Medium>,
+    medium: Arc<dyn Medium>,
     active: Box<dyn SegmentFile>,
     /// Never empty; the last is the active one.
     segments: Vec<Segment>,
@@ -43,20 +42,20 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Goes on where the log ended; an empty folder gets its first segment.
+    /// Goes on where the log ended; an empty one gets its first segment.
     pub(super) fn new(
-        folder: &Path,
-        mut medium: Box<dyn Medium>,
+        medium: Arc<dyn Medium>,
         tail: Tail,
         durability: Durability,
         segment_bytes: u64,
         audience: Box<dyn Audience>,
     ) -> Result<Self> {
         let Tail { mut segments, next } = tail;
+        let path = |first| segment_path(medium.place(), first);
         let active = match segments.last() {
             Some(Segment { first, .. }) => medium
                 .open(*first)
-                .map_err(Error::file("open", &segment_path(folder, *first)))?,
+                .map_err(Error::file("open", &path(*first)))?,
             None => {
                 segments.push(Segment {
                     first: next,
@@ -64,7 +63,7 @@ impl Writer {
                 });
                 medium
                     .create(next)
-                    .map_err(Error::file("create", &segment_path(folder, next)))?
+                    .map_err(Error::file("create", &path(next)))?
             }
         };
         let writer = Self {
@@ -112,6 +111,20 @@ impl Writer {
         }
         // In the modes that do not sync before the answer, an orderly end still leaves nothing behind.
         self.sync_or_poison();
+    }
+
+    /// The same as a task, for a medium that does not wait. It looks when the bell rings.
+    pub(super) async fn serve(mut self, receiver: Receiver<Command>, bell: Arc<Notify>) {
+        loop {
+            bell.notified().await;
+            loop {
+                match receiver.try_recv() {
+                    Ok(command) => self.take(command, &receiver),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return self.sync_or_poison(),
+                }
+            }
+        }
     }
 
     /// Works off one command and, if it is a request, all that wait behind it.

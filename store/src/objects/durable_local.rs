@@ -5,8 +5,7 @@
 //! Everything that only reads is passed on.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
@@ -25,23 +24,46 @@ use object_store::{
 };
 use parking_lot::Mutex;
 
+use crate::disk::{Disk, DiskFile, Local, Open};
 use crate::folder;
 
 const STORE: &str = "DurableLocal";
 
+/// Bytes copied at a time.
+const COPIED_AT_ONCE: usize = 1 << 20;
+
 /// The local file system, with fsync.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct DurableLocal {
-    inner: LocalFileSystem,
+    /// Where everything is written.
+    disk: Arc<dyn Disk>,
+    /// Reads, lists and deletes what is there.
+    inner: Arc<dyn ObjectStore>,
+    /// Says which file an object is.
+    paths: Arc<LocalFileSystem>,
+}
+
+impl Default for DurableLocal {
+    fn default() -> Self {
+        Self::on(Arc::new(Local), Arc::new(LocalFileSystem::new()))
+    }
 }
 
 impl DurableLocal {
     /// Paths are those of the file system, from its root.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            inner: LocalFileSystem::new(),
-        }
+        Self::default()
+    }
+
+    /// On any disk, with a store that reads what is on it.
+    pub(crate) fn on(disk: Arc<dyn Disk>, inner: Arc<dyn ObjectStore>) -> Self {
+        let paths = Arc::new(LocalFileSystem::new());
+        Self { disk, inner, paths }
+    }
+
+    fn file_of(&self, location: &Path) -> Result<PathBuf> {
+        self.paths.path_to_filesystem(location)
     }
 }
 
@@ -64,11 +86,18 @@ impl ObjectStore for DurableLocal {
             PutMode::Overwrite => false,
             PutMode::Update(_) => return Err(unsupported("put with PutMode::Update")),
         };
-        let target = self.inner.path_to_filesystem(location)?;
-        blocking(move || {
-            let (mut file, staged) = stage(&target)?;
-            let written = payload.iter().try_for_each(|part| file.write_all(part));
-            publish(written, &file, staged, &target, create)?;
+        let (disk, target) = (Arc::clone(&self.disk), self.file_of(location)?);
+        blocking(&self.disk, move || {
+            let (mut file, staged) = stage(disk.as_ref(), &target)?;
+            let written = payload.iter().try_for_each(|part| file.write(part));
+            publish(
+                disk.as_ref(),
+                written,
+                file.as_mut(),
+                &staged,
+                &target,
+                create,
+            )?;
             Ok(PutResult {
                 e_tag: None,
                 version: None,
@@ -82,13 +111,14 @@ impl ObjectStore for DurableLocal {
         location: &Path,
         _: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let target = self.inner.path_to_filesystem(location)?;
-        let (file, staged) = blocking({
-            let target = target.clone();
-            move || stage(&target)
+        let target = self.file_of(location)?;
+        let (file, staged) = blocking(&self.disk, {
+            let (disk, target) = (Arc::clone(&self.disk), target.clone());
+            move || stage(disk.as_ref(), &target)
         })
         .await?;
         Ok(Box::new(Upload {
+            disk: Arc::clone(&self.disk),
             file: Arc::new(Mutex::new(file)),
             staged: Some(staged),
             target,
@@ -128,16 +158,21 @@ impl ObjectStore for DurableLocal {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        let (source, target) = (
-            self.inner.path_to_filesystem(from)?,
-            self.inner.path_to_filesystem(to)?,
-        );
+        let (source, target) = (self.file_of(from)?, self.file_of(to)?);
         let create = options.mode == CopyMode::Create;
-        blocking(move || {
-            let mut source_file = File::open(&source).map_err(|error| failed(&source, error))?;
-            let (mut file, staged) = stage(&target)?;
-            let written = io::copy(&mut source_file, &mut file).map(drop);
-            publish(written, &file, staged, &target, create)
+        let disk = Arc::clone(&self.disk);
+        blocking(&self.disk, move || {
+            let source = disk.read(&source).map_err(|error| failed(&source, error))?;
+            let (mut file, staged) = stage(disk.as_ref(), &target)?;
+            let written = copy(source, file.as_mut());
+            publish(
+                disk.as_ref(),
+                written,
+                file.as_mut(),
+                &staged,
+                &target,
+                create,
+            )
         })
         .await
     }
@@ -156,10 +191,11 @@ impl ObjectStore for DurableLocal {
             },
         )
         .await?;
-        let source = self.inner.path_to_filesystem(from)?;
-        blocking(move || {
-            std::fs::remove_file(&source).map_err(|error| failed(&source, error))?;
-            sync_folder_of(&source)
+        let (disk, source) = (Arc::clone(&self.disk), self.file_of(from)?);
+        blocking(&self.disk, move || {
+            disk.remove(&source)
+                .map_err(|error| failed(&source, error))?;
+            sync_folder_of(disk.as_ref(), &source)
         })
         .await
     }
@@ -168,7 +204,8 @@ impl ObjectStore for DurableLocal {
 /// An upload in parts: nothing is seen of it before it is complete.
 #[derive(Debug)]
 struct Upload {
-    file: Arc<Mutex<File>>,
+    disk: Arc<dyn Disk>,
+    file: Arc<Mutex<Box<dyn DiskFile>>>,
     staged: Option<PathBuf>,
     target: PathBuf,
     offset: u64,
@@ -179,19 +216,17 @@ impl MultipartUpload for Upload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let (file, target, mut offset) = (Arc::clone(&self.file), self.target.clone(), self.offset);
         self.offset += data.content_length() as u64;
-        blocking(move || {
-            use std::io::{Seek, SeekFrom};
+        let disk = Arc::clone(&self.disk);
+        let write = move || {
             let mut file = file.lock();
             for part in &data {
-                file.seek(SeekFrom::Start(offset))
-                    .map_err(|error| failed(&target, error))?;
-                file.write_all(part)
+                file.write_at(offset, part)
                     .map_err(|error| failed(&target, error))?;
                 offset += part.len() as u64;
             }
             Ok(())
-        })
-        .boxed()
+        };
+        async move { blocking(&disk, write).await }.boxed()
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
@@ -200,8 +235,17 @@ impl MultipartUpload for Upload {
             .take()
             .ok_or_else(|| unsupported("complete an upload twice"))?;
         let (file, target) = (Arc::clone(&self.file), self.target.clone());
-        blocking(move || {
-            publish(Ok(()), &file.lock(), staged, &target, false)?;
+        let disk = Arc::clone(&self.disk);
+        blocking(&self.disk, move || {
+            let mut file = file.lock();
+            publish(
+                disk.as_ref(),
+                Ok(()),
+                file.as_mut(),
+                &staged,
+                &target,
+                false,
+            )?;
             Ok(PutResult {
                 e_tag: None,
                 version: None,
@@ -213,8 +257,9 @@ impl MultipartUpload for Upload {
     async fn abort(&mut self) -> Result<()> {
         match self.staged.take() {
             Some(staged) => {
-                blocking(move || {
-                    std::fs::remove_file(&staged).map_err(|error| failed(&staged, error))
+                let disk = Arc::clone(&self.disk);
+                blocking(&self.disk, move || {
+                    disk.remove(&staged).map_err(|error| failed(&staged, error))
                 })
                 .await
             }
@@ -226,13 +271,13 @@ impl MultipartUpload for Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         if let Some(staged) = self.staged.take() {
-            let _ = std::fs::remove_file(staged);
+            let _ = self.disk.remove(&staged);
         }
     }
 }
 
 /// A new file beside the target. Names that end in `#` and digits are not listed by the inner store.
-fn stage(target: &FsPath) -> Result<(File, PathBuf)> {
+fn stage(disk: &dyn Disk, target: &FsPath) -> Result<(Box<dyn DiskFile>, PathBuf)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     loop {
         let mut name = target.as_os_str().to_owned();
@@ -242,54 +287,62 @@ fn stage(target: &FsPath) -> Result<(File, PathBuf)> {
             NEXT.fetch_add(1, Relaxed)
         ));
         let staged = PathBuf::from(name);
-        match OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&staged)
-        {
+        match disk.open(&staged, Open::New { private: false }) {
             Ok(file) => return Ok((file, staged)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => make_folders(target)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => make_folders(disk, target)?,
             Err(error) => return Err(failed(&staged, error)),
         }
     }
 }
 
 /// Makes the folders above a file.
-fn make_folders(target: &FsPath) -> Result<()> {
+fn make_folders(disk: &dyn Disk, target: &FsPath) -> Result<()> {
     let Some(above) = target.parent() else {
         return Ok(());
     };
-    folder::create(above).map_err(|error| failed(above, error))
+    folder::create(disk, above).map_err(|error| failed(above, error))
 }
 
 /// Syncs a staged file and gives it its name; on failure nothing of it is left.
 fn publish(
+    disk: &dyn Disk,
     written: io::Result<()>,
-    file: &File,
-    staged: PathBuf,
+    file: &mut dyn DiskFile,
+    staged: &FsPath,
     target: &FsPath,
     create: bool,
 ) -> Result<()> {
     let named = written.and_then(|()| file.sync_all()).and_then(|()| {
         if create {
-            std::fs::hard_link(&staged, target)
+            disk.link(staged, target)
         } else {
-            std::fs::rename(&staged, target)
+            disk.rename(staged, target)
         }
     });
     if create || named.is_err() {
-        let _ = std::fs::remove_file(&staged);
+        let _ = disk.remove(staged);
     }
     named.map_err(|error| failed(target, error))?;
-    sync_folder_of(target)
+    sync_folder_of(disk, target)
 }
 
-fn sync_folder_of(path: &FsPath) -> Result<()> {
+fn sync_folder_of(disk: &dyn Disk, path: &FsPath) -> Result<()> {
     let Some(above) = path.parent() else {
         return Ok(());
     };
-    folder::sync(above).map_err(|error| failed(above, error))
+    disk.sync_folder(above)
+        .map_err(|error| failed(above, error))
+}
+
+fn copy(mut source: Box<dyn Read + Send>, file: &mut dyn DiskFile) -> io::Result<()> {
+    let mut bytes = vec![0; COPIED_AT_ONCE];
+    loop {
+        match source.read(&mut bytes)? {
+            0 => return Ok(()),
+            read => file.write(&bytes[..read])?,
+        }
+    }
 }
 
 fn failed(path: &FsPath, source: io::Error) -> Error {
@@ -321,10 +374,14 @@ fn unsupported(operation: &str) -> Error {
     }
 }
 
-/// File operations go to the threads made for waiting.
+/// File operations go to the threads made for waiting, if the disk waits.
 async fn blocking<T: Send + 'static>(
+    disk: &Arc<dyn Disk>,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
+    if !disk.waits() {
+        return work();
+    }
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
         Err(source) => Err(Error::JoinError { source }),

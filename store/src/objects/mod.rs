@@ -17,6 +17,7 @@ use object_store::{
 use url::Url;
 
 use crate::config::Config;
+use crate::disk::Local;
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::table::Table;
@@ -62,7 +63,7 @@ impl Objects {
 
     /// A local folder, created when missing, written with fsync.
     pub(crate) fn local(path: &FsPath) -> Result<Self> {
-        folder::create(path).map_err(Error::file("create", path))?;
+        folder::create(&Local, path).map_err(Error::file("create", path))?;
         let folder = path.canonicalize().map_err(Error::file("resolve", path))?;
         let refused = |reason: &str| Error::TablesUrl {
             url: folder.display().to_string(),

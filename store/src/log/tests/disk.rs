@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::log::LogPosition;
 use crate::log::medium::{Medium, SegmentFile};
+use crate::log::{LogPosition, Segment};
 
 /// A disk in memory that knows what was synced, and can fail from some operation on.
 #[derive(Debug, Default, Clone)]
@@ -47,7 +48,24 @@ impl Memory {
 struct DiskFile(Disk, LogPosition);
 
 impl Medium for Disk {
-    fn create(&mut self, first: LogPosition) -> io::Result<Box<dyn SegmentFile>> {
+    fn place(&self) -> &Path {
+        Path::new("memory")
+    }
+    fn segments(&self) -> io::Result<Vec<Segment>> {
+        let segment = |(first, (bytes, _)): (&LogPosition, &(Vec<u8>, usize))| Segment {
+            first: *first,
+            bytes: bytes.len() as u64,
+        };
+        Ok(self.0.lock().files.iter().map(segment).collect())
+    }
+    fn read(&self, first: LogPosition) -> io::Result<Box<dyn io::Read + Send>> {
+        let (bytes, _) = self.0.lock().files[&first].clone();
+        Ok(Box::new(io::Cursor::new(bytes)))
+    }
+    fn settle(&self, _: LogPosition) -> io::Result<()> {
+        Ok(())
+    }
+    fn create(&self, first: LogPosition) -> io::Result<Box<dyn SegmentFile>> {
         let mut memory = self.0.lock();
         if memory.operate().is_some() {
             return Err(io::ErrorKind::StorageFull.into());
@@ -55,10 +73,10 @@ impl Medium for Disk {
         memory.files.insert(first, (Vec::new(), 0));
         Ok(Box::new(DiskFile(self.clone(), first)))
     }
-    fn open(&mut self, first: LogPosition) -> io::Result<Box<dyn SegmentFile>> {
+    fn open(&self, first: LogPosition) -> io::Result<Box<dyn SegmentFile>> {
         Ok(Box::new(DiskFile(self.clone(), first)))
     }
-    fn remove(&mut self, first: LogPosition) -> io::Result<()> {
+    fn remove(&self, first: LogPosition) -> io::Result<()> {
         self.0.lock().files.remove(&first);
         Ok(())
     }
