@@ -32,6 +32,8 @@ pub struct Config {
     pub flush_bytes: u64,
     /// ...or its oldest buffered row is this old.
     pub flush_age: Duration,
+    /// Sign the ledger when its oldest unsigned record is this old: what no checkpoint signs can be cut off unseen.
+    pub checkpoint_age: Duration,
     /// Refuse appends past this many buffered bytes.
     pub buffer_bytes_max: u64,
     /// Size at which a segment of the log is closed and the next begun, in bytes.
@@ -49,6 +51,7 @@ impl Config {
             durability: Durability::Durable,
             flush_bytes: 64 << 20,
             flush_age: Duration::from_secs(30),
+            checkpoint_age: Duration::from_secs(5),
             buffer_bytes_max: 256 << 20,
             segment_bytes: 64 << 20,
         }

@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Result, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
@@ -82,6 +83,18 @@ pub(crate) trait Disk: Debug + Send + Sync + 'static {
     fn remove(&self, path: &Path) -> Result<()>;
     /// Opens an SQLite file, made when missing.
     fn database(&self, path: &Path) -> rusqlite::Result<Connection>;
+}
+
+/// Work on a disk, on a thread made for waiting if the disk waits.
+pub(crate) async fn work_on<T: Send + 'static>(
+    disk: &Arc<dyn Disk>,
+    work: impl FnOnce(&dyn Disk) -> crate::Result<T> + Send + 'static,
+) -> crate::Result<T> {
+    if !disk.waits() {
+        return work(disk.as_ref());
+    }
+    let disk = Arc::clone(disk);
+    tokio::task::spawn_blocking(move || work(disk.as_ref())).await?
 }
 
 /// A whole file of text.

@@ -187,6 +187,20 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The newest signed head of the ledger is not to be read.
+    #[error("{path} is no signed head of the ledger: {reason}. `flyball audit head` prints one", path = path.display())]
+    LedgerHead {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What was to be proved of the ledger is not so, or not yet.
+    #[error("cannot be proved: {reason}")]
+    Unproved {
+        /// What is missing.
+        reason: String,
+    },
     /// The keys of people are not to be used.
     #[error("{path}: {reason}. Restore the file from a backup", path = path.display())]
     SubjectKeys {

@@ -315,5 +315,6 @@ pub(crate) async fn run(store: Weak<Store>) {
             // Failures are logged and tried again where they happen.
             let _ = strong.flush_tables(due, false).await;
         }
+        strong.sign_overdue().await;
     }
 }

@@ -21,6 +21,7 @@ mod error;
 mod event;
 mod flush;
 mod folder;
+mod forget;
 mod journal;
 mod ledger;
 mod log;
@@ -28,6 +29,7 @@ mod objects;
 mod personal;
 mod recovery;
 mod resume;
+mod signing;
 mod snapshot;
 mod state;
 mod stats;
@@ -40,7 +42,10 @@ pub use config::{Config, Durability};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use journal::JournalUpdate;
-pub use ledger::{Finding, LedgerReport, PublicKey, verify_ledger};
+pub use ledger::{
+    Entry as LedgerEntry, Finding, Flaw, LedgerReport, Proof, PublicKey, SignedHead, ledger_head,
+    prove_growth, prove_record, sha256, verify_ledger, verify_ledger_against,
+};
 pub use log::{Encoding, FrameKind, Header, LogPosition, Origin, Signal};
 pub use objects::DurableLocal;
 pub use resume::Resume;

@@ -93,19 +93,23 @@ impl Store {
             disk.database(&directory.state_db())?
         };
         let dedupe = Arc::new(Dedupe::open(db)?);
-        let key = (!read_only)
-            .then(|| SigningKey::of(disk.as_ref(), &config.data_dir))
-            .transpose()?;
+        let (key, next_key) = if read_only {
+            (None, None)
+        } else {
+            let next = SigningKey::next_of(disk.as_ref(), &config.data_dir)?;
+            (Some(SigningKey::of(disk.as_ref(), &config.data_dir)?), next)
+        };
         let personal = Arc::new(Personal::of(&config.data_dir, read_only));
-        let medium: Arc<dyn Medium> = Arc::new(Files::new(disk, directory.log()));
+        let medium: Arc<dyn Medium> = Arc::new(Files::new(Arc::clone(&disk), directory.log()));
         let mut store = Self {
             state: Arc::new(Mutex::new(load(&objects, &app, fence).await?)),
             config,
             objects,
             app,
             dedupe,
-            ledger: Arc::new(Mutex::new(Keeper::new(key))),
+            ledger: Arc::new(Mutex::new(Keeper::new(key, next_key))),
             personal,
+            disk,
             log: None,
             flusher: tokio::sync::Mutex::new(Flusher::default()),
             full: Arc::new(Notify::new()),
@@ -147,6 +151,8 @@ impl Store {
             segment_bytes,
             Box::new(stage),
         )?);
+        store.check_heads();
+        store.settle_key().await?;
         let store = Arc::new(store);
         tokio::spawn(flush::run(Arc::downgrade(&store)));
         Ok(store)

@@ -10,15 +10,16 @@ use crate::append::{self, Append, Appended, OwnEvent};
 use crate::config::Config;
 use crate::dedupe::Dedupe;
 use crate::directory::Directory;
+use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::flush::Flusher;
 use crate::journal::JournalUpdate;
-use crate::ledger::{self, Keeper};
+use crate::ledger::Keeper;
 use crate::log::{Log, LogPosition, Origin};
 use crate::objects::Objects;
 use crate::personal::Personal;
-use crate::rows::{AuditRow, ChargeRow, Micros, Row};
+use crate::rows::{ChargeRow, Row};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::table::Table;
@@ -37,6 +38,7 @@ pub struct Store {
     pub(crate) dedupe: Arc<Dedupe>,
     pub(crate) ledger: Arc<Mutex<Keeper>>,
     pub(crate) personal: Arc<Personal>,
+    pub(crate) disk: Arc<dyn Disk>,
     /// None when opened for reading only.
     pub(crate) log: Option<Log>,
     /// One flush at a time: each Delta table has one writer.
@@ -98,7 +100,7 @@ impl Store {
     /// As [`Store::append`]; [`Error::State`] and [`Error::SubjectKeys`] when no key can be had for a person.
     pub async fn record(&self, workspace: &str, mut event: OwnEvent) -> Result<LogPosition> {
         if let OwnEvent::Audit(row) = event {
-            event = OwnEvent::Audit(self.sealed(workspace, row).await?);
+            event = OwnEvent::Audit(self.sealed_record(workspace, row).await?);
         }
         let position = self.append(event.into_append(workspace)?).await?.position;
         let due = self.ledger.lock().due(workspace);
@@ -107,79 +109,6 @@ impl Store {
             self.ledger.lock().ask_again(workspace);
         }
         Ok(position)
-    }
-
-    async fn sealed(&self, workspace: &str, mut row: AuditRow) -> Result<AuditRow> {
-        if !Personal::named_in(&row) {
-            return Ok(row);
-        }
-        append::check_workspace(workspace)?;
-        let (personal, workspace) = (Arc::clone(&self.personal), workspace.to_owned());
-        // Whoever is named for the first time gets a key, which has to be on disk first.
-        tokio::task::spawn_blocking(move || personal.seal(&workspace, &mut row).map(|()| row))
-            .await?
-    }
-
-    /// Erases a person from the ledger: what names `kind:name` there (`user:...`, `session:...`, `tenant:...`, or an
-    /// actor such as `cli:...`) shows as `erased` from now on, for ever, and the chain stays as it is. A record
-    /// `subject.forgotten` says so without the name: it holds the id of the key that was dropped, which is also
-    /// the answer; None when nobody of that name is on the ledger. A later record that names the same person is
-    /// sealed with a new key.
-    ///
-    /// # Errors
-    /// As [`Store::record`]. When it fails the person may still be known: call it again.
-    pub async fn forget_subject(
-        &self,
-        workspace: &str,
-        kind: &str,
-        name: &str,
-    ) -> Result<Option<String>> {
-        let (personal, place) = (Arc::clone(&self.personal), workspace.to_owned());
-        let (known, named) = (kind.to_owned(), name.to_owned());
-        let key =
-            tokio::task::spawn_blocking(move || personal.key_of(&place, &known, &named)).await??;
-        let Some(key) = key else { return Ok(None) };
-        // The record first: after a crash in between, the next start drops the key.
-        let at = Micros(chrono::Utc::now().timestamp_micros());
-        let record = OwnEvent::Audit(ledger::forgotten(at, kind, &key));
-        self.record(workspace, record).await?;
-        let (personal, id) = (Arc::clone(&self.personal), key.clone());
-        tokio::task::spawn_blocking(move || personal.forget(&id)).await??;
-        Ok(Some(key))
-    }
-
-    /// A text of the ledger (`actor`, `subject` or `record`) with the names in it readable again; those of people
-    /// who were forgotten, or whose keys are elsewhere, read `erased`.
-    #[must_use]
-    pub fn opened(&self, text: &str) -> String {
-        self.personal.opened(text)
-    }
-
-    /// Signs a workspace's ledger as far as it goes.
-    async fn checkpoint(&self, workspace: &str) -> Result<()> {
-        let row = AuditRow {
-            at: Micros(chrono::Utc::now().timestamp_micros()),
-            event: ledger::CHECKPOINT.to_owned(),
-            actor: "flyball".to_owned(),
-            subject: format!("workspace:{workspace}"),
-            ..AuditRow::default()
-        };
-        self.append(OwnEvent::Audit(row).into_append(workspace)?)
-            .await
-            .map(drop)
-    }
-
-    /// Signs what no checkpoint has signed yet. What cannot be signed now is by the next checkpoint.
-    async fn sign_ledgers(&self) {
-        if self.open_log().is_err() {
-            return;
-        }
-        let unsigned = self.ledger.lock().unsigned();
-        for workspace in unsigned {
-            if let Err(error) = self.checkpoint(&workspace).await {
-                tracing::warn!(workspace, %error, "the last records of the ledger are not signed yet");
-            }
-        }
     }
 
     /// Whether a body with this digest is already in.

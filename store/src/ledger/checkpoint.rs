@@ -1,64 +1,56 @@
-//! A checkpoint's record: the signature over the chain up to the record before it.
+//! A checkpoint's record: the signed head of the chain up to the record before it.
 
 use super::chain::Head;
+use super::head::SignedHead;
 use super::key::{PublicKey, SigningKey};
+use super::tree::Tree;
 use crate::rows::AuditRow;
 
-/// What its `record` holds, as JSON.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-struct Signed {
-    workspace: String,
-    /// Number of the last record that is signed.
-    seq: i64,
-    /// Its hash.
-    hash: String,
-    /// Ed25519, 64 hex digits.
-    public_key: String,
-    /// Over `flyball ledger checkpoint 1`, workspace, seq and hash, each with a line feed after it; in hex.
-    signature: String,
-}
-
-/// The `record` of a checkpoint that signs this head.
-pub(super) fn sign(key: &SigningKey, workspace: &str, head: &Head) -> Result<String, String> {
-    let signed = Signed {
-        workspace: workspace.to_owned(),
-        seq: head.seq,
-        hash: head.hash.clone(),
-        public_key: key.public().to_string(),
-        signature: key.sign(workspace, head),
-    };
+/// The `record` of a checkpoint that signs this head, and the tree over all records up to it.
+pub(super) fn sign(
+    key: &SigningKey,
+    workspace: &str,
+    head: &Head,
+    tree: Option<&Tree>,
+) -> Result<String, String> {
+    let signed = SignedHead::sign(key, workspace, head, tree);
     serde_json::to_string(&signed).map_err(|error| error.to_string())
 }
 
-/// Whether a checkpoint signs what stands before it, and by whom; without `trusted`, anybody's key will do.
+/// Whether a checkpoint signs what stands before it, and by whom; without `trusted`, anybody's key will do. With
+/// `tree`, that of the records before it, the root must be that tree's.
 pub(super) fn check(
     row: &AuditRow,
     workspace: &str,
     trusted: Option<&PublicKey>,
-) -> Result<PublicKey, String> {
-    let signed: Signed = serde_json::from_str(&row.record)
-        .map_err(|error| format!("it is no checkpoint: {error}"))?;
-    let key = PublicKey::from_hex(&signed.public_key)
-        .ok_or_else(|| format!("its key {:?} is not 64 hex digits", signed.public_key))?;
+    tree: Option<&Tree>,
+) -> Result<(PublicKey, SignedHead), String> {
+    let signed =
+        SignedHead::read(&row.record).map_err(|error| format!("it is no checkpoint: {error}"))?;
+    let key = signed.signer()?;
     if let Some(trusted) = trusted
         && *trusted != key
     {
         return Err(format!("it is signed by key {key}, not by {trusted}"));
     }
-    let before = Head {
-        seq: row.seq - 1,
-        hash: row.previous_hash.clone(),
-    };
     if (signed.workspace.as_str(), signed.seq, &signed.hash)
-        != (workspace, before.seq, &before.hash)
+        != (workspace, row.seq - 1, &row.previous_hash)
     {
         return Err(format!(
             "it signs record {} of {} with hash {}, not the one before it",
             signed.seq, signed.workspace, signed.hash
         ));
     }
-    if !key.signed(workspace, &before, &signed.signature) {
-        return Err(format!("its signature is not by key {key}"));
+    if let (Some(tree), Some(root)) = (tree, &signed.root) {
+        let found = hex::encode(tree.root());
+        if found != *root {
+            return Err(format!(
+                "it signs a tree with root {root}, but that of the records before it is {found}"
+            ));
+        }
     }
-    Ok(key)
+    if signed.root.is_some() && signed.tree().is_none() {
+        return Err("its peaks do not lead to its root".into());
+    }
+    Ok((key, signed))
 }

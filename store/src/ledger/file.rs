@@ -32,8 +32,9 @@ pub(crate) fn name(rows: &RecordBatch, bytes: &[u8]) -> String {
     format!("{PREFIX}{first:012}-{last:012}-{}{SUFFIX}", sha256(bytes))
 }
 
-/// SHA-256 in lower-case hex.
-pub(super) fn sha256(bytes: &[u8]) -> String {
+/// SHA-256 in lower-case hex, as the ledger writes it.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 

@@ -1,15 +1,18 @@
 //! After a restart: where each chain ended, and what was entered lately, out of the tables. The log's frames
 //! come on top, as they are replayed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use deltalake::DeltaTable;
+use object_store::path::Path;
 use parking_lot::Mutex;
 
 use super::file;
+use super::files::{self, Opened, Visitor};
 use super::forgotten::forget_again;
 use super::keeper::{Keeper, REMEMBERED};
-use super::verify;
+use super::tree::{self, Tree};
 use super::{action_key, record_key};
 use crate::error::{Error, Result};
 use crate::log::LogPosition;
@@ -42,15 +45,60 @@ pub(crate) async fn recall(
     }
     for (workspace, delta) in loaded(state, Table::Audit) {
         let records = records(&delta, &workspace).await?;
-        let mut keeper = keeper.lock();
         for row in records {
             let position = row.log_position.max(0) as LogPosition;
+            let mut keeper = keeper.lock();
             keeper.remember_key(&workspace, record_key(&row), position);
             keeper.resume(&workspace, &row);
             forget_again(personal, &row)?;
         }
+        let lacks_tree = keeper.lock().lacks_tree(&workspace);
+        if lacks_tree && let Some(tree) = tree_of(&delta, &workspace).await? {
+            keeper.lock().resume_tree(&workspace, tree);
+        }
     }
     Ok(())
+}
+
+/// The tree over all records of a ledger that is older than its checkpoints' trees: from all its files, once.
+/// None when they are not all there; then checkpoints sign the chain alone, as before.
+async fn tree_of(delta: &DeltaTable, workspace: &str) -> Result<Option<Tree>> {
+    let store = delta.log_store().object_store(None);
+    let mut growing = Growing(Some(Tree::default()));
+    files::along(
+        store.as_ref(),
+        files::listed(delta, workspace)?,
+        &mut growing,
+    )
+    .await;
+    if growing.0.is_none() {
+        tracing::error!(
+            workspace,
+            "records of the ledger are missing or damaged, so that no proof can be made: `flyball audit verify` names them"
+        );
+    }
+    Ok(growing.0)
+}
+
+/// A tree, as long as no record is missing.
+struct Growing(Option<Tree>);
+
+impl Visitor for Growing {
+    fn step(&mut self, row: &AuditRow, _path: &str) {
+        self.0 = self.0.take().and_then(|mut tree| {
+            let is_next = i64::try_from(tree.size()) == Ok(row.seq - 1);
+            tree.add(&tree::from_hex(&row.hash).filter(|_| is_next)?);
+            Some(tree)
+        });
+    }
+
+    fn damaged(&mut self, _path: &Path, _held: Option<(i64, i64)>, _reason: &str) {
+        self.0 = None;
+    }
+
+    fn is_done(&self) -> bool {
+        self.0.is_none()
+    }
 }
 
 /// Every workspace's table of that kind, as far as there is one.
@@ -76,7 +124,7 @@ async fn actions(delta: &DeltaTable, workspace: &str) -> Result<Vec<ActionRow>> 
 /// The last records, by number. The newest file must be as it was written, or the chain could not go on from
 /// its end; damage in an older one is for `verify` to name.
 async fn records(delta: &DeltaTable, workspace: &str) -> Result<Vec<AuditRow>> {
-    let mut files = verify::listed(delta, workspace)?;
+    let mut files = files::listed(delta, workspace)?;
     files.retain(|(_, name)| name.is_some());
     files.sort_by_key(|(_, name)| name.as_ref().map(|file::Name { last, .. }| -last));
     let store = delta.log_store().object_store(None);
@@ -85,7 +133,8 @@ async fn records(delta: &DeltaTable, workspace: &str) -> Result<Vec<AuditRow>> {
         let Some(name) = name.filter(|_| rows.len() < READ_BACK) else {
             break;
         };
-        match verify::read(store.as_ref(), &path, &name).await {
+        let opened = Opened::of(store.as_ref(), path.clone(), name).await;
+        match opened.and_then(last_of) {
             Ok(read) => rows.extend(read),
             Err(reason) if rows.is_empty() => {
                 return Err(Error::LedgerEnd {
@@ -105,4 +154,16 @@ async fn records(delta: &DeltaTable, workspace: &str) -> Result<Vec<AuditRow>> {
     }
     rows.sort_by_key(|row| row.seq);
     Ok(rows)
+}
+
+/// As many of a file's last records as are wanted: a file may hold the whole ledger.
+fn last_of(file: Opened) -> std::result::Result<VecDeque<AuditRow>, String> {
+    let mut last = VecDeque::new();
+    for row in file {
+        if last.len() == READ_BACK {
+            last.pop_front();
+        }
+        last.push_back(row?);
+    }
+    Ok(last)
 }

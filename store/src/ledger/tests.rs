@@ -1,8 +1,15 @@
 #![allow(clippy::unwrap_used)]
+
+mod keys;
+mod proofs;
+mod trees;
+
 use proptest::prelude::*;
 
 use super::chain::{self, Head};
 use super::file::{self, Name};
+use super::files::Visitor;
+use super::tree::Tree;
 use super::walk::Walk;
 use super::*;
 use crate::append::OwnEvent;
@@ -22,31 +29,43 @@ fn row(n: i64) -> AuditRow {
 /// A ledger of so many records with a checkpoint at the end, signed by the key of this seed.
 fn ledger(rows: i64, seed: u8) -> Vec<AuditRow> {
     let key = SigningKey::from_seed(&[seed; 32]).unwrap();
-    let mut head = Head::default();
+    let (mut head, mut tree) = (Head::default(), Tree::default());
     let mut sealed = Vec::new();
     for n in 1..=rows + 1 {
         let mut row = row(n);
         if n == rows + 1 {
             row.event = CHECKPOINT.into();
-            row.record = checkpoint::sign(&key, "default", &head).unwrap();
+            row.record = checkpoint::sign(&key, "default", &head, Some(&tree)).unwrap();
         }
         chain::seal(&mut row, &head);
         head = Head::of(&row);
+        tree.add(&tree::from_hex(&row.hash).unwrap());
         sealed.push(row);
     }
     sealed
 }
 
+/// What a keeper makes of a record.
+fn sealed(keeper: &mut Keeper, row: AuditRow) -> AuditRow {
+    let mut append = OwnEvent::Audit(row).into_append("default").unwrap();
+    keeper.seal(&mut append).unwrap();
+    let OwnEvent::Audit(row) = serde_json::from_slice(&append.body).unwrap() else {
+        panic!("another event");
+    };
+    row
+}
+
 fn findings(rows: &[AuditRow], pinned: Option<PublicKey>) -> Vec<Finding> {
     let mut walk = Walk::new("default", pinned);
     rows.iter().for_each(|row| walk.step(row, "file"));
+    walk.finish();
     walk.report().findings
 }
 
 fn first_broken(rows: &[AuditRow]) -> Option<i64> {
     match findings(rows, None).first()? {
         Finding::Record { seq, .. } => Some(*seq),
-        Finding::File { .. } => None,
+        Finding::File { .. } | Finding::Head { .. } => None,
     }
 }
 
@@ -93,6 +112,7 @@ fn who_rewrites_it_all_needs_the_key() {
     ));
     let mut other = Walk::new("other", Some(key(1)));
     ledger(5, 1).iter().for_each(|row| other.step(row, "file"));
+    other.finish();
     assert_eq!(
         other.report().findings.len(),
         1,
@@ -149,15 +169,8 @@ fn names_of_files_say_what_they_hold_and_others_are_refused() {
 
 #[test]
 fn numbers_of_what_could_not_be_written_are_given_again() {
-    let mut keeper = Keeper::new(SigningKey::from_seed(&[1; 32]));
-    let sealed = |keeper: &mut Keeper, n| {
-        let mut append = OwnEvent::Audit(row(n)).into_append("default").unwrap();
-        keeper.seal(&mut append).unwrap();
-        let OwnEvent::Audit(row) = serde_json::from_slice(&append.body).unwrap() else {
-            panic!("another event");
-        };
-        row
-    };
+    let mut keeper = Keeper::new(SigningKey::from_seed(&[1; 32]), None);
+    let sealed = |keeper: &mut Keeper, n| sealed(keeper, row(n));
     let first = sealed(&mut keeper, 1);
     assert_eq!(
         sealed(&mut keeper, 2).previous_hash,

@@ -184,12 +184,19 @@ pub(super) fn roots_by_consistency(
 }
 
 fn leaf(record: &Hash) -> Hash {
-    Sha256::new().chain_update([0]).chain_update(record).finalize().into()
+    Sha256::new()
+        .chain_update([0])
+        .chain_update(record)
+        .finalize()
+        .into()
 }
 
 fn parent(left: &Hash, right: &Hash) -> Hash {
     let node = Sha256::new().chain_update([1]);
-    node.chain_update(left).chain_update(right).finalize().into()
+    node.chain_update(left)
+        .chain_update(right)
+        .finalize()
+        .into()
 }
 
 /// Reads a hash from 64 hex digits.

@@ -1,17 +1,16 @@
 //! `flyball audit verify`: the chain computed again from the files, and what does not fit named.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
-use bytes::Bytes;
-use deltalake::DeltaTable;
 use futures::TryStreamExt;
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::file::{self, Name};
+use super::file;
+use super::files::{self, Visitor};
+use super::head::SignedHead;
+use super::heads;
 use super::key::PublicKey;
 use super::walk::Walk;
 use crate::append::{self, OwnEvent};
@@ -20,7 +19,7 @@ use crate::disk::Local;
 use crate::error::{Error, Result};
 use crate::log::{Files, FrameKind, Medium, Replay};
 use crate::objects::Objects;
-use crate::rows::{AuditRow, Row};
+use crate::rows::AuditRow;
 use crate::table::Table;
 use crate::tables;
 
@@ -45,6 +44,15 @@ pub enum Finding {
         /// What differs.
         reason: String,
     },
+    /// A signed head that was kept elsewhere, and does not fit the ledger.
+    Head {
+        /// Where it was kept.
+        place: String,
+        /// Number of the record it signs.
+        seq: i64,
+        /// What differs.
+        reason: String,
+    },
 }
 
 impl std::fmt::Display for Finding {
@@ -63,6 +71,7 @@ impl std::fmt::Display for Finding {
                 Some(path) => write!(f, "record {seq} (in {path}): {reason}"),
                 None => write!(f, "record {seq}: {reason}"),
             },
+            Self::Head { place, seq, reason } => write!(f, "head {place} (record {seq}): {reason}"),
         }
     }
 }
@@ -80,8 +89,10 @@ pub struct LedgerReport {
     pub checkpoints: usize,
     /// The last record that a checkpoint in the files vouches for; 0 for none.
     pub signed_to: i64,
-    /// Whose signatures: the key asked for, else the first checkpoint's.
+    /// Whose signatures: the key of the last checkpoint, or of a change after it.
     pub public_key: Option<PublicKey>,
+    /// What the last checkpoint says, be it in a file or in the log.
+    pub signed_head: Option<SignedHead>,
     /// Records that only the log holds; they were checked too. None when the log could not be read.
     pub pending: Option<i64>,
     /// What is not as it was written; empty for a sound ledger. The first is the one to look at.
@@ -91,8 +102,9 @@ pub struct LedgerReport {
 /// Computes a workspace's ledger again, from its files, and compares. Takes no lock: a server may run.
 ///
 /// Every file must have the bytes its name speaks of, every record the number after the one before, that one's
-/// hash and its own, every checkpoint a signature by `pinned` (without it, by the key of the first checkpoint).
-/// Then records that only the log holds are checked in the same way.
+/// hash and its own, every checkpoint a signature by one key (the first one's, or one that followed it in a record
+/// of the change; `pinned` must be among them) and the root of the tree over the records before it. Then
+/// records that only the log holds are checked in the same way, and the heads that the data directory keeps.
 ///
 /// # Errors
 /// When there is nothing to verify: [`Error::NoData`], [`Error::TablesUrl`], and what the object store or the
@@ -102,14 +114,23 @@ pub async fn verify(
     workspace: &str,
     pinned: Option<PublicKey>,
 ) -> Result<LedgerReport> {
-    let log = config.data_dir.join("log");
-    if !log.is_dir() {
-        return Err(Error::NoData {
-            path: config.data_dir.clone(),
-        });
-    }
-    let log = Arc::new(Files::new(Arc::new(Local), log));
-    verify_on(&Objects::open(config)?, log, workspace, pinned).await
+    verify_against(config, workspace, pinned, Vec::new()).await
+}
+
+/// The same, and against heads that were kept elsewhere, each with the name of its place.
+///
+/// # Errors
+/// As [`verify_ledger`](crate::verify_ledger).
+pub async fn verify_against(
+    config: &Config,
+    workspace: &str,
+    pinned: Option<PublicKey>,
+    mut kept: Vec<(String, SignedHead)>,
+) -> Result<LedgerReport> {
+    // First: what is signed while we read is not missed then.
+    kept.extend(heads::all(&Local, &config.data_dir, workspace)?);
+    let log = log_of(config)?;
+    verify_on(&Objects::open(config)?, log, workspace, pinned, kept).await
 }
 
 /// The same, of a log and tables that are at hand.
@@ -118,22 +139,58 @@ pub(crate) async fn verify_on(
     log: Arc<dyn Medium>,
     workspace: &str,
     pinned: Option<PublicKey>,
+    kept: Vec<(String, SignedHead)>,
 ) -> Result<LedgerReport> {
+    let mut walk = Walk::new(workspace, pinned).with_kept(kept);
+    let (end_of_files, pending) = go(objects, log, workspace, &mut walk).await?;
+    walk.finish();
+    let end = walk.report();
+    Ok(LedgerReport {
+        pending,
+        public_key: end.public_key,
+        signed_head: end.signed_head,
+        findings: end.findings,
+        ..end_of_files
+    })
+}
+
+/// The log of a data directory.
+pub(super) fn log_of(config: &Config) -> Result<Arc<dyn Medium>> {
+    let log = config.data_dir.join("log");
+    if !log.is_dir() {
+        return Err(Error::NoData {
+            path: config.data_dir.clone(),
+        });
+    }
+    Ok(Arc::new(Files::new(Arc::new(Local), log)))
+}
+
+/// Along the files, and what only the log holds; what was found at the end of the files, and how many were only
+/// in the log (None: it could not be read).
+pub(super) async fn go(
+    objects: &Objects,
+    log: Arc<dyn Medium>,
+    workspace: &str,
+    walk: &mut Walk,
+) -> Result<(LedgerReport, Option<i64>)> {
     append::check_workspace(workspace)?;
     // Before the files: what moves from the log to a file in between is then found in both, not in neither.
     let name = workspace.to_owned();
     let in_log = tokio::task::spawn_blocking(move || in_log(&log, &name)).await?;
-    let mut walk = Walk::new(workspace, pinned);
     let mut named = HashSet::new();
     if let Some(loaded) = tables::load(objects, workspace, Table::Audit).await? {
         let store = loaded.log_store().object_store(None);
-        let files = listed(&loaded, workspace)?;
+        let files = files::listed(&loaded, workspace)?;
         named = files.iter().map(|(path, _)| path.clone()).collect();
-        walk_files(store.as_ref(), files, &mut walk).await;
+        files::along(store.as_ref(), files, walk).await;
     }
+    if walk.is_done() {
+        return Ok((walk.report(), None));
+    }
+    walk.end_of_files();
     let end_of_files = walk.report();
     let pending = match in_log {
-        Ok(rows) => Some(walk_log(rows, &mut walk)),
+        Ok(rows) => Some(walk_log(rows, walk)),
         Err(error) => {
             tracing::warn!(%error, "the log could not be read: what it holds is not verified");
             None
@@ -141,145 +198,8 @@ pub(crate) async fn verify_on(
     };
     let log_store = objects.log_store(workspace, Table::Audit)?;
     let store = log_store.object_store(None);
-    unnamed(store.as_ref(), &named, &mut walk).await?;
-    Ok(LedgerReport {
-        pending,
-        public_key: walk.report().public_key,
-        findings: walk.report().findings,
-        ..end_of_files
-    })
-}
-
-/// The files a table names, by the records they hold; those of foreign names come first, so that what they hide
-/// is missed later.
-pub(super) fn listed(loaded: &DeltaTable, workspace: &str) -> Result<Vec<(Path, Option<Name>)>> {
-    let state = loaded.snapshot().map_err(|source| Error::Delta {
-        table: tables::full_name(workspace, Table::Audit),
-        doing: "list its files",
-        source: Box::new(source),
-    })?;
-    let named = |path: Path| {
-        let name = path.filename().and_then(file::parse);
-        (path, name)
-    };
-    let listed = state.log_data();
-    let mut files: Vec<_> = listed
-        .iter()
-        .map(|file| named(file.object_store_path()))
-        .collect();
-    files.sort_by_key(|(_, name)| name.as_ref().map(|name| (name.first, name.last)));
-    Ok(files)
-}
-
-/// Files overlap where days meet, so a record waits until no later file can hold an earlier one.
-async fn walk_files(store: &dyn ObjectStore, files: Vec<(Path, Option<Name>)>, walk: &mut Walk) {
-    let mut waiting: BTreeMap<i64, Vec<(AuditRow, String)>> = BTreeMap::new();
-    for (path, name) in files {
-        if let Some(name) = &name {
-            let later = waiting.split_off(&name.first);
-            for (row, path) in std::mem::replace(&mut waiting, later)
-                .into_values()
-                .flatten()
-            {
-                walk.step(&row, &path);
-            }
-        }
-        let Some(name) = name else {
-            walk.damaged(
-                &path,
-                None,
-                "its name is not one the ledger gives: somebody else wrote it",
-            );
-            continue;
-        };
-        match read(store, &path, &name).await {
-            Ok(rows) => {
-                walk.read_file();
-                for row in rows {
-                    waiting
-                        .entry(row.seq)
-                        .or_default()
-                        .push((row, path.to_string()));
-                }
-            }
-            Err(reason) => walk.damaged(&path, Some((name.first, name.last)), &reason),
-        }
-    }
-    for (row, path) in waiting.into_values().flatten() {
-        walk.step(&row, &path);
-    }
-    walk.end_of_files();
-}
-
-/// The records of a file, if it is the one its name speaks of. A file that is not is not even opened: nobody
-/// knows what a reader of Parquet makes of it.
-pub(super) async fn read(
-    store: &dyn ObjectStore,
-    path: &Path,
-    name: &Name,
-) -> std::result::Result<Vec<AuditRow>, String> {
-    let got = match store.get(path).await {
-        Ok(got) => got,
-        Err(object_store::Error::NotFound { .. }) => return Err("it is gone".into()),
-        Err(error) => return Err(format!("it cannot be read: {error}")),
-    };
-    let bytes = got
-        .bytes()
-        .await
-        .map_err(|error| format!("it cannot be read: {error}"))?;
-    let found = file::sha256(&bytes);
-    if found != name.sha256 {
-        return Err(format!(
-            "its bytes were changed: their SHA-256 is {found}, but {} was written",
-            name.sha256
-        ));
-    }
-    let day = path
-        .parts()
-        .find_map(|part| part.as_ref().strip_prefix("date=").map(str::to_owned));
-    let rows = tokio::task::spawn_blocking(move || decode(bytes)).await;
-    let rows = rows.map_err(|error| format!("it cannot be read: {error}"))??;
-    for row in &rows {
-        let at = chrono::DateTime::from_timestamp_micros(row.at.0);
-        let at = at.map(|at| at.format("%Y-%m-%d").to_string());
-        if at != day {
-            return Err(format!(
-                "record {} of {} stands in it",
-                row.seq,
-                at.unwrap_or_else(|| "no day".into())
-            ));
-        }
-    }
-    Ok(rows)
-}
-
-fn decode(bytes: Bytes) -> std::result::Result<Vec<AuditRow>, String> {
-    let cannot = |error: &dyn std::fmt::Display| format!("it cannot be read: {error}");
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|e| cannot(&e))?;
-    let wanted = AuditRow::schema();
-    for field in wanted.fields().iter().filter(|f| f.name() != "date") {
-        let found = reader.schema().field_with_name(field.name());
-        let same = found.is_ok_and(|found| same_type(found.data_type(), field.data_type()));
-        if !same {
-            return Err(format!(
-                "it has no column {} {}",
-                field.name(),
-                field.data_type()
-            ));
-        }
-    }
-    let mut rows = Vec::new();
-    for batch in reader.build().map_err(|e| cannot(&e))? {
-        rows.extend(AuditRow::read(&batch.map_err(|e| cannot(&e))?).map_err(|e| cannot(&e))?);
-    }
-    Ok(rows)
-}
-
-fn same_type(found: &DataType, wanted: &DataType) -> bool {
-    match (found, wanted) {
-        (DataType::Timestamp(a, _), DataType::Timestamp(b, _)) => a == b,
-        _ => found == wanted,
-    }
+    unnamed(store.as_ref(), &named, walk).await?;
+    Ok((end_of_files, pending))
 }
 
 /// Records in the log, in order. A server may cut it meanwhile: what is gone then is in files.

@@ -19,7 +19,7 @@ fn row(actor: &str, subject: &str, record: &Value) -> AuditRow {
 fn decided(actor: &str) -> Value {
     json!({
         "event": "decided", "action_id": "a1", "scope": {"scope": "tenant", "target": "acme"},
-        "state": {"state": "frozen"}, "actor": actor, "reason": "ada saw it", "evidence": {"usd": "5"},
+        "state": {"state": "frozen"}, "actor": actor, "reason": "zoe saw it", "evidence": {"usd": "5"},
         "cause": null, "epoch": 7,
     })
 }
@@ -36,11 +36,11 @@ fn opened(personal: &Personal, row: &AuditRow) -> (String, String, Value) {
 fn what_names_people_is_sealed_and_read_back_until_they_are_forgotten() {
     let dir = tempfile::tempdir().unwrap();
     let personal = Personal::of(dir.path(), false);
-    let clear = row("cli:ada", "tenant:acme", &decided("cli:ada"));
+    let clear = row("cli:zoe", "tenant:acme", &decided("cli:zoe"));
     let mut sealed = clear.clone();
     personal.seal("default", &mut sealed).unwrap();
     let all = format!("{}{}{}", sealed.actor, sealed.subject, sealed.record);
-    for word in ["ada", "acme", "saw", "usd"] {
+    for word in ["zoe", "acme", "saw", "usd"] {
         assert!(!all.contains(word), "{word} in {all}");
     }
     let kept: Value = serde_json::from_str(&sealed.record).unwrap();
@@ -52,7 +52,7 @@ fn what_names_people_is_sealed_and_read_back_until_they_are_forgotten() {
     let back = (
         clear.actor.clone(),
         clear.subject.clone(),
-        decided("cli:ada"),
+        decided("cli:zoe"),
     );
     assert_eq!(opened(&personal, &sealed), back);
     // Another process, later.
@@ -68,7 +68,7 @@ fn what_names_people_is_sealed_and_read_back_until_they_are_forgotten() {
         "each workspace has its own keys"
     );
 
-    let id = personal.key_of("default", "cli", "ada").unwrap().unwrap();
+    let id = personal.key_of("default", "cli", "zoe").unwrap().unwrap();
     assert!(sealed.actor.contains(&id));
     assert!(personal.forget(&id).unwrap());
     assert!(!personal.forget(&id).unwrap());
@@ -90,7 +90,7 @@ fn what_names_people_is_sealed_and_read_back_until_they_are_forgotten() {
             .any(|part| part == word.as_bytes())
     };
     assert!(
-        has("tenant:acme") && has("cli:ada"),
+        has("tenant:acme") && has("cli:zoe"),
         "of the other workspace"
     );
     assert!(!has(&id), "deleted means overwritten");
@@ -142,7 +142,7 @@ fn machines_are_not_people_and_their_records_stay_as_they_are() {
 fn a_reader_makes_no_key() {
     let dir = tempfile::tempdir().unwrap();
     let personal = Personal::of(dir.path(), true);
-    let mut row = row("cli:ada", "agent:a", &json!({}));
+    let mut row = row("cli:zoe", "agent:a", &json!({}));
     assert!(personal.seal("default", &mut row).is_err());
     assert_eq!(personal.opened("sealed:00:00"), ERASED);
     assert!(!dir.path().join("subjects.db").exists());
@@ -155,7 +155,7 @@ fn the_keys_are_their_owners_alone() {
     let dir = tempfile::tempdir().unwrap();
     let personal = Personal::of(dir.path(), false);
     personal
-        .seal("default", &mut row("cli:ada", "", &json!({})))
+        .seal("default", &mut row("cli:zoe", "", &json!({})))
         .unwrap();
     let mode = std::fs::metadata(dir.path().join("subjects.db"))
         .unwrap()
@@ -187,7 +187,7 @@ proptest! {
     fn a_forged_text_does_not_open(at in 0..200_usize, bit in 0..4_u8) {
         let dir = tempfile::tempdir().unwrap();
         let personal = Personal::of(dir.path(), false);
-        let mut row = row("cli:ada", "agent:a", &json!({}));
+        let mut row = row("cli:zoe", "agent:a", &json!({}));
         personal.seal("default", &mut row).unwrap();
         let mut bytes = row.actor.into_bytes();
         let at = "sealed:".len() + at % (bytes.len() - "sealed:".len());

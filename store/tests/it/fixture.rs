@@ -116,10 +116,11 @@ pub(crate) fn request(told: &[Told]) -> Append {
     request_at(told, Origin::Live, 1_000)
 }
 
-/// Flushes only when asked.
+/// Flushes, and signs the ledger by the clock, only when asked.
 pub(crate) fn config(dir: &Path) -> Config {
     Config {
         flush_age: Duration::from_secs(3_600),
+        checkpoint_age: Duration::from_secs(3_600),
         ..Config::local(dir)
     }
 }

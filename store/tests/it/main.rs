@@ -7,6 +7,8 @@ mod faults;
 mod fixture;
 mod late;
 mod ledger;
+mod ledger_heads;
+mod ledger_proofs;
 mod requests;
 mod simulation;
 mod snapshots;
