@@ -46,6 +46,10 @@ pub(crate) enum Command {
     Config,
     /// Run agents of the bundled runtime.
     Agent(Agent),
+    /// Copy everything to another place, while a server runs or while none does.
+    Backup(Backup),
+    /// Make a data directory and tables out of a backup.
+    Restore(Restore),
     /// Check the ledger: every decision and release of control, in a chain nobody can change unseen.
     Audit(Audit),
 }
@@ -106,6 +110,12 @@ pub(crate) struct Query {
     /// How to print the rows.
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
+    /// Read only what Delta versions hold, as every other reader of the tables does; they are named on stderr.
+    #[arg(long, conflicts_with = "as_of")]
+    pub(crate) committed: bool,
+    /// Read what Delta versions held then: a time (RFC 3339) or how long ago (90s, 15m, 2h, 7d).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) as_of: Option<String>,
 }
 
 /// Output formats.
@@ -274,4 +284,64 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         public_key: Option<String>,
     },
+}
+
+/// Options of `backup`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Backup {
+    /// What else can be done with one.
+    #[command(subcommand)]
+    pub(crate) command: Option<BackupCommand>,
+    /// Where it goes.
+    #[command(flatten)]
+    pub(crate) place: Option<Place>,
+    /// Leave out the key that signs the ledger; a restore then needs it from elsewhere.
+    #[arg(long)]
+    pub(crate) without_keys: bool,
+}
+
+/// Where backups are.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// A folder, or file://, s3://, gs://, az://.
+    #[arg(value_name = "PLACE")]
+    pub(crate) url: String,
+    /// Options of its object store, as key=value, comma between; without them those of the tables.
+    #[arg(long)]
+    pub(crate) storage_options: Option<String>,
+}
+
+/// What can be done with a backup.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupCommand {
+    /// Read every file of it again and name what differs; exit code 1 if anything does.
+    Verify {
+        /// Where it is.
+        #[command(flatten)]
+        place: Place,
+        /// Which; without it the latest.
+        #[arg(long)]
+        backup: Option<String>,
+    },
+}
+
+/// Options of `restore`.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// Where the backup is.
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Which; without it the latest.
+    #[arg(long)]
+    pub(crate) backup: Option<String>,
+    /// Where the tables shall live (setting `data.tables_url`).
+    #[arg(long)]
+    pub(crate) tables_url: Option<String>,
+    /// The file of the key that signs the ledger, for a backup without keys.
+    #[arg(long, conflicts_with = "new_ledger_key")]
+    pub(crate) ledger_key: Option<PathBuf>,
+    /// That key is lost: sign the ledger with a new one from here on.
+    #[arg(long)]
+    pub(crate) new_ledger_key: bool,
 }

@@ -359,7 +359,8 @@ fn durability(text: &str) -> Option<Durability> {
     }
 }
 
-fn pairs(text: &str) -> Option<std::collections::HashMap<String, String>> {
+/// `key=value` pairs, comma between.
+pub(crate) fn pairs(text: &str) -> Option<std::collections::HashMap<String, String>> {
     text.split(',')
         .filter(|pair| !pair.trim().is_empty())
         .map(|pair| {

@@ -1,5 +1,6 @@
 //! The `flyball` binary: command line, configuration, wiring. No logic of its own.
 
+mod backups;
 mod cli;
 mod commands;
 mod config;
@@ -9,6 +10,7 @@ mod ledger;
 mod metrics;
 mod prices;
 mod running;
+mod say;
 mod serve;
 
 use clap::Parser as _;

@@ -89,11 +89,24 @@ impl Server {
         &self,
         request: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder,
     ) -> Result<bytes::Bytes> {
-        let (status, body) = self.answer(request).await?;
+        Ok(self.send_for("", request).await?.0)
+    }
+
+    /// The same, with one header of the answer.
+    pub(crate) async fn send_for(
+        &self,
+        header: &str,
+        request: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder,
+    ) -> Result<(bytes::Bytes, Option<String>)> {
+        let sent = request(&self.client).send().await;
+        let answer = sent.context("the server did not answer")?;
+        let value = answer.headers().get(header);
+        let value = value.and_then(|value| value.to_str().ok().map(str::to_owned));
+        let (status, body) = whole(answer).await?;
         if !status.is_success() {
             bail!("{} ({status})", words(&body));
         }
-        Ok(body)
+        Ok((body, value))
     }
 
     /// Sends a request and gives back status and body, whatever they are.
@@ -102,11 +115,15 @@ impl Server {
         request: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder,
     ) -> Result<(reqwest::StatusCode, bytes::Bytes)> {
         let sent = request(&self.client).send().await;
-        let answer = sent.context("the server did not answer")?;
-        let status = answer.status();
-        let body = answer.bytes().await;
-        Ok((status, body.context("the server's answer broke off")?))
+        whole(sent.context("the server did not answer")?).await
     }
+}
+
+/// Status and body, read to its end.
+async fn whole(answer: reqwest::Response) -> Result<(reqwest::StatusCode, bytes::Bytes)> {
+    let status = answer.status();
+    let body = answer.bytes().await;
+    Ok((status, body.context("the server's answer broke off")?))
 }
 
 /// What a refusal says: `{"error": "..."}`, `{"error": {"message": "..."}}`, or the body itself.

@@ -18,6 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::backups;
 use crate::config::Config;
 use crate::core::{Core, WORKSPACE};
 use crate::http;
@@ -226,6 +227,7 @@ fn router(
     flyball_query::http::router(Arc::clone(&core.engine), WORKSPACE)
         .merge(control::api::router(Arc::clone(control)))
         .merge(flyball_dashboards::console::router(console))
+        .merge(backups::router(Arc::clone(&core.store)))
         .merge(http::router(
             Arc::clone(&core.store),
             core.asker(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::{MemTable, Session, TableProvider};
+use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::{TableType, provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result as PlanResult};
@@ -20,6 +20,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use deltalake::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
 use flyball_store::{Snapshot, Table, TableSnapshot};
 
+use crate::buffered::Buffered;
 use crate::{Error, Result};
 
 /// A table that is known by name and schema; its rows come with a snapshot.
@@ -120,11 +121,13 @@ impl Rows {
             Some(delta) => Some(stored(table, delta, session)?),
             None => None,
         };
-        let batches = snapshot.map(|s| s.buffered.clone()).unwrap_or_default();
+        let (batches, bounds) = snapshot
+            .map(|s| (s.buffered.clone(), s.bounds.clone()))
+            .unwrap_or_default();
         let buffered = if batches.is_empty() && stored.is_some() {
             None
         } else {
-            let memory = MemTable::try_new(table.schema(), vec![batches]).map_err(Error::failed)?;
+            let memory = Buffered::new(table.schema(), batches, bounds);
             Some(Arc::new(memory) as Arc<dyn TableProvider>)
         };
         Ok(Self { stored, buffered })

@@ -20,6 +20,7 @@ use flyball_store::Table;
 use crate::bind::BaseTable;
 use crate::catalogue::{self, Kind};
 use crate::functions;
+use crate::reading::Reading;
 use crate::schema::FixedSchema;
 use crate::session::Limits;
 use crate::{Error, Result, Session, Source};
@@ -119,6 +120,7 @@ async fn template(config: &Config, source: &Arc<dyn Source>) -> Result<SessionSt
         .with_information_schema(true)
         .with_create_default_catalog_and_schema(false)
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_option_extension(Reading::default())
         .set_str("datafusion.sql_parser.dialect", "PostgreSQL");
     if config.partitions > 0 {
         session = session.with_target_partitions(config.partitions);

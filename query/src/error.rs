@@ -22,7 +22,7 @@ pub enum Error {
     },
     /// An option that a session may not set.
     #[error(
-        "SET {option} is refused: a session may set datafusion.explain.*, datafusion.optimizer.* and datafusion.execution.time_zone"
+        "SET {option} is refused: a session may set flyball.read, datafusion.explain.*, datafusion.optimizer.* and datafusion.execution.time_zone"
     )]
     Setting {
         /// The option.
@@ -86,6 +86,12 @@ pub enum Error {
         /// What the table format said.
         message: String,
     },
+    /// The moment it is to read is none, or too long ago.
+    #[error(transparent)]
+    Moment(flyball_store::Error),
+    /// The tables of a moment of the past could not be found.
+    #[error("the tables of that moment cannot be opened: {0}")]
+    History(#[source] flyball_store::Error),
     /// An output format that is not known.
     #[error("format {given:?} is not known: use table, csv, json or arrow")]
     Format {
@@ -137,6 +143,16 @@ impl Error {
             };
         }
         Self::Invalid(error)
+    }
+
+    /// An error of finding the tables of a moment.
+    pub(crate) fn history(error: flyball_store::Error) -> Self {
+        match error {
+            flyball_store::Error::Moment { .. } | flyball_store::Error::HistoryEnds { .. } => {
+                Self::Moment(error)
+            }
+            other => Self::History(other),
+        }
     }
 
     /// An error of running.

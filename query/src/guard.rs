@@ -7,11 +7,13 @@ use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{LogicalPlan, Statement};
 
+use crate::reading::READ;
 use crate::{Error, Result};
 
-/// Options that a session may set for itself: how plans are shown and made, and the time zone.
-/// Memory, disk and file options belong to the engine.
-const SETTABLE: [&str; 3] = [
+/// Options that a session may set for itself: how plans are shown and made, the time zone, and the moment it
+/// reads. Memory, disk and file options belong to the engine.
+const SETTABLE: [&str; 4] = [
+    READ,
     "datafusion.explain.",
     "datafusion.optimizer.",
     "datafusion.execution.time_zone",
@@ -160,6 +162,7 @@ mod tests {
             "datafusion.explain.format",
             "DataFusion.Optimizer.Max_Passes",
             "datafusion.execution.time_zone",
+            "flyball.read",
         ] {
             assert!(settable(allowed).is_ok(), "{allowed}");
         }
@@ -169,6 +172,7 @@ mod tests {
             "datafusion.execution.time_zone_x",
             "datafusion.execution.target_partitions",
             "datafusion.explained.x",
+            "flyball.reader",
             "x",
             "",
         ] {

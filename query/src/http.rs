@@ -2,7 +2,9 @@
 //!
 //! The body is JSON `{"sql": "SELECT ...", "format": "json"}` when its content type says so, else the
 //! SQL text itself. The format may also stand in the URL (`?format=json|csv|arrow|table`), which wins;
-//! without one it is JSON: an array of row objects, decimals as strings. Errors are JSON
+//! without one it is JSON: an array of row objects, decimals as strings. `?read=committed` reads only what Delta
+//! versions hold, `?read=2026-11-22T09:00:00Z` or `?read=2h` what they held then or so long ago; the header
+//! `flyball-versions` names the versions that were read. Errors are JSON
 //! `{"error": "..."}`: 400 for what the sender can mend, 413 for a result of too many rows or bytes, 503 when
 //! memory is short, 504 past the time limit, 500 for the rest.
 
@@ -11,13 +13,16 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde::Deserialize;
 
 use crate::format::{self, Format};
-use crate::{Engine, Error, Result};
+use crate::{Answer, Engine, Error, Result};
+
+/// The header that names the versions that were read.
+pub const VERSIONS: HeaderName = HeaderName::from_static("flyball-versions");
 
 /// The longest request that is read, bytes.
 const REQUEST_MAX: usize = 1 << 20;
@@ -43,6 +48,7 @@ struct Port {
 #[derive(Debug, Deserialize)]
 struct InUrl {
     format: Option<String>,
+    read: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,15 +80,19 @@ impl Port {
             Some(name) => name.parse()?,
             None => Format::Json,
         };
-        let session = self.engine.session(&self.workspace);
+        let moment = url.read.as_deref().unwrap_or("latest");
+        let moment = moment.parse().map_err(Error::Moment)?;
+        let session = self.engine.session(&self.workspace).at(moment);
         let limits = self.engine.config();
-        let batches = session
-            .query_up_to(&asked.sql, limits.http_rows_max)
-            .await?;
+        let Answer { batches, versions } = session.answer(&asked.sql, limits.http_rows_max).await?;
         let mut text = Bounded::new(limits.result_bytes_max);
         let written = format::write(&batches, format, &mut text);
         let bytes = text.within().and_then(|bytes| written.map(|()| bytes))?;
-        Ok((StatusCode::OK, [(CONTENT_TYPE, format.media_type())], bytes).into_response())
+        let headers = [
+            (CONTENT_TYPE, format.media_type().to_owned()),
+            (VERSIONS, versions),
+        ];
+        Ok((StatusCode::OK, headers, bytes).into_response())
     }
 }
 
@@ -149,6 +159,7 @@ fn status(error: &Error) -> StatusCode {
         | Error::Invalid(_)
         | Error::UnknownColumn { .. }
         | Error::Format { .. }
+        | Error::Moment(_)
         | Error::Request { .. } => StatusCode::BAD_REQUEST,
         Error::TooManyRows { .. } | Error::TooManyBytes { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::Memory(_) => StatusCode::SERVICE_UNAVAILABLE,

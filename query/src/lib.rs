@@ -13,15 +13,17 @@ pub mod http;
 pub mod pg;
 
 mod bind;
+mod buffered;
 mod engine;
 mod error;
 mod guard;
 mod held;
+mod reading;
 mod schema;
 mod session;
 mod source;
 
 pub use engine::{Config, Engine};
 pub use error::{Error, Result};
-pub use session::Session;
+pub use session::{Answer, Session};
 pub use source::Source;

@@ -1,22 +1,26 @@
 //! A session: one client's settings on one workspace, and the way a statement takes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use flyball_store::{Moment, Snapshot, Table};
 use futures::StreamExt;
 use tokio::time::Instant;
 
 use crate::bind;
 use crate::guard;
 use crate::held::Held;
+use crate::reading::{self, Reading};
 use crate::{Error, Result, Source};
 
 /// One client on one workspace. Settings made here stay here.
@@ -26,6 +30,22 @@ pub struct Session {
     source: Arc<dyn Source>,
     workspace: Arc<str>,
     limits: Limits,
+}
+
+/// What one statement was answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// At least one, so that the schema is known.
+    pub batches: Vec<RecordBatch>,
+    /// The Delta versions it was read from, such as `charges=9,spans=12`; `-` for a table that had none. Unless
+    /// the session reads `committed` or the past, buffered rows came on top.
+    pub versions: String,
+}
+
+/// A statement under way.
+struct Started {
+    rows: SendableRecordBatchStream,
+    versions: String,
 }
 
 /// What one statement may take.
@@ -57,6 +77,18 @@ impl Session {
             source,
             workspace: workspace.into(),
             limits,
+        }
+    }
+
+    /// The same session on another moment, as `SET flyball.read` would do.
+    #[must_use]
+    pub fn at(self, moment: Moment) -> Self {
+        let mut state = self.context.state_ref().write().clone();
+        let options = state.config_mut().options_mut();
+        options.extensions.insert(Reading(moment));
+        Self {
+            context: SessionContext::new_with_state(state),
+            ..self
         }
     }
 
@@ -109,9 +141,14 @@ impl Session {
         plan: LogicalPlan,
         limit: Duration,
     ) -> Result<SendableRecordBatchStream> {
+        Ok(self.start(plan, limit).await?.rows)
+    }
+
+    async fn start(&self, plan: LogicalPlan, limit: Duration) -> Result<Started> {
         guard::read_only(&plan)?;
         let limit = limit.min(self.limits.time);
         let deadline = Instant::now() + limit;
+        let mut versions = String::new();
         let started = async {
             if matches!(plan, LogicalPlan::Statement(_)) {
                 let done = self
@@ -126,7 +163,8 @@ impl Session {
             let bound = if tables.is_empty() {
                 plan
             } else {
-                let snapshot = self.source.snapshot(&self.workspace);
+                let snapshot = self.snapshot(&state, &tables).await?;
+                versions = reading::versions(&snapshot, tables.iter().copied());
                 bind::bind(plan, &tables, &snapshot, &state)?
             };
             DataFrame::new(state, bound)
@@ -137,7 +175,21 @@ impl Session {
         let stream = tokio::time::timeout_at(deadline, started)
             .await
             .map_err(|_| Error::Timeout { limit })??;
-        Ok(until(stream, deadline, limit))
+        Ok(Started {
+            rows: until(stream, deadline, limit),
+            versions,
+        })
+    }
+
+    /// The tables at the moment this session reads.
+    async fn snapshot(&self, state: &SessionState, tables: &BTreeSet<Table>) -> Result<Snapshot> {
+        let reading = state.config_options().extensions.get::<Reading>();
+        let moment = reading.map_or(Moment::Latest, |reading| reading.0);
+        let tables: Vec<_> = tables.iter().copied().collect();
+        self.source
+            .snapshot_at(&self.workspace, moment, &tables)
+            .await
+            .map_err(Error::history)
     }
 
     /// Answers one statement. There is always at least one batch, so that the schema is known.
@@ -154,8 +206,17 @@ impl Session {
     /// # Errors
     /// [`Error::TooManyRows`] besides.
     pub async fn query_up_to(&self, sql: &str, rows_max: usize) -> Result<Vec<RecordBatch>> {
+        Ok(self.answer(sql, rows_max).await?.batches)
+    }
+
+    /// The same, with the versions it was read from.
+    ///
+    /// # Errors
+    /// As [`Self::query_up_to`].
+    pub async fn answer(&self, sql: &str, rows_max: usize) -> Result<Answer> {
         let plan = self.plan(sql).await?;
-        let mut stream = self.run(plan).await?;
+        let started = self.start(plan, self.limits.time).await?;
+        let (mut stream, versions) = (started.rows, started.versions);
         let schema = stream.schema();
         let mut batches = Vec::new();
         let mut rows = 0;
@@ -176,7 +237,7 @@ impl Session {
         if batches.is_empty() {
             batches.push(RecordBatch::new_empty(schema));
         }
-        Ok(batches)
+        Ok(Answer { batches, versions })
     }
 }
 

@@ -15,6 +15,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::core::{Core, WORKSPACE};
 use crate::running::{Server, words};
+use crate::say::say;
 
 /// How long to wait when the server is full.
 const FULL_RETRY_MS: u64 = 250;
@@ -48,7 +49,7 @@ pub(super) async fn run(config: &Config, options: &cli::Import) -> Result<()> {
 }
 
 fn print(report: &ImportReport) {
-    println!(
+    say!(
         "{} files, {} bytes: {} requests and {} spans taken in, {} requests were in already",
         report.counts.files_total,
         report.counts.bytes,
@@ -57,16 +58,16 @@ fn print(report: &ImportReport) {
         report.already_in
     );
     if report.rejected_spans > 0 {
-        println!("{} spans were refused:", report.rejected_spans);
+        say!("{} spans were refused:", report.rejected_spans);
     }
     for note in &report.rejected {
-        println!("  {}: {}", note.path.display(), note.reason);
+        say!("  {}: {}", note.path.display(), note.reason);
     }
     if !report.skipped.is_empty() {
-        println!("{} files were passed over:", report.skipped.len());
+        say!("{} files were passed over:", report.skipped.len());
     }
     for note in &report.skipped {
-        println!("  {}: {}", note.path.display(), note.reason);
+        say!("  {}: {}", note.path.display(), note.reason);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod agent;
 mod audit;
+mod backup;
 mod control;
 mod demo;
 mod import;
@@ -16,6 +17,7 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::{Cli, Command};
 use crate::config::{Config, Settings};
+use crate::say::say;
 use crate::serve::Serving;
 
 /// Runs one command to its end.
@@ -35,7 +37,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Serve(_) => serve(&config).await?,
         Command::Demo(options) => demo::run(config, cli.data_dir.as_deref(), &options).await?,
         Command::Import(options) => import::run(&config, &options).await?,
-        Command::Query(options) => query::run(&config, &options.sql, options.format).await?,
+        Command::Query(options) => query::run(&config, &options).await?,
         Command::Report(options) => report::run(&config, &options.kind).await?,
         Command::Freeze(target) => control::freeze(&config, &target).await?,
         Command::Throttle(options) => control::throttle(&config, &options).await?,
@@ -43,6 +45,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Release(target) => control::release(&config, &target).await?,
         Command::Status => control::status(&config).await?,
         Command::Agent(options) => return agent::run(options.command).await,
+        Command::Backup(options) => return backup::run(&config, options).await,
+        Command::Restore(options) => backup::restore(config, options).await?,
         Command::Audit(options) => return audit::run(&config, &options.command).await,
         Command::Config => {}
     }
@@ -78,24 +82,25 @@ fn print_settings(settings: &Settings) {
     for (key, value, source) in settings.in_force() {
         table.add_row([key.name, value.as_str(), &source.to_string(), key.doc]);
     }
-    println!("{table}");
+    say!("{table}");
 }
 
 async fn serve(config: &Config) -> Result<()> {
     let serving = Serving::start(config).await?;
     let ports = serving.ports();
-    println!("flyball serves {}", config.store.data_dir.display());
-    println!(
+    say!("flyball serves {}", config.store.data_dir.display());
+    say!(
         "  OTLP        grpc://{}  http://{}/v1/traces",
-        ports.otlp_grpc, ports.otlp_http
+        ports.otlp_grpc,
+        ports.otlp_http
     );
-    println!(
+    say!(
         "  SQL         psql -h {} -p {} -U flyball flyball",
         ports.postgres.ip(),
         ports.postgres.port()
     );
-    println!("  console     http://{}/", ports.http);
+    say!("  console     http://{}/", ports.http);
     serving.until_told_to_stop().await?;
-    println!("flyball has stopped; everything is flushed");
+    say!("flyball has stopped; everything is flushed");
     Ok(())
 }

@@ -6,6 +6,7 @@ use flyball_reports::{Chargeback, Dimension};
 
 use crate::cli::{Format, ReportKind};
 use crate::config::Config;
+use crate::say::{self, say};
 
 /// Prints one report.
 pub(super) async fn run(config: &Config, kind: &ReportKind) -> Result<()> {
@@ -22,8 +23,8 @@ pub(super) async fn run(config: &Config, kind: &ReportKind) -> Result<()> {
     );
     let report = chargeback.report(&super::query::ask(config, &sql).await?)?;
     match format {
-        Format::Table => println!("{}", report.table()),
-        Format::Csv => print!("{}", report.csv()?),
+        Format::Table => say!("{}", report.table()),
+        Format::Csv => say::text(format_args!("{}", report.csv()?)),
         Format::Json => {
             bail!("--format json: a report comes as table or csv; for JSON use `flyball query`")
         }

@@ -10,6 +10,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 
+use crate::bounds::Bounds;
 use crate::log::LogPosition;
 
 /// So many neighbours of one level become one of the next.
@@ -28,11 +29,18 @@ pub(crate) struct Chunk {
     pub(crate) last: LogPosition,
     pub(crate) batch: RecordBatch,
     pub(crate) bytes: u64,
+    bounds: Bounds,
     level: u8,
 }
 
 impl Chunk {
-    fn new(first: LogPosition, last: LogPosition, batch: RecordBatch, level: u8) -> Self {
+    fn new(
+        first: LogPosition,
+        last: LogPosition,
+        batch: RecordBatch,
+        bounds: Bounds,
+        level: u8,
+    ) -> Self {
         let bytes = batch.get_array_memory_size() as u64;
         let enough = batch.num_rows() >= ROWS_ENOUGH || bytes >= BYTES_ENOUGH;
         Self {
@@ -40,14 +48,17 @@ impl Chunk {
             last,
             batch,
             bytes,
+            bounds,
             level: if enough { TOP } else { level },
         }
     }
 }
 
 /// A list of batches in order, of which the first `fixed` are being flushed and stay as they are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Chunks {
+    /// Columns whose smallest and largest values are kept.
+    bounded: &'static [&'static str],
     list: VecDeque<Chunk>,
     fixed: usize,
     bytes: u64,
@@ -55,6 +66,17 @@ pub(crate) struct Chunks {
 }
 
 impl Chunks {
+    /// None yet; of these columns the bounds will be known.
+    pub(crate) fn new(bounded: &'static [&'static str]) -> Self {
+        Self {
+            bounded,
+            list: VecDeque::new(),
+            fixed: 0,
+            bytes: 0,
+            rows: 0,
+        }
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -75,12 +97,18 @@ impl Chunks {
         self.list.iter().map(|chunk| chunk.batch.clone()).collect()
     }
 
+    /// What is known of each batch.
+    pub(crate) fn bounds(&self) -> Vec<Bounds> {
+        self.list.iter().map(|chunk| chunk.bounds.clone()).collect()
+    }
+
     /// Adds rows at the end. Never fails: what can't be merged stays as it is.
     pub(crate) fn push(&mut self, first: LogPosition, last: LogPosition, batch: RecordBatch) {
         if batch.num_rows() == 0 {
             return;
         }
-        self.add(Chunk::new(first, last, batch, 0));
+        let bounds = Bounds::of(&batch, self.bounded);
+        self.add(Chunk::new(first, last, batch, bounds, 0));
         while let Ok(Some(merged)) = self.merge_tail() {
             self.add(merged);
         }
@@ -112,7 +140,8 @@ impl Chunks {
             return Ok(None);
         };
         let merged = concat_batches(&first.batch.schema(), &batches)?;
-        let merged = Chunk::new(first.first, last.last, merged, level + 1);
+        let bounds = Bounds::together(self.list.range(start..).map(|chunk| &chunk.bounds));
+        let merged = Chunk::new(first.first, last.last, merged, bounds, level + 1);
         for _ in 0..alike {
             self.drop_back();
         }
@@ -153,7 +182,8 @@ impl Chunks {
             }
         }
         if let Some(rest) = rest.filter(|rest| rest.num_rows() > 0) {
-            let chunk = Chunk::new(0, 0, rest, TOP);
+            let bounds = Bounds::of(&rest, self.bounded);
+            let chunk = Chunk::new(0, 0, rest, bounds, TOP);
             self.bytes += chunk.bytes;
             self.rows += chunk.batch.num_rows();
             self.list.push_front(chunk);
@@ -177,7 +207,9 @@ impl Chunks {
         else {
             return Ok(());
         };
-        let kept = Chunk::new(chunk.first, chunk.last, keep(&chunk.batch)?, chunk.level);
+        let batch = keep(&chunk.batch)?;
+        let bounds = Bounds::of(&batch, self.bounded);
+        let kept = Chunk::new(chunk.first, chunk.last, batch, bounds, chunk.level);
         self.bytes = self.bytes - chunk.bytes + kept.bytes;
         self.rows = self.rows - chunk.batch.num_rows() + kept.batch.num_rows();
         *chunk = kept;

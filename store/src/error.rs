@@ -221,6 +221,81 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A moment to read that is none.
+    #[error(
+        "moment {given:?} is not known: use latest, committed, a time (RFC 3339, such as 2026-11-22T09:00:00Z) or how long ago (90s, 15m, 2h, 7d)"
+    )]
+    Moment {
+        /// As asked for.
+        given: String,
+    },
+    /// What a table held then is not kept any more.
+    #[error(
+        "table {table} cannot be read as of {}: the oldest point is {}",
+        asked.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
+        oldest.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+    )]
+    HistoryEnds {
+        /// The table, as `workspace/name`.
+        table: String,
+        /// The time asked for.
+        asked: chrono::DateTime<chrono::Utc>,
+        /// The earliest that can be asked for.
+        oldest: chrono::DateTime<chrono::Utc>,
+    },
+    /// Where backups should be is not a place we know.
+    #[error(
+        "backup place {url:?}: {reason}. Accepted: a path, file:///path, s3://bucket/path, gs://bucket/path, az://container/path"
+    )]
+    BackupUrl {
+        /// As given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is no complete backup there.
+    #[error(
+        "{place} holds no {}: a backup is complete once it has a manifest",
+        wanted.as_ref().map_or_else(|| "backup".to_owned(), |id| format!("backup {id}"))
+    )]
+    NoBackup {
+        /// The place.
+        place: String,
+        /// The one that was asked for; None for the latest.
+        wanted: Option<String>,
+    },
+    /// Something of a backup is not as it was written.
+    #[error("the backup is damaged: {path}: {reason}")]
+    BackupDamaged {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A restore needs an empty place.
+    #[error(
+        "{place} exists: a backup is restored into an empty directory and an empty place for tables"
+    )]
+    NotEmpty {
+        /// What was found.
+        place: String,
+    },
+    /// A backup without keys does not hold what signs the ledger.
+    #[error(
+        "backup {backup} was taken without keys: name the file of the key that signs the ledger, or ask for a new one if it is lost"
+    )]
+    NoLedgerKey {
+        /// The backup.
+        backup: String,
+    },
+    /// A restore did not come to its end.
+    #[error("{path} holds part of backup {backup}: run `flyball restore` again, it goes on where it stopped", path = path.display())]
+    HalfRestored {
+        /// The data directory.
+        path: PathBuf,
+        /// The backup.
+        backup: String,
+    },
     /// A background task of ours stopped unexpectedly.
     #[error("a background task stopped: {0}")]
     Task(#[from] tokio::task::JoinError),

@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use deltalake::DeltaTable;
 
+use crate::buffer::Taken;
 use crate::config::Durability;
 use crate::error::{Error, Result};
+use crate::journal::TakenCharges;
 use crate::log::LogPosition;
 use crate::store::Store;
 use crate::table::Table;
@@ -147,6 +149,11 @@ impl Store {
         let Some(taken) = self.state.lock().take(workspace, *table) else {
             return Ok(None);
         };
+        self.prepare_taken(place, taken).await
+    }
+
+    async fn prepare_taken(&self, place: &Place, taken: Taken) -> Result<Option<Pending>> {
+        let (workspace, table) = place;
         let written = match self.sync_log().await {
             Ok(()) => {
                 tables::write(
@@ -182,10 +189,20 @@ impl Store {
     }
 
     async fn prepare_charges(&self, place: &Place) -> Result<Option<Pending>> {
+        let workspace = &place.0;
+        let taken = self.state.lock().workspace_mut(workspace).journal.take();
+        match taken {
+            Some(taken) => self.prepare_taken_charges(place, taken).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn prepare_taken_charges(
+        &self,
+        place: &Place,
+        taken: TakenCharges,
+    ) -> Result<Option<Pending>> {
         let (workspace, table) = place;
-        let Some(taken) = self.state.lock().workspace_mut(workspace).journal.take() else {
-            return Ok(None);
-        };
         let position = taken.resolved_to;
         let written = async {
             self.sync_log().await?;
@@ -245,6 +262,51 @@ impl Store {
         }
     }
 
+    /// Flushes so that every table that the log feeds holds all rows up to one position and none past it, and the
+    /// charges what has settled. Until the guard is dropped nothing else is flushed.
+    pub(crate) async fn flush_to_one_point(
+        &self,
+    ) -> Result<(LogPosition, tokio::sync::MutexGuard<'_, Flusher>)> {
+        // Most of it as usual, so that little is left for the one point.
+        self.flush().await?;
+        let mut flusher = self.flusher.lock().await;
+        if flusher.stopped {
+            return Err(Error::Closed);
+        }
+        let places = self.state.lock().tables();
+        for place in &places {
+            self.commit_pending(&mut flusher, place).await?;
+        }
+        let (position, logged, charges) = self.state.lock().take_all();
+        for (place, taken) in logged {
+            if taken.to < position {
+                return Err(Error::Full {
+                    what: "buffer",
+                    used: self.state.lock().buffered_bytes(),
+                    limit: self.config.buffer_bytes_max,
+                    retry_after_ms: 1_000,
+                });
+            }
+            if let Some(pending) = self.prepare_taken(&place, taken).await? {
+                flusher.pending.insert(place.clone(), pending);
+                self.commit_pending(&mut flusher, &place).await?;
+            }
+        }
+        for (place, taken) in charges {
+            if let Some(pending) = self.prepare_taken_charges(&place, taken).await? {
+                flusher.pending.insert(place.clone(), pending);
+                self.commit_pending(&mut flusher, &place).await?;
+            }
+        }
+        Ok((position, flusher))
+    }
+
+    /// Saves the digests of requests up to a position, as before the log is cut there.
+    pub(crate) async fn save_digests(&self, to: LogPosition) -> Result<()> {
+        let dedupe = Arc::clone(&self.dedupe);
+        tokio::task::spawn_blocking(move || dedupe.save_to(to)).await?
+    }
+
     /// A table must never be ahead of the log, or positions could be given out twice. What is visible is synced
     /// already, unless a looser promise was configured.
     async fn sync_log(&self) -> Result<()> {
@@ -261,8 +323,7 @@ impl Store {
         if to <= flusher.cut {
             return Ok(());
         }
-        let dedupe = Arc::clone(&self.dedupe);
-        tokio::task::spawn_blocking(move || dedupe.save_to(to)).await??;
+        self.save_digests(to).await?;
         log.cut(to).await?;
         flusher.cut = to;
         Ok(())

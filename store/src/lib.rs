@@ -11,6 +11,8 @@
 pub mod rows;
 
 mod append;
+mod backup;
+mod bounds;
 mod buffer;
 mod chunks;
 mod config;
@@ -22,9 +24,11 @@ mod event;
 mod flush;
 mod folder;
 mod forget;
+mod history;
 mod journal;
 mod ledger;
 mod log;
+mod moment;
 mod objects;
 mod personal;
 mod recovery;
@@ -38,6 +42,12 @@ mod table;
 mod tables;
 
 pub use append::{Append, Appended, Decoder, OwnEvent};
+pub use backup::{
+    BackupOptions, BackupPlace, BackupReport, Damage, Figures as BackupFigures, LedgerHead,
+    LocalFile, Manifest, Progress as BackupProgress, RestoreOptions, Restored, TableFile,
+    TableVersion, Taken as BackupTaken, restore, verify as verify_backup,
+};
+pub use bounds::{Bound, Bounds, ColumnBounds};
 pub use config::{Config, Durability};
 pub use error::{Error, Result};
 pub use event::Event;
@@ -47,6 +57,7 @@ pub use ledger::{
     prove_growth, prove_record, sha256, verify_ledger, verify_ledger_against,
 };
 pub use log::{Encoding, FrameKind, Header, LogPosition, Origin, Signal};
+pub use moment::Moment;
 pub use objects::DurableLocal;
 pub use resume::Resume;
 pub use snapshot::{Snapshot, TableSnapshot};

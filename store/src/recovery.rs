@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use url::Url;
 
 use crate::append::{self, Decoder, OwnEvent, stamp};
+use crate::backup;
 use crate::config::Config;
 use crate::dedupe::Dedupe;
 use crate::directory::{self, Directory};
@@ -80,6 +81,7 @@ impl Store {
         objects: Objects,
         read_only: bool,
     ) -> Result<Arc<Self>> {
+        backup::refuse_half_restored(&config.data_dir)?;
         if !read_only {
             objects.probe().await?;
         }
@@ -112,9 +114,11 @@ impl Store {
             disk,
             log: None,
             flusher: tokio::sync::Mutex::new(Flusher::default()),
+            held: tokio::sync::RwLock::default(),
             full: Arc::new(Notify::new()),
             closed: AtomicBool::new(false),
             figures: Figures::default(),
+            history: Default::default(),
             directory: Mutex::new(Some(directory)),
         };
         if !read_only {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use deltalake::DeltaTable;
 
+use crate::bounds::Bounds;
 use crate::table::Table;
 
 /// One table at one moment.
@@ -17,6 +18,23 @@ pub struct TableSnapshot {
     pub delta: Option<DeltaTable>,
     /// Rows past that version, schema of the table.
     pub buffered: Vec<RecordBatch>,
+    /// What is known of each of these, so that readers can skip it; empty when nothing is.
+    pub bounds: Vec<Bounds>,
+}
+
+impl TableSnapshot {
+    /// The Delta version, if there is one.
+    #[must_use]
+    pub fn version(&self) -> Option<u64> {
+        self.delta.as_ref()?.version()
+    }
+
+    /// Without the rows that no version holds.
+    #[must_use]
+    pub(crate) fn committed(mut self) -> Self {
+        (self.buffered, self.bounds) = (Vec::new(), Vec::new());
+        self
+    }
 }
 
 /// All tables of a workspace at one moment: each row exactly once.

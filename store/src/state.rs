@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::dedupe::Dedupe;
 use crate::error::{Error, Result};
 use crate::event::{Event, Subscribers};
-use crate::journal::Journal;
+use crate::journal::{Journal, TakenCharges};
 use crate::ledger::Keeper;
 use crate::log::{Audience, FrameKind, LogPosition, Origin, Written};
 use crate::snapshot::{Snapshot, TableSnapshot};
@@ -22,6 +22,9 @@ use crate::table::Table;
 
 /// How soon a client should come back when the buffer is full: a flush takes about that long.
 const BUFFER_RETRY_MS: u64 = 1_000;
+
+/// A table of a workspace.
+type Place = (Arc<str>, Table);
 
 /// What the lock protects.
 #[derive(Debug, Default)]
@@ -163,6 +166,23 @@ impl State {
             .take(visible)
     }
 
+    /// What flushes of all tables take at one moment, and up to which position.
+    pub(crate) fn take_all(
+        &mut self,
+    ) -> (LogPosition, Vec<(Place, Taken)>, Vec<(Place, TakenCharges)>) {
+        let visible = self.visible;
+        let (mut logged, mut charges) = (Vec::new(), Vec::new());
+        for (name, workspace) in &mut self.workspaces {
+            for (table, rows) in &mut workspace.logged {
+                let taken = rows.buffer.take(visible);
+                logged.extend(taken.map(|taken| ((Arc::clone(name), *table), taken)));
+            }
+            let taken = workspace.journal.take();
+            charges.extend(taken.map(|taken| ((Arc::clone(name), Table::Charges), taken)));
+        }
+        (visible, logged, charges)
+    }
+
     /// Tables whose rows wait for a flush, by bytes or age; all that have any when memory runs short.
     pub(crate) fn due(&self, config: &Config) -> Vec<(Arc<str>, Table)> {
         let short = self.buffered_bytes() > config.buffer_bytes_max / 2;
@@ -223,13 +243,19 @@ impl State {
         let workspace = self.workspaces.get(name);
         let mut tables = HashMap::new();
         for table in Table::ALL {
-            let (version, buffered) = match workspace
-                .map(|workspace| (workspace, workspace.logged.get(&table)))
-            {
-                Some((_, Some(logged))) => (Some(&logged.version), logged.buffer.batches()),
-                Some((workspace, None)) => (Some(&workspace.charges), workspace.journal.batches()),
-                None => (None, Vec::new()),
-            };
+            let (version, buffered, bounds) =
+                match workspace.map(|workspace| (workspace, workspace.logged.get(&table))) {
+                    Some((_, Some(Logged { version, buffer }))) => {
+                        (Some(version), buffer.batches(), buffer.bounds())
+                    }
+                    Some((
+                        Workspace {
+                            charges, journal, ..
+                        },
+                        None,
+                    )) => (Some(charges), journal.batches(), journal.bounds()),
+                    None => (None, Vec::new(), Vec::new()),
+                };
             let delta = version.and_then(|version| version.delta.clone());
             tables.insert(
                 table,
@@ -237,6 +263,7 @@ impl State {
                     table,
                     delta,
                     buffered,
+                    bounds,
                 },
             );
         }

@@ -43,10 +43,13 @@ pub struct Store {
     pub(crate) log: Option<Log>,
     /// One flush at a time: each Delta table has one writer.
     pub(crate) flusher: tokio::sync::Mutex<Flusher>,
+    /// Held for reading while files of old versions are being copied: until then nothing may remove any.
+    pub(crate) held: tokio::sync::RwLock<()>,
     /// Rings when the buffer is full.
     pub(crate) full: Arc<Notify>,
     pub(crate) closed: AtomicBool,
     pub(crate) figures: crate::stats::Figures,
+    pub(crate) history: crate::history::Loaded,
     /// Last, so that the lock is given back after the log's writer has ended.
     pub(crate) directory: Mutex<Option<Directory>>,
 }

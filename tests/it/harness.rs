@@ -85,7 +85,11 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `flyball serve` and waits until it answers.
     pub(crate) fn start(data_dir: &Path, more: &[&str]) -> Self {
-        let mut command = flyball(data_dir);
+        Self::start_as(flyball(data_dir), data_dir, more)
+    }
+
+    /// The same with a command of the caller's making, which may carry settings.
+    pub(crate) fn start_as(mut command: Command, data_dir: &Path, more: &[&str]) -> Self {
         command.arg("serve");
         for listen in ["--otlp-grpc", "--otlp-http", "--postgres", "--http"] {
             command.args([listen, "127.0.0.1:0"]);

@@ -97,3 +97,25 @@ fn importing_again_changes_nothing() {
     import(dir.path(), &folders);
     assert_eq!(everything(dir.path()), once);
 }
+
+#[test]
+fn nobody_who_reads_the_report_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = crate::harness::flyball(dir.path())
+        .arg("import")
+        .arg(recording("traceloop"))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // As `| head -0` does.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && !said.contains("panicked"),
+        "{said}"
+    );
+    let spans = row(dir.path(), "SELECT count(*) AS n FROM spans");
+    assert_eq!(number(&spans["n"]), 105.0);
+}

@@ -3,10 +3,14 @@
 
 mod agent;
 mod audit;
+mod backup;
 mod crash;
 mod demo;
 mod finops;
 mod harness;
 mod import;
+mod load;
+mod moments;
 mod readers;
+mod seaweed;
 mod serve;

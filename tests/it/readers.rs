@@ -1,68 +1,187 @@
-//! What Flyball keeps is plain Delta Lake: another implementation finds the same totals.
+//! What Flyball keeps is plain Delta Lake: other implementations find the same totals, at the same version, while
+//! it runs.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rust_decimal::Decimal;
 use serde_json::Value;
 
-use crate::harness::{import, number, recording, row, run};
+use crate::harness::{Server, flyball, import, recording, root, run};
+use crate::load::Load;
+use crate::seaweed::{BUCKET, Seaweed};
 
-const READER: &str = r#"
-import json, os, sys
-from decimal import Decimal
-import pyarrow.compute as pc
-from deltalake import DeltaTable
-root = sys.argv[1]
-spans = DeltaTable(f"{root}/default/spans").to_pyarrow_table()
-charges = DeltaTable(f"{root}/default/charges").to_pyarrow_table()
-print(json.dumps({
-    "spans": spans.num_rows,
-    "ids": pc.count_distinct(spans["span_id"]).as_py(),
-    "calls": pc.sum(charges["calls"]).as_py(),
-    "input": pc.sum(charges["input_tokens"]).as_py(),
-    "cost": str(sum((c for c in charges["cost_usd"].to_pylist() if c is not None), Decimal(0))),
-}), flush=True)
-# Its thread pools now and then abort the interpreter's own way out.
-os._exit(0)
-"#;
+/// Totals by name, as numbers.
+type Totals = BTreeMap<String, Decimal>;
+
+/// What is added up, by table; `readers.py` does the same.
+const QUESTIONS: [(&str, &str); 2] = [
+    (
+        "spans",
+        "SELECT count(*) AS rows, count(DISTINCT span_id) AS ids, coalesce(sum(input_tokens), 0) AS input_tokens, \
+         coalesce(sum(output_tokens), 0) AS output_tokens FROM spans",
+    ),
+    (
+        "charges",
+        "SELECT count(*) AS rows, count(DISTINCT span_id) AS ids, coalesce(sum(calls), 0) AS calls, \
+         coalesce(sum(input_tokens), 0) AS input_tokens, coalesce(sum(output_tokens), 0) AS output_tokens, \
+         coalesce(sum(cost_usd), 0) AS cost_usd FROM charges",
+    ),
+];
+
+/// The Python that has all of them, with `weed` beside it.
+fn python() -> Option<PathBuf> {
+    let python = std::env::var_os("FLYBALL_TEST_READERS");
+    if python.is_none() {
+        eprintln!(
+            "FLYBALL_TEST_READERS names no Python with deltalake, duckdb and polars: skipped"
+        );
+    }
+    python.map(PathBuf::from)
+}
+
+fn digits(value: &Value) -> Decimal {
+    let text = value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned);
+    text.parse()
+        .unwrap_or_else(|_| panic!("{text} is not a number"))
+}
+
+fn totals(row: &Value) -> Totals {
+    let row = row.as_object().unwrap();
+    row.iter()
+        .map(|(name, value)| (name.clone(), digits(value)))
+        .collect()
+}
+
+/// What `flyball query --committed` says of each table, and of which version; None while one has no version.
+fn ours(dir: &Path) -> Option<BTreeMap<&'static str, (u64, Totals)>> {
+    let answer = |(table, sql)| {
+        let output = run(flyball(dir).args(["query", sql, "--committed", "--format", "json"]));
+        let said = String::from_utf8(output.stderr).unwrap();
+        let version = said
+            .split_once(&format!("-- versions {table}="))
+            .unwrap_or_else(|| panic!("no version of {table}: {said}"));
+        let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let version = version.1.trim().parse().ok()?;
+        Some((table, (version, totals(&rows[0]))))
+    };
+    QUESTIONS.into_iter().map(answer).collect()
+}
+
+/// Compares with every other reader at those versions.
+fn compare(
+    python: &Path,
+    tables: &str,
+    endpoint: Option<&str>,
+    ours: &BTreeMap<&'static str, (u64, Totals)>,
+) {
+    let versions: BTreeMap<_, _> = ours
+        .iter()
+        .map(|(table, (version, _))| (table, version))
+        .collect();
+    let output = run(Command::new(python)
+        .arg(root().join("tests/it/readers.py"))
+        .arg(tables)
+        .arg(serde_json::to_string(&versions).unwrap())
+        .args(endpoint));
+    let theirs: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let theirs = theirs.as_object().unwrap();
+    assert_eq!(
+        theirs.keys().collect::<Vec<_>>(),
+        ["deltalake", "duckdb", "polars"]
+    );
+    for (reader, found) in theirs {
+        for (table, (version, wanted)) in ours {
+            assert_eq!(
+                &totals(&found[*table]),
+                wanted,
+                "{reader} on version {version} of {table}"
+            );
+        }
+    }
+}
+
+/// Rounds of comparison while requests keep coming in; in each the tables have moved on.
+fn agree_while_ingest_runs(
+    python: &Path,
+    dir: &Path,
+    server: &Server,
+    tables: &str,
+    endpoint: Option<&str>,
+) {
+    let load = Load::start(server);
+    let mut before = Decimal::ZERO;
+    for _ in 0..2 {
+        let (found, acknowledged) = loop {
+            if let Some(found) = ours(dir)
+                && found["spans"].1["rows"] > before
+                && found["charges"].1["rows"] > Decimal::ZERO
+            {
+                break (found, load.acknowledged());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        };
+        compare(python, tables, endpoint, &found);
+        assert!(load.acknowledged() > acknowledged, "ingest runs meanwhile");
+        before = found["spans"].1["rows"];
+    }
+    load.stop();
+}
+
+/// A server that flushes every second.
+fn server(dir: &Path, settings: &[(&str, String)]) -> Server {
+    let mut command = flyball(dir);
+    command
+        .env("FLYBALL_STORE_FLUSH_AGE_S", "1")
+        .envs(settings.iter().map(|(name, value)| (*name, value)));
+    Server::start_as(command, dir, &[])
+}
 
 #[test]
-fn python_deltalake_finds_the_same_totals() {
-    let Ok(python) = std::env::var("FLYBALL_TEST_PYTHON") else {
-        eprintln!("FLYBALL_TEST_PYTHON names no Python with deltalake: skipped");
-        return;
-    };
+fn every_reader_finds_the_same_totals_of_recorded_requests() {
+    let Some(python) = python() else { return };
     let dir = tempfile::tempdir().unwrap();
     import(
         dir.path(),
         &[recording("oi_langgraph"), recording("traceloop")],
     );
-    let output = run(Command::new(python)
-        .arg("-c")
-        .arg(READER)
-        .arg(dir.path().join("tables")));
-    let theirs: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let spans = row(
+    let ours = ours(dir.path()).unwrap();
+    assert_eq!(ours["spans"].1["rows"], Decimal::from(180 + 105));
+    assert!(ours["charges"].1["cost_usd"] > Decimal::ZERO);
+    let tables = dir.path().join("tables/default");
+    compare(&python, tables.to_str().unwrap(), None, &ours);
+}
+
+#[test]
+fn every_reader_finds_the_same_totals_on_disk_while_ingest_runs() {
+    let Some(python) = python() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = server(dir.path(), &[]);
+    let tables = dir.path().join("tables/default");
+    agree_while_ingest_runs(&python, dir.path(), &server, tables.to_str().unwrap(), None);
+    server.stop();
+}
+
+#[test]
+fn every_reader_finds_the_same_totals_in_a_bucket_while_ingest_runs() {
+    let Some(python) = python() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let seaweed = Seaweed::start(&python.with_file_name("weed"));
+    let settings = [
+        ("FLYBALL_DATA_TABLES_URL", format!("s3://{BUCKET}/tables")),
+        ("FLYBALL_DATA_STORAGE_OPTIONS", seaweed.options()),
+    ];
+    let server = server(dir.path(), &settings);
+    let tables = format!("s3://{BUCKET}/tables/default");
+    agree_while_ingest_runs(
+        &python,
         dir.path(),
-        "SELECT count(*) AS spans, count(DISTINCT span_id) AS ids FROM spans",
+        &server,
+        &tables,
+        Some(&seaweed.endpoint()),
     );
-    let charges = row(
-        dir.path(),
-        "SELECT sum(calls) AS calls, sum(input_tokens) AS input, sum(cost_usd) AS cost FROM charges",
-    );
-    assert_eq!(number(&theirs["spans"]), 180.0 + 105.0);
-    for (ours, key) in [
-        (&spans, "spans"),
-        (&spans, "ids"),
-        (&charges, "calls"),
-        (&charges, "input"),
-    ] {
-        assert_eq!(number(&ours[key]), number(&theirs[key]), "{key}");
-    }
-    let digits = |v: &Value| {
-        v.as_str()
-            .unwrap()
-            .parse::<rust_decimal::Decimal>()
-            .unwrap()
-    };
-    assert_eq!(digits(&charges["cost"]), digits(&theirs["cost"]));
+    server.stop();
 }

@@ -25,12 +25,16 @@ fn attribute(key: &str, value: any_value::Value) -> KeyValue {
     }
 }
 
-/// One agent that called `gpt-4o-mini` once: 1,000 tokens in, 100 out.
 fn one_call(seed: u8) -> ExportTraceServiceRequest {
+    one_call_in(&[seed; 16])
+}
+
+/// One agent that called `gpt-4o-mini` once: 1,000 tokens in, 100 out.
+pub(crate) fn one_call_in(trace: &[u8; 16]) -> ExportTraceServiceRequest {
     let text = |v: &str| any_value::Value::StringValue(v.to_owned());
     let (start, end) = (now_unix_nano() - 1_000_000, now_unix_nano());
     let agent = Span {
-        trace_id: vec![seed; 16],
+        trace_id: trace.to_vec(),
         span_id: vec![1; 8],
         name: "invoke_agent triage".into(),
         start_time_unix_nano: start,
@@ -42,7 +46,7 @@ fn one_call(seed: u8) -> ExportTraceServiceRequest {
         ..Span::default()
     };
     let call = Span {
-        trace_id: vec![seed; 16],
+        trace_id: trace.to_vec(),
         span_id: vec![2; 8],
         parent_span_id: vec![1; 8],
         name: "chat gpt-4o-mini".into(),

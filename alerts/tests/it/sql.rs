@@ -28,6 +28,7 @@ async fn over(charges: &[ChargeRow]) -> Arc<Engine> {
                 table,
                 delta: None,
                 buffered,
+                bounds: Vec::new(),
             },
         )
     });

@@ -147,6 +147,7 @@ async fn engine(filled: bool) -> Arc<Engine> {
                     table,
                     delta: None,
                     buffered: batches(table),
+                    bounds: Vec::new(),
                 },
             )
         })

@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 use async_trait::async_trait;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as Planned;
-use datafusion::sql::sqlparser::ast::{Set, Statement};
+use datafusion::sql::sqlparser::ast::{Ident, Set, Statement};
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use datafusion_postgres::arrow_pg::datatypes::{arrow_schema_to_pg_fields, into_pg_type};
 use datafusion_postgres::pgwire::api::portal::Format;
@@ -53,11 +53,11 @@ impl Parser {
     pub(super) async fn prepare(&self, statement: Statement) -> PgWireResult<Prepared> {
         Ok(match statement {
             Statement::Set(Set::SingleAssignment { ref variable, .. })
-                if variable
-                    .to_string()
-                    .to_ascii_lowercase()
-                    .contains("datafusion.") =>
+                if is_ours(&variable.to_string()) =>
             {
+                self.plan(statement).await?
+            }
+            Statement::ShowVariable { ref variable } if names_ours(variable) => {
                 self.plan(statement).await?
             }
             Statement::Set(_)
@@ -128,6 +128,18 @@ impl QueryParser for Parser {
             _ => Ok(Vec::new()),
         }
     }
+}
+
+/// Whether an option is the engine's and not PostgreSQL's.
+fn is_ours(option: &str) -> bool {
+    let option = option.to_ascii_lowercase();
+    option.contains("datafusion.") || option.contains("flyball.")
+}
+
+/// Whether SHOW asks for an option of ours: those of PostgreSQL have no dot in their names.
+fn names_ours(variable: &[Ident]) -> bool {
+    let words: Vec<_> = variable.iter().map(|word| word.value.as_str()).collect();
+    words.len() > 1 && is_ours(&words.join("."))
 }
 
 /// A parameter of a plan: its type in Arrow, where it could be inferred, and on the wire.

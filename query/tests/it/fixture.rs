@@ -212,6 +212,7 @@ pub(crate) fn moment(tables: Vec<(Table, RecordBatch)>) -> Snapshot {
                     table,
                     delta: None,
                     buffered: Vec::new(),
+                    bounds: Vec::new(),
                 },
             )
         })

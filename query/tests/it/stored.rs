@@ -45,6 +45,7 @@ fn snapshot(delta: Option<DeltaTable>, buffered: &[ChargeRow]) -> Snapshot {
             table: Table::Charges,
             delta,
             buffered,
+            bounds: Vec::new(),
         },
     );
     all

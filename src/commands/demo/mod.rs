@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 
 use crate::cli;
 use crate::config::Config;
+use crate::say::say;
 use crate::serve::Serving;
 use board::Board;
 use flyball_store::Table;
@@ -56,7 +57,7 @@ pub(super) async fn run(
                     say(&line);
                 }
             }
-            _ = tables.tick() => println!("{}", board.table()),
+            _ = tables.tick() => say!("{}", board.table()),
             ended = fleet.wait() => break ended.context("the fleet's process was lost")?,
         }
     };
@@ -71,9 +72,9 @@ pub(super) async fn run(
         bail!("the fleet ended with {ended}");
     }
     say("the fleet has ended");
-    println!("{}", board.table());
+    say!("{}", board.table());
     for line in board.verdict() {
-        println!("{line}");
+        say!("{line}");
     }
     // Nobody reads them any more, and the queue is unbounded.
     drop(events);
@@ -149,7 +150,7 @@ async fn finish(serving: Serving, config: &Config, keep: bool) -> Result<()> {
     let dir = config.store.data_dir.display().to_string();
     if keep {
         let ports = serving.ports();
-        println!(
+        say!(
             "it stays up: http://{}/  psql -h 127.0.0.1 -p {} -U flyball flyball  (end it with Ctrl-C)",
             ports.http,
             ports.postgres.port()
@@ -157,9 +158,9 @@ async fn finish(serving: Serving, config: &Config, keep: bool) -> Result<()> {
         return serving.until_told_to_stop().await;
     }
     serving.stop().await?;
-    println!("what it left is in {dir}:");
-    println!("  flyball --data-dir {dir} serve");
-    println!(
+    say!("what it left is in {dir}:");
+    say!("  flyball --data-dir {dir} serve");
+    say!(
         "  flyball --data-dir {dir} query \"select agent_name, decisions, cost_per_decision_usd from cost_per_decision\""
     );
     Ok(())

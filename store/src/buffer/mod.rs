@@ -12,6 +12,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 
+use crate::bounds::Bounds;
 use crate::chunks::Chunks;
 use crate::log::LogPosition;
 use crate::table::Table;
@@ -47,7 +48,7 @@ impl Buffer {
     pub(crate) fn new(table: Table) -> Self {
         Self {
             table,
-            chunks: Chunks::default(),
+            chunks: Chunks::new(table.stat_columns()),
             told: HashMap::new(),
             since: None,
         }
@@ -152,6 +153,11 @@ impl Buffer {
 
     pub(crate) fn batches(&self) -> Vec<RecordBatch> {
         self.chunks.batches()
+    }
+
+    /// What is known of each of them.
+    pub(crate) fn bounds(&self) -> Vec<Bounds> {
+        self.chunks.bounds()
     }
 }
 

@@ -12,6 +12,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringAr
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::error::ArrowError;
 
+use crate::bounds::Bounds;
 use crate::chunks::Chunks;
 use crate::log::LogPosition;
 use crate::rows::{ChargeRow, Entry};
@@ -33,7 +34,7 @@ pub struct JournalUpdate {
 }
 
 /// Charges past the committed version.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Journal {
     chunks: Chunks,
     settled: HashSet<String>,
@@ -50,6 +51,18 @@ pub(crate) struct TakenCharges {
     settled: Arc<HashSet<String>>,
     /// Once these are on disk, every span up to here has its charges on disk.
     pub(crate) resolved_to: LogPosition,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self {
+            chunks: Chunks::new(Table::Charges.stat_columns()),
+            settled: HashSet::new(),
+            taken: Arc::default(),
+            resolved_to: 0,
+            since: None,
+        }
+    }
 }
 
 impl Journal {
@@ -117,6 +130,11 @@ impl Journal {
 
     pub(crate) fn batches(&self) -> Vec<RecordBatch> {
         self.chunks.batches()
+    }
+
+    /// What is known of each of them.
+    pub(crate) fn bounds(&self) -> Vec<Bounds> {
+        self.chunks.bounds()
     }
 }
 

@@ -8,6 +8,7 @@
 //! [along](walk) the chain again ([`files`]), can tell from the files alone whether one byte of them is another
 //! than was written. From the tree come proofs that need no files at all ([`prove`], [`proof`]).
 
+mod apart;
 mod chain;
 mod change;
 mod checkpoint;
@@ -38,6 +39,7 @@ pub use verify::{
     Finding, LedgerReport, verify as verify_ledger, verify_against as verify_ledger_against,
 };
 
+pub(crate) use apart::{head_of_files, verify_files};
 pub(crate) use chain::{action_key, record_key};
 pub(crate) use file::name as file_name;
 pub(crate) use forgotten::{forget_again, forgotten};

@@ -93,6 +93,11 @@ impl Objects {
         Ok(Self { store, url, root })
     }
 
+    /// The store, and the folder of it that is ours.
+    pub(crate) fn root(&self) -> (Arc<dyn ObjectStore>, Path) {
+        (Arc::clone(&self.store), self.root.clone())
+    }
+
     /// Finds out whether the store refuses to overwrite. One that does not would let two writers destroy each
     /// other's commits, so it is refused.
     pub(crate) async fn probe(&self) -> Result<()> {

@@ -7,6 +7,7 @@
 mod commit;
 mod files;
 mod read;
+mod restored;
 mod stats;
 mod window;
 
@@ -15,7 +16,8 @@ mod tests;
 
 pub(crate) use commit::{Commit, commit, fence};
 pub(crate) use files::write;
-pub(crate) use read::{Wanted, latest_tellings, read, tail_begins};
+pub(crate) use read::{Wanted, count_rows, latest_tellings, read, tail_begins};
+pub(crate) use restored::{First, add_of, check_columns, columns, create_restored};
 pub(crate) use window::Window;
 
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
@@ -93,18 +95,7 @@ pub(crate) async fn committed(
 
 /// Creates an empty table. Should another have done so at the same moment, that one is loaded.
 async fn create(objects: &Objects, workspace: &str, table: Table) -> Result<DeltaTable> {
-    let schema: StructType = table.schema().as_ref().try_into_kernel()?;
-    let columns: Vec<StructField> = schema.fields().cloned().collect();
-    let created = CreateBuilder::new()
-        .with_log_store(objects.log_store(workspace, table)?)
-        .with_table_name(table.name())
-        .with_columns(columns)
-        .with_partition_columns([PARTITION])
-        .with_save_mode(SaveMode::Ignore)
-        .with_configuration([(
-            "delta.dataSkippingStatsColumns",
-            Some(table.stat_columns().join(",")),
-        )])
+    let created = builder(objects, workspace, table)?
         .with_commit_properties(CommitProperties::default().with_max_retries(0))
         .await;
     match created {
@@ -114,6 +105,22 @@ async fn create(objects: &Objects, workspace: &str, table: Table) -> Result<Delt
             .await?
             .ok_or_else(|| delta("create it", workspace, table)(error)),
     }
+}
+
+/// What every table is created with. One that exists is left as it is.
+fn builder(objects: &Objects, workspace: &str, table: Table) -> Result<CreateBuilder> {
+    let schema: StructType = table.schema().as_ref().try_into_kernel()?;
+    let columns: Vec<StructField> = schema.fields().cloned().collect();
+    Ok(CreateBuilder::new()
+        .with_log_store(objects.log_store(workspace, table)?)
+        .with_table_name(table.name())
+        .with_columns(columns)
+        .with_partition_columns([PARTITION])
+        .with_save_mode(SaveMode::Ignore)
+        .with_configuration([(
+            "delta.dataSkippingStatsColumns",
+            Some(table.stat_columns().join(",")),
+        )]))
 }
 
 /// A table of another version of Flyball may have other columns; rows are not written into the wrong ones.

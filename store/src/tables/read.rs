@@ -173,6 +173,26 @@ pub(crate) fn tail_begins(loaded: &DeltaTable, rows: usize) -> LogPosition {
     0
 }
 
+/// Rows of a Parquet file of so many bytes, by its footer.
+pub(crate) async fn count_rows(store: &dyn ObjectStore, path: &Path, size: u64) -> Result<u64> {
+    const TAIL: u64 = 64 << 10;
+    let mut from = size.saturating_sub(TAIL);
+    let mut reader = ParquetMetaDataReader::new();
+    loop {
+        let tail = store.get_range(path, from..size).await;
+        let tail = tail.map_err(Error::objects("read a Parquet file"))?;
+        match reader.try_parse_sized(&tail, size) {
+            Ok(()) => break,
+            Err(ParquetError::NeedMoreData(needed)) if from > 0 => {
+                from = size.saturating_sub((needed as u64).max(2 * (size - from)));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let rows = reader.finish()?.file_metadata().num_rows();
+    Ok(rows.max(0) as u64)
+}
+
 async fn read_file(object: Object, wanted: &Wanted) -> Result<Vec<RecordBatch>> {
     let mut builder = ParquetRecordBatchStreamBuilder::new(object).await?;
     let schema = builder.parquet_schema();

@@ -1,10 +1,12 @@
 //! The store through its public face.
 #![allow(clippy::unwrap_used)]
 
+mod backup;
 mod charges;
 mod exactly_once;
 mod faults;
 mod fixture;
+mod history;
 mod late;
 mod ledger;
 mod ledger_heads;

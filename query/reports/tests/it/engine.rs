@@ -58,6 +58,7 @@ async fn engine(journal: &[ChargeRow]) -> Arc<Engine> {
         table,
         delta: None,
         buffered: Vec::new(),
+        bounds: Vec::new(),
     };
     let mut tables: HashMap<Table, TableSnapshot> =
         Table::ALL.into_iter().map(|t| (t, table(t))).collect();
