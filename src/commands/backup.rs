@@ -5,10 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use flyball_store::rows::{AuditRow, Micros};
 use flyball_store::{
-    BackupFigures, BackupOptions, BackupPlace, BackupProgress, OwnEvent, RestoreOptions, Restored,
-    verify_backup,
+    BackupFigures, BackupOptions, BackupPlace, BackupProgress, RestoreOptions, verify_backup,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -167,7 +165,7 @@ async fn verify(place: &BackupPlace, backup: Option<&str>) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Restores a backup, opens it once, and says on its ledger where it comes from.
+/// Restores a backup, and opens it once: what has to be done before it serves is done then.
 pub(super) async fn restore(mut config: Config, options: cli::Restore) -> Result<()> {
     let place = place_of(&config, &options.place)?;
     if let Some(url) = options.tables_url {
@@ -177,6 +175,7 @@ pub(super) async fn restore(mut config: Config, options: cli::Restore) -> Result
     let wanted = RestoreOptions {
         backup: options.backup,
         ledger_key: options.ledger_key,
+        erasures: options.erasures,
         new_ledger_key: options.new_ledger_key,
     };
     let restored = watched(
@@ -185,9 +184,7 @@ pub(super) async fn restore(mut config: Config, options: cli::Restore) -> Result
     )
     .await?;
     let core = Core::open(&config).await?;
-    let told = tell(&core, &restored).await;
     core.close().await?;
-    told?;
     let manifest = &restored.manifest;
     let dir = config.store.data_dir.display();
     say!(
@@ -200,28 +197,6 @@ pub(super) async fn restore(mut config: Config, options: cli::Restore) -> Result
     match &config.store.tables_url {
         Some(url) => say!("  FLYBALL_DATA_TABLES_URL={url} flyball --data-dir {dir} serve"),
         None => say!("  flyball --data-dir {dir} serve"),
-    }
-    Ok(())
-}
-
-async fn tell(core: &Core, restored: &Restored) -> Result<()> {
-    let manifest = &restored.manifest;
-    for workspace in core.store.workspaces() {
-        let record = serde_json::json!({
-            "backup": manifest.id,
-            "log_position": manifest.log_position,
-            "from_node": manifest.node,
-            "node": restored.node,
-        });
-        let row = AuditRow {
-            at: Micros(chrono::Utc::now().timestamp_micros()),
-            event: "backup.restored".to_owned(),
-            actor: "flyball".to_owned(),
-            subject: format!("backup:{}", manifest.id),
-            record: record.to_string(),
-            ..AuditRow::default()
-        };
-        core.store.record(&workspace, OwnEvent::Audit(row)).await?;
     }
     Ok(())
 }

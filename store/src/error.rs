@@ -289,12 +289,14 @@ pub enum Error {
         backup: String,
     },
     /// A restore did not come to its end.
-    #[error("{path} holds part of backup {backup}: run `flyball restore` again, it goes on where it stopped", path = path.display())]
+    #[error("{path} holds part of backup {backup}: {mend}", path = path.display())]
     HalfRestored {
         /// The data directory.
         path: PathBuf,
         /// The backup.
         backup: String,
+        /// What to do about it.
+        mend: &'static str,
     },
     /// A background task of ours stopped unexpectedly.
     #[error("a background task stopped: {0}")]

@@ -81,7 +81,7 @@ impl Store {
         objects: Objects,
         read_only: bool,
     ) -> Result<Arc<Self>> {
-        backup::refuse_half_restored(&config.data_dir)?;
+        backup::refuse_half_restored(&config.data_dir, read_only)?;
         if !read_only {
             objects.probe().await?;
         }
@@ -157,6 +157,7 @@ impl Store {
         )?);
         store.check_heads();
         store.settle_key().await?;
+        store.finish_restore().await?;
         let store = Arc::new(store);
         tokio::spawn(flush::run(Arc::downgrade(&store)));
         Ok(store)

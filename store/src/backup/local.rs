@@ -12,6 +12,9 @@ const DIGESTS: &str = "state.db";
 /// Holds the keys that names of people in the ledger are sealed with.
 const SUBJECTS: &str = "subjects.db";
 
+/// The one folder that goes with them: who was erased is erased again from a restored backup.
+pub(super) const ERASURES: &str = "erasures";
+
 /// How a file of the data directory is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -28,7 +31,13 @@ fn holds_keys(name: &str) -> bool {
 
 /// What a file is by its name; None for what a restored directory makes anew.
 fn kind(name: &str) -> Option<Kind> {
-    const OF_THIS_RUN: [&str; 4] = ["lock", "ports.json", "node_id", super::restore::MARKER];
+    const OF_THIS_RUN: [&str; 5] = [
+        "lock",
+        "ports.json",
+        "node_id",
+        super::restore::MARKER,
+        super::restored::FILE,
+    ];
     const UNFINISHED: [&str; 5] = [".new", ".tmp", "-wal", "-shm", "-journal"];
     if OF_THIS_RUN.contains(&name) || UNFINISHED.iter().any(|end| name.ends_with(end)) {
         return None;
@@ -42,30 +51,44 @@ fn kind(name: &str) -> Option<Kind> {
 /// Files of a data directory that go into a backup, in two lots: those that have to be copied before the tables
 /// are flushed, and those that have to be copied after. What control has decided is told to the ledger once more
 /// if the ledger is found to lack it, never the other way round; what the tables hold must be known as taken in,
-/// and who is named in them must have a key.
+/// who is named in them must have a key, and who was erased since must not come back.
 pub(super) fn listed(
     data_dir: &FsPath,
     keys: bool,
 ) -> Result<(Vec<(String, Kind)>, Vec<(String, Kind)>)> {
-    let cannot = || Error::file("list", data_dir);
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(data_dir).map_err(cannot())? {
-        let entry = entry.map_err(cannot())?;
-        if !entry.file_type().map_err(cannot())?.is_file() {
-            continue;
-        }
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
-        };
-        match kind(&name) {
-            Some(_) if !keys && holds_keys(&name) => {}
-            Some(kind) => files.push((name, kind)),
-            None => {}
+    for folder in ["", ERASURES] {
+        for file in names(&data_dir.join(folder))? {
+            let Some(kind) = kind(&file).filter(|_| keys || !holds_keys(&file)) else {
+                continue;
+            };
+            let name = FsPath::new(folder).join(file);
+            files.push((name.to_string_lossy().into_owned(), kind));
         }
     }
     files.sort();
-    let early = |(name, _): &(String, Kind)| name != DIGESTS && name != SUBJECTS;
+    let early = |(name, _): &(String, Kind)| {
+        name != DIGESTS && name != SUBJECTS && !name.starts_with(ERASURES)
+    };
     Ok(files.into_iter().partition(early))
+}
+
+/// Files of a folder; none when there is no such folder.
+fn names(folder: &FsPath) -> Result<Vec<String>> {
+    let cannot = || Error::file("list", folder);
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(cannot()(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(cannot())?;
+        if entry.file_type().map_err(cannot())?.is_file() {
+            names.extend(entry.file_name().into_string().ok());
+        }
+    }
+    Ok(names)
 }
 
 /// Copies files into a scratch folder. One that is gone since it was listed is left out.
@@ -77,6 +100,9 @@ pub(super) fn stage(
     let mut staged = Vec::new();
     for (name, kind) in files {
         let (from, to) = (data_dir.join(name), scratch.join(name));
+        if let Some(folder) = to.parent() {
+            std::fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
+        }
         let done = match kind {
             Kind::Database => copy_database(&from, &to)?,
             Kind::Plain => match std::fs::copy(&from, &to) {
@@ -144,6 +170,8 @@ mod tests {
             std::fs::write(dir.path().join(name), "x").unwrap();
         }
         std::fs::create_dir(dir.path().join("log")).unwrap();
+        std::fs::create_dir(dir.path().join("erasures")).unwrap();
+        std::fs::write(dir.path().join("erasures/list.json"), "[]").unwrap();
         let names = |keys| {
             let (before, after) = listed(dir.path(), keys).unwrap();
             let names = |files: Vec<(String, Kind)>| -> Vec<String> {
@@ -162,10 +190,10 @@ mod tests {
                 "something-new"
             ]
         );
-        assert_eq!(after, ["state.db", "subjects.db"]);
+        assert_eq!(after, ["erasures/list.json", "state.db", "subjects.db"]);
         let (before, after) = names(false);
         assert_eq!(before, ["alerts.json", "control.db", "something-new"]);
-        assert_eq!(after, ["state.db"]);
+        assert_eq!(after, ["erasures/list.json", "state.db"]);
     }
 
     #[test]

@@ -11,7 +11,8 @@
 //!
 //! [`take`](Store::backup) flushes all tables at one position of the log, so that they agree with each other,
 //! and copies what those versions name. [`verify`] reads all of it again. [`restore`] does so while it writes, and
-//! makes of every table a new one, whose first commit names all files and carries on this node's positions.
+//! makes of every table a new one, whose first commit names all files and carries on this node's positions. Before
+//! it serves anybody, whoever was erased since the backup is erased again.
 
 mod copy;
 mod local;
@@ -19,6 +20,7 @@ mod manifest;
 mod place;
 mod progress;
 mod restore;
+mod restored;
 mod take;
 mod verify;
 

@@ -102,7 +102,7 @@ pub(super) fn table_file(workspace: &str, table: &str, path: &str) -> Path {
 
 /// Where a file of the data directory lies.
 pub(super) fn local_file(id: &str, name: &str) -> Path {
-    folder(id).join("local").join(name)
+    Path::from(format!("backups/{id}/local/{name}"))
 }
 
 impl Opened {
@@ -168,6 +168,17 @@ impl Opened {
             });
         };
         self.read(&path).await
+    }
+
+    /// The manifest of the latest backup that a node took.
+    pub(super) async fn latest_of(&self, node: &str) -> Result<Option<Manifest>> {
+        for (_, path) in self.backups().await?.into_iter().rev() {
+            let manifest = self.read(&path).await?;
+            if manifest.node == node {
+                return Ok(Some(manifest));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads a manifest, which must have the hash that its name says.

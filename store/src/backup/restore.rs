@@ -8,15 +8,17 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::copy::{Look, copy, look};
-use super::manifest::{Manifest, TableFile, TableVersion};
+use super::manifest::{LocalFile, Manifest, TableFile, TableVersion};
 use super::place::{self, BackupPlace, Opened};
 use super::progress::Progress;
+use super::{local, restored};
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::disk::{self, Disk as _, Local};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::objects::Objects;
+use crate::table::Table;
 use crate::tables;
 
 /// Stands in a data directory while it is being restored, and holds the backup's name.
@@ -35,6 +37,9 @@ pub struct RestoreOptions {
     pub backup: Option<String>,
     /// The file of the key that signs the ledger, for a backup without keys.
     pub ledger_key: Option<PathBuf>,
+    /// The folder `erasures` of the data directory that was backed up: whoever is on its list is erased again.
+    /// Without it, the list is the one in the latest backup of the same node in the same place.
+    pub erasures: Option<PathBuf>,
     /// That key is lost: sign with a new one, which whoever checks the ledger has to be told.
     pub new_ledger_key: bool,
 }
@@ -48,13 +53,22 @@ pub struct Restored {
     pub node: String,
 }
 
-/// Refuses a data directory in which a restore did not come to its end.
-pub(crate) fn refuse_half_restored(data_dir: &FsPath) -> Result<()> {
+/// Refuses a data directory in which a restore did not come to its end. What is left to do at the first opening
+/// cannot be done by who only reads.
+pub(crate) fn refuse_half_restored(data_dir: &FsPath, read_only: bool) -> Result<()> {
+    if read_only && let Some(restored) = restored::noted(data_dir)? {
+        return Err(Error::HalfRestored {
+            path: data_dir.to_owned(),
+            backup: restored.backup,
+            mend: "start `flyball serve` on it, which erases again whoever was erased since",
+        });
+    }
     let path = data_dir.join(MARKER);
     match std::fs::read_to_string(&path) {
         Ok(backup) => Err(Error::HalfRestored {
             path: data_dir.to_owned(),
             backup: backup.trim().to_owned(),
+            mend: "run `flyball restore` again, it goes on where it stopped",
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Error::file("read", &path)(error)),
@@ -79,15 +93,12 @@ pub async fn restore(
 ) -> Result<Restored> {
     let place = place.open()?;
     let manifest = place.manifest(options.backup.as_deref()).await?;
-    let key = match &options.ledger_key {
-        Some(path) => Some(std::fs::read(path).map_err(Error::file("read", path))?),
-        None if manifest.keys || options.new_ledger_key => None,
-        None => {
-            return Err(Error::NoLedgerKey {
-                backup: manifest.id,
-            });
-        }
-    };
+    if !manifest.keys && options.ledger_key.is_none() && !options.new_ledger_key {
+        return Err(Error::NoLedgerKey {
+            backup: manifest.id,
+        });
+    }
+    let given = given(options)?;
     let data_dir = &config.data_dir;
     let going_on = begin(data_dir, &manifest.id)?;
     let directory = Directory::own(Arc::new(Local), data_dir)?;
@@ -107,22 +118,21 @@ pub async fn restore(
     for table in &manifest.tables {
         restore_table(&place, &manifest.id, table, &objects, &node, progress).await?;
     }
-    for file in &manifest.local {
+    for (id, file) in &local_files(&place, &manifest, options).await? {
         progress.expect(file.size);
         let wanted = Look {
             size: file.size,
             sha256: file.sha256.clone(),
         };
-        let path = place::local_file(&manifest.id, &file.name);
+        let path = place::local_file(id, &file.name);
         let bytes = read_local(place.store.as_ref(), &path, &wanted).await?;
-        let target = data_dir.join(local_name(&file.name)?);
-        write_private(&target, &bytes).map_err(Error::file("write", &target))?;
+        write_private(&data_dir.join(local_name(&file.name)?), &bytes)?;
         progress.done(file.size, true);
     }
-    if let Some(key) = key {
-        let target = data_dir.join(LEDGER_KEY);
-        write_private(&target, &key).map_err(Error::file("write", &target))?;
+    for (name, bytes) in given {
+        write_private(&data_dir.join(name), &bytes)?;
     }
+    restored::note(data_dir, &manifest)?;
     let marker = data_dir.join(MARKER);
     Local
         .remove(&marker)
@@ -130,6 +140,45 @@ pub async fn restore(
         .map_err(Error::file("remove", &marker))?;
     directory.give_back(true, false);
     Ok(Restored { manifest, node })
+}
+
+/// Files of the data directory that come from elsewhere than the backup.
+fn given(options: &RestoreOptions) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    let mut given = Vec::new();
+    let read = |path: &FsPath| std::fs::read(path).map_err(Error::file("read", path));
+    if let Some(path) = &options.ledger_key {
+        given.push((PathBuf::from(LEDGER_KEY), read(path)?));
+    }
+    if let Some(folder) = &options.erasures {
+        let entries = std::fs::read_dir(folder).map_err(Error::file("list", folder))?;
+        for entry in entries {
+            let path = entry.map_err(Error::file("list", folder))?.path();
+            if let Some(name) = path.file_name().filter(|_| path.is_file()) {
+                given.push((FsPath::new(local::ERASURES).join(name), read(&path)?));
+            }
+        }
+    }
+    Ok(given)
+}
+
+/// What of the data directory is restored, and out of which backup: the list of erasures is the latest there is.
+async fn local_files(
+    place: &Opened,
+    manifest: &Manifest,
+    options: &RestoreOptions,
+) -> Result<Vec<(String, LocalFile)>> {
+    let of_erasures = |file: &LocalFile| file.name.starts_with(local::ERASURES);
+    let own = manifest.local.iter().filter(|file| !of_erasures(file));
+    let mut files: Vec<_> = own
+        .map(|file| (manifest.id.clone(), file.clone()))
+        .collect();
+    if options.erasures.is_none()
+        && let Some(latest) = place.latest_of(&manifest.node).await?
+    {
+        let lists = latest.local.into_iter().filter(of_erasures);
+        files.extend(lists.map(|file| (latest.id.clone(), file)));
+    }
+    Ok(files)
 }
 
 /// Makes the data directory, with a marker in it. True when an earlier restore of the same backup began there.
@@ -143,6 +192,7 @@ fn begin(data_dir: &FsPath, id: &str) -> Result<bool> {
             Err(Error::HalfRestored {
                 path: data_dir.to_owned(),
                 backup: backup.trim().to_owned(),
+                mend: "ask for that one again, or empty the directory",
             })
         };
     }
@@ -153,7 +203,7 @@ fn begin(data_dir: &FsPath, id: &str) -> Result<bool> {
             place: found.path().display().to_string(),
         });
     }
-    write_private(&marker, id.as_bytes()).map_err(Error::file("write", &marker))?;
+    write_private(&marker, id.as_bytes())?;
     Ok(false)
 }
 
@@ -200,7 +250,7 @@ async fn restore_table(
     let first = tables::First {
         adds: version.files.iter().map(|file| file.add.clone()).collect(),
         app: format!("flyball/{node}"),
-        position: version.position,
+        position: (table.is_logged() || table == Table::Charges).then_some(version.position),
         restored_from: id.to_owned(),
     };
     tables::create_restored(objects, &version.workspace, table, first).await
@@ -253,7 +303,8 @@ async fn read_local(store: &dyn ObjectStore, path: &Path, wanted: &Look) -> Resu
 /// A name that stays in the data directory.
 fn local_name(name: &str) -> Result<PathBuf> {
     let path = FsPath::new(name);
-    if path.components().count() == 1 && path.file_name().is_some_and(|file| file == name) {
+    let within = |part| matches!(part, std::path::Component::Normal(_));
+    if !name.is_empty() && path.components().all(within) {
         return Ok(path.to_owned());
     }
     Err(Error::BackupDamaged {
@@ -263,7 +314,10 @@ fn local_name(name: &str) -> Result<PathBuf> {
 }
 
 /// Writes a file for its owner alone; on stable storage, under its name, when this returns.
-fn write_private(path: &FsPath, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_private(path: &FsPath, bytes: &[u8]) -> Result<()> {
     let staged = path.with_added_extension("new");
-    disk::write_whole(&Local, &staged, path, bytes, true)
+    path.parent()
+        .map_or(Ok(()), |folder| folder::create_private(&Local, folder))
+        .and_then(|()| disk::write_whole(&Local, &staged, path, bytes, true))
+        .map_err(Error::file("write", path))
 }

@@ -90,7 +90,7 @@ impl Store {
         drop(flusher);
         local::forget_past(&late, position)?;
         staged.extend(late);
-        let node = self.app.trim_start_matches("flyball/").to_owned();
+        let node = self.node().to_owned();
         let mut manifest = Manifest {
             format: FORMAT,
             id: id(taken_at, &node),

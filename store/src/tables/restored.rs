@@ -20,8 +20,9 @@ pub(crate) struct First {
     pub(crate) adds: Vec<Add>,
     /// Names the transactions of the node that will write it.
     pub(crate) app: String,
-    /// How far that node's log has come, as far as this table goes.
-    pub(crate) position: LogPosition,
+    /// How far that node's log has come, as far as this table goes; None for one whose transactions are no such
+    /// positions.
+    pub(crate) position: Option<LogPosition>,
     /// Name of the backup.
     pub(crate) restored_from: String,
 }
@@ -34,13 +35,16 @@ pub(crate) async fn create_restored(
     first: First,
 ) -> Result<()> {
     let mut names: Vec<_> = first.adds.iter().map(|add| add.path.clone()).collect();
-    let properties = CommitProperties::default()
+    let mut properties = CommitProperties::default()
         .with_max_retries(0)
         .with_metadata(HashMap::from([(
             RESTORED.to_owned(),
             serde_json::Value::from(first.restored_from),
-        )]))
-        .with_application_transaction(Transaction::new(first.app, first.position as i64));
+        )]));
+    if let Some(position) = first.position {
+        let position = Transaction::new(first.app, position as i64);
+        properties = properties.with_application_transaction(position);
+    }
     let created = builder(objects, workspace, table)?
         .with_commit_properties(properties)
         .with_actions(first.adds.into_iter().map(Action::Add))
