@@ -1,7 +1,9 @@
 //! `POST /api/v1/backup` starts a backup inside the server, one at a time; `GET` tells how it goes. It is not cut
-//! off when whoever asked for it goes away.
+//! off when whoever asked for it goes away. Anybody on this machine can ask, so keys go only into a backup for
+//! somebody who can read them anyway.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -10,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use flyball_store::{
-    BackupFigures, BackupOptions, BackupPlace, BackupProgress, BackupTaken, Store,
+    BackupFigures, BackupOptions, BackupPlace, BackupProgress, BackupTaken, Store, sha256,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -27,6 +29,21 @@ pub(crate) struct Request {
     /// Leave keys out.
     #[serde(default)]
     pub(crate) without_keys: bool,
+    /// Unless keys are left out: what [`proof`] makes of the ledger's key.
+    #[serde(default)]
+    pub(crate) proof: Option<String>,
+}
+
+/// Shows that somebody can read the key that signs the ledger, without telling it. None where there is none.
+pub(crate) fn proof(data_dir: &Path) -> Option<String> {
+    let key = std::fs::read_to_string(data_dir.join("ledger.key")).ok()?;
+    Some(sha256(format!("flyball backup\n{}", key.trim()).as_bytes()))
+}
+
+/// Compares by hash, so that the time it takes says nothing.
+fn proves(data_dir: &Path, said: Option<&str>) -> bool {
+    let hash = |proof: &str| sha256(proof.as_bytes());
+    proof(data_dir).is_some_and(|wanted| said.map(hash) == Some(hash(&wanted)))
 }
 
 /// How a backup goes.
@@ -77,6 +94,7 @@ impl From<&BackupTaken> for Outcome {
 #[derive(Clone)]
 struct Desk {
     store: Arc<Store>,
+    data_dir: Arc<Path>,
     last: Arc<Mutex<Option<Job>>>,
 }
 
@@ -86,11 +104,12 @@ struct Job {
 }
 
 /// The routes.
-pub(crate) fn router(store: Arc<Store>) -> Router {
+pub(crate) fn router(store: Arc<Store>, data_dir: &Path) -> Router {
     Router::new()
         .route("/api/v1/backup", get(look).post(begin))
         .with_state(Desk {
             store,
+            data_dir: Arc::from(data_dir),
             last: Arc::default(),
         })
 }
@@ -103,6 +122,10 @@ async fn look(State(desk): State<Desk>) -> Response {
 }
 
 async fn begin(State(desk): State<Desk>, Json(request): Json<Request>) -> Response {
+    if !request.without_keys && !proves(&desk.data_dir, request.proof.as_deref()) {
+        let text = "a backup with keys is for who can read ledger.key: ask for one without_keys";
+        return refused(StatusCode::FORBIDDEN, text);
+    }
     let mut last = desk.last.lock().await;
     if let Some(job) = last.as_ref()
         && !job.going.ended()

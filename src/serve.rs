@@ -74,7 +74,8 @@ impl Serving {
                 () = done => Ok(()),
             }
         });
-        let (router, done) = (router(&core, &control, &alerts, &ports.instance), closed());
+        let router = router(&core, &control, &alerts, &ports.instance, &data_dir);
+        let done = closed();
         servers.spawn(async move {
             // Long polls are cut rather than waited for: their clients come back on their own.
             let served = axum::serve(http, router).into_future();
@@ -216,6 +217,7 @@ fn router(
     control: &Arc<Control>,
     alerts: &Arc<Alerts>,
     instance: &str,
+    data_dir: &Path,
 ) -> axum::Router {
     let hosts = Hosts::default();
     let data = Arc::new(Fleet {
@@ -227,7 +229,7 @@ fn router(
     flyball_query::http::router(Arc::clone(&core.engine), WORKSPACE)
         .merge(control::api::router(Arc::clone(control)))
         .merge(flyball_dashboards::console::router(console))
-        .merge(backups::router(Arc::clone(&core.store)))
+        .merge(backups::router(Arc::clone(&core.store), data_dir))
         .merge(http::router(
             Arc::clone(&core.store),
             core.asker(),

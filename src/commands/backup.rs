@@ -10,7 +10,7 @@ use flyball_store::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::backups::{Going, Outcome, Request};
+use crate::backups::{Going, Outcome, Request, proof};
 use crate::cli;
 use crate::config::{Config, pairs};
 use crate::core::Core;
@@ -30,7 +30,10 @@ pub(super) async fn run(config: &Config, options: cli::Backup) -> Result<ExitCod
         .context("where shall the backup go? Name a folder or a URL")?;
     let place = place_of(config, &place)?;
     let (outcome, figures) = match Server::find(&config.store.data_dir).await {
-        Some(server) => through(&server, place, options.without_keys).await?,
+        Some(server) => {
+            let proof = proof(&config.store.data_dir).filter(|_| !options.without_keys);
+            through(&server, place, options.without_keys, proof).await?
+        }
         None => alone(config, &place, options.without_keys).await?,
     };
     say!(
@@ -81,11 +84,13 @@ async fn through(
     server: &Server,
     place: BackupPlace,
     without_keys: bool,
+    proof: Option<String>,
 ) -> Result<(Outcome, BackupFigures)> {
     let request = Request {
         url: place.url,
         storage_options: place.storage_options,
         without_keys,
+        proof,
     };
     let url = server.url("/api/v1/backup");
     let begun = server.send(|http| http.post(&url).json(&request)).await?;
@@ -202,7 +207,7 @@ pub(super) async fn restore(mut config: Config, options: cli::Restore) -> Result
 }
 
 /// Waits for work and shows how far it has come.
-async fn watched<T>(progress: &BackupProgress, work: impl Future<Output = T>) -> T {
+async fn watched<T: Send>(progress: &BackupProgress, work: impl Future<Output = T> + Send) -> T {
     let bar = Bar::new();
     let mut work = std::pin::pin!(work);
     loop {

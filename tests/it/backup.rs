@@ -155,3 +155,39 @@ fn a_stopped_directory_is_backed_up_to_a_bucket_and_comes_back_from_there() {
     assert_ne!(code, 0);
     assert!(text.contains("restored into an empty directory"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_go_only_to_who_can_read_them() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = Server::start(dir.path(), &[]);
+    let http = reqwest::Client::new();
+    let url = format!("http://{}/api/v1/backup", server.address("http"));
+    let place = other.path().join("backups").display().to_string();
+    for (body, status) in [
+        (serde_json::json!({ "url": place }), 403),
+        (
+            serde_json::json!({ "url": place, "proof": "0".repeat(64) }),
+            403,
+        ),
+        (
+            serde_json::json!({ "url": place, "without_keys": true }),
+            202,
+        ),
+        (serde_json::json!({ "url": place, "keys": true }), 422),
+    ] {
+        let answer = http.post(&url).json(&body).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{body}");
+    }
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let going: Value = http.get(&url).send().await.unwrap().json().await.unwrap();
+        assert_eq!(going["error"], Value::Null, "{going}");
+        if going["taken"].is_object() {
+            assert_eq!(going["taken"]["keys"], false);
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{going}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    server.stop();
+}

@@ -143,10 +143,9 @@ impl Opened {
         for folder in folders.common_prefixes {
             let files = self.store.list_with_delimiter(Some(&folder)).await;
             let files = files.map_err(Error::objects("list the files of a backup"))?;
-            let manifest = files.objects.into_iter().map(|object| object.location);
-            let manifest = manifest
-                .into_iter()
-                .find(|path| path.filename().is_some_and(|name| sum(name).is_some()));
+            let mut paths = files.objects.into_iter().map(|object| object.location);
+            let manifest =
+                paths.find(|path| path.filename().is_some_and(|name| sum(name).is_some()));
             if let (Some(id), Some(manifest)) = (folder.filename(), manifest) {
                 found.push((id.to_owned(), manifest));
             }
