@@ -13,7 +13,9 @@ use url::Url;
 
 use super::manifest::{FORMAT, Manifest};
 use crate::config::Config;
+use crate::disk::Local;
 use crate::error::{Error, Result};
+use crate::folder;
 use crate::objects::Objects;
 
 /// Where backups are, by path or URL, with the options of the object store.
@@ -31,7 +33,7 @@ pub(super) struct Opened {
     /// Rooted at the place.
     pub(super) store: Arc<dyn ObjectStore>,
     /// The folder, if it is one of this machine.
-    pub(super) folder: Option<PathBuf>,
+    folder: Option<PathBuf>,
     name: String,
 }
 
@@ -106,6 +108,18 @@ pub(super) fn local_file(id: &str, name: &str) -> Path {
 }
 
 impl Opened {
+    /// In a folder of this machine, nobody else gets to keys and prompts.
+    pub(super) fn keep_private(&self) -> Result<()> {
+        let Some(root) = &self.folder else {
+            return Ok(());
+        };
+        for name in ["files", "backups"] {
+            let folder = root.join(name);
+            folder::create_private(&Local, &folder).map_err(Error::file("create", &folder))?;
+        }
+        Ok(())
+    }
+
     /// Sizes of the files of tables that are there, by path.
     pub(super) async fn files(&self) -> Result<HashMap<Path, u64>> {
         let under = Path::from("files");

@@ -17,9 +17,7 @@ use super::manifest::{FORMAT, LedgerHead, LocalFile, Manifest, TableFile, TableV
 use super::place::{self, BackupPlace, Opened};
 use super::progress::Progress;
 use crate::append::OwnEvent;
-use crate::disk::Local;
 use crate::error::{Error, Result};
-use crate::folder;
 use crate::ledger;
 use crate::log::LogPosition;
 use crate::rows::{AuditRow, Micros};
@@ -71,6 +69,7 @@ impl Store {
     ) -> Result<Taken> {
         self.open_log()?;
         let place = place.make()?;
+        place.keep_private()?;
         let keys = !options.without_keys;
         let data_dir = self.config.data_dir.clone();
         // In the data directory, so that keys stay where they may lie; gone with this.
@@ -293,11 +292,6 @@ async fn copy_local(
     staged: &[(String, PathBuf)],
     progress: &Progress,
 ) -> Result<Vec<LocalFile>> {
-    if let Some(root) = &place.folder {
-        // Nobody else may look at keys.
-        let folder = root.join("backups").join(id);
-        folder::create_private(&Local, &folder).map_err(Error::file("create", &folder))?;
-    }
     let from = LocalFileSystem::new();
     let mut files = Vec::new();
     for (name, path) in staged {

@@ -341,9 +341,10 @@ async fn keys_are_said_to_be_in_it_or_are_left_out() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        let folder = key.parent().unwrap().parent().unwrap();
-        let mode = folder.metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o077, 0, "nobody else gets to it");
+        for name in ["files", "backups"] {
+            let mode = with.join(name).metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "nobody else gets to it");
+        }
     }
     let options = BackupOptions { without_keys: true };
     let progress = BackupProgress::default();
