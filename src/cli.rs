@@ -315,6 +315,12 @@ pub(crate) struct Place {
 /// What can be done with a backup.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackupCommand {
+    /// Print the backups of a place.
+    List {
+        /// Where they are.
+        #[command(flatten)]
+        place: Place,
+    },
     /// Read every file of it again and name what differs; exit code 1 if anything does.
     Verify {
         /// Where it is.

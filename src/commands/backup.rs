@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use flyball_store::{
-    BackupFigures, BackupOptions, BackupPlace, BackupProgress, RestoreOptions, verify_backup,
+    BackupFigures, BackupOptions, BackupPlace, BackupProgress, RestoreOptions, list_backups,
+    verify_backup,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -22,8 +23,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Takes a backup, or checks one; the exit code is 1 when something differs.
 pub(super) async fn run(config: &Config, options: cli::Backup) -> Result<ExitCode> {
-    if let Some(cli::BackupCommand::Verify { place, backup }) = options.command {
-        return verify(&place_of(config, &place)?, backup.as_deref()).await;
+    match options.command {
+        Some(cli::BackupCommand::Verify { place, backup }) => {
+            return verify(&place_of(config, &place)?, backup.as_deref()).await;
+        }
+        Some(cli::BackupCommand::List { place }) => {
+            return list(&place_of(config, &place)?).await;
+        }
+        None => {}
     }
     let place = options
         .place
@@ -136,6 +143,27 @@ async fn alone(
     .await;
     core.close().await?;
     Ok((Outcome::from(&taken?), progress.figures()))
+}
+
+async fn list(place: &BackupPlace) -> Result<ExitCode> {
+    let mut table = comfy_table::Table::new();
+    table
+        .load_preset(comfy_table::presets::NOTHING)
+        .set_header(["backup", "taken", "rows", "bytes", "log position", "keys"]);
+    for manifest in list_backups(place).await? {
+        table.add_row([
+            manifest.id.clone(),
+            manifest
+                .taken_at
+                .to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            manifest.rows().to_string(),
+            manifest.bytes().to_string(),
+            manifest.log_position.to_string(),
+            if manifest.keys { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    say!("{table}");
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn verify(place: &BackupPlace, backup: Option<&str>) -> Result<ExitCode> {

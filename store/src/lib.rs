@@ -45,7 +45,7 @@ pub use append::{Append, Appended, Decoder, OwnEvent};
 pub use backup::{
     BackupOptions, BackupPlace, BackupReport, Damage, Figures as BackupFigures, LedgerHead,
     LocalFile, Manifest, Progress as BackupProgress, RestoreOptions, Restored, TableFile,
-    TableVersion, Taken as BackupTaken, restore, verify as verify_backup,
+    TableVersion, Taken as BackupTaken, list as list_backups, restore, verify as verify_backup,
 };
 pub use bounds::{Bound, Bounds, ColumnBounds};
 pub use config::{Config, Durability};

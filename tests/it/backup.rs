@@ -69,6 +69,9 @@ fn a_running_server_is_backed_up_and_the_copy_has_its_totals_of_that_moment() {
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("the backup is as it was written"), "{text}");
 
+    let listed = said(dir.path(), &["backup", "list", &place]);
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+
     let text = said(&copy, &["restore", &place]);
     assert!(text.contains("every file checked"), "{text}");
     let position = position(&first);

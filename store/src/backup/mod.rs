@@ -25,7 +25,7 @@ mod take;
 mod verify;
 
 pub use manifest::{LedgerHead, LocalFile, Manifest, TableFile, TableVersion};
-pub use place::BackupPlace;
+pub use place::{BackupPlace, list};
 pub use progress::{Figures, Progress};
 pub use restore::{RestoreOptions, Restored, restore};
 pub use take::{BackupOptions, Taken};

@@ -92,6 +92,19 @@ impl BackupPlace {
     }
 }
 
+/// Manifests of all complete backups of a place, the earliest first.
+///
+/// # Errors
+/// [`Error::NoBackup`] when there is no such folder; [`Error::BackupDamaged`] names a manifest that was changed.
+pub async fn list(place: &BackupPlace) -> Result<Vec<Manifest>> {
+    let place = place.open()?;
+    let mut manifests = Vec::new();
+    for (_, path) in place.backups().await? {
+        manifests.push(place.read(&path).await?);
+    }
+    Ok(manifests)
+}
+
 /// The folder of one backup.
 pub(super) fn folder(id: &str) -> Path {
     Path::from("backups").join(id)
