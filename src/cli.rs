@@ -347,8 +347,8 @@ pub(crate) struct Restore {
     /// The file of the key that signs the ledger, for a backup without keys.
     #[arg(long, conflicts_with = "new_ledger_key")]
     pub(crate) ledger_key: Option<PathBuf>,
-    /// The folder `erasures` of the data directory that was backed up, if it is at hand: whoever is on its list is
-    /// erased again. Without it, the list is that of the latest backup in the place.
+    /// The folder `erasures` of the data directory that was backed up, if it is at hand. Without it, the list of
+    /// erasures is that of the latest backup in the place.
     #[arg(long)]
     pub(crate) erasures: Option<PathBuf>,
     /// That key is lost: sign the ledger with a new one from here on.

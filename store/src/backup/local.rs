@@ -12,7 +12,7 @@ const DIGESTS: &str = "state.db";
 /// Holds the keys that names of people in the ledger are sealed with.
 const SUBJECTS: &str = "subjects.db";
 
-/// The one folder that goes with them: who was erased is erased again from a restored backup.
+/// The one folder that goes with them, if there is one: the list of erasures.
 pub(super) const ERASURES: &str = "erasures";
 
 /// How a file of the data directory is copied.
@@ -51,7 +51,7 @@ fn kind(name: &str) -> Option<Kind> {
 /// Files of a data directory that go into a backup, in two lots: those that have to be copied before the tables
 /// are flushed, and those that have to be copied after. What control has decided is told to the ledger once more
 /// if the ledger is found to lack it, never the other way round; what the tables hold must be known as taken in,
-/// who is named in them must have a key, and who was erased since must not come back.
+/// who is named in them must have a key, and the list of erasures is the better the later it is.
 pub(super) fn listed(
     data_dir: &FsPath,
     keys: bool,

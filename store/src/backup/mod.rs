@@ -11,8 +11,8 @@
 //!
 //! [`take`](crate::Store::backup) flushes all tables at one position of the log, so that they agree with each other,
 //! and copies what those versions name. [`verify()`] reads all of it again. [`restore()`] does so while it writes, and
-//! makes of every table a new one, whose first commit names all files and carries on this node's positions. Before
-//! it serves anybody, whoever was erased since the backup is erased again.
+//! makes of every table a new one, whose first commit names all files and carries on this node's positions. What
+//! is left to do then is done when it is opened for the first time ([`restored`]).
 
 mod copy;
 mod local;

@@ -37,8 +37,8 @@ pub struct RestoreOptions {
     pub backup: Option<String>,
     /// The file of the key that signs the ledger, for a backup without keys.
     pub ledger_key: Option<PathBuf>,
-    /// The folder `erasures` of the data directory that was backed up: whoever is on its list is erased again.
-    /// Without it, the list is the one in the latest backup of the same node in the same place.
+    /// The folder `erasures` of the data directory that was backed up. Without it, the list of erasures is the one
+    /// in the latest backup of the same node in the same place.
     pub erasures: Option<PathBuf>,
     /// That key is lost: sign with a new one, which whoever checks the ledger has to be told.
     pub new_ledger_key: bool,
@@ -60,7 +60,7 @@ pub(crate) fn refuse_half_restored(data_dir: &FsPath, read_only: bool) -> Result
         return Err(Error::HalfRestored {
             path: data_dir.to_owned(),
             backup: restored.backup,
-            mend: "start `flyball serve` on it, which erases again whoever was erased since",
+            mend: "start `flyball serve` on it, which brings it to its end",
         });
     }
     let path = data_dir.join(MARKER);

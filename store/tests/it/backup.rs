@@ -383,3 +383,39 @@ async fn keys_are_said_to_be_in_it_or_are_left_out() {
     };
     assert_eq!(try_with("named", named).await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn an_older_backup_comes_back_with_the_latest_list_of_erasures() {
+    let (dir, to, elsewhere) = (
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+    );
+    let store = open(dir.path()).await;
+    store.append(request(&[Told::new(1, 1)])).await.unwrap();
+    let list = dir.path().join("erasures/list.json");
+    std::fs::create_dir(list.parent().unwrap()).unwrap();
+    std::fs::write(&list, "one").unwrap();
+    let first = take(&store, to.path()).await.manifest;
+    std::fs::write(&list, "one, two").unwrap();
+    // Backups are named by the second.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    take(&store, to.path()).await;
+    std::fs::write(&list, "one, two, three").unwrap();
+    let come_back = async |name: &str, erasures: Option<PathBuf>| {
+        let there = elsewhere.path().join(name);
+        let options = RestoreOptions {
+            backup: Some(first.id.clone()),
+            erasures,
+            ..RestoreOptions::default()
+        };
+        let progress = BackupProgress::default();
+        let restored = restore(&place(to.path()), &options, &config(&there), &progress).await;
+        assert_eq!(restored.unwrap().manifest, first);
+        std::fs::read_to_string(there.join("erasures/list.json")).unwrap()
+    };
+    assert_eq!(come_back("latest", None).await, "one, two");
+    let at_hand = list.parent().map(Path::to_owned);
+    assert_eq!(come_back("at hand", at_hand).await, "one, two, three");
+    store.close().await.unwrap();
+}
