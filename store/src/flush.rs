@@ -7,10 +7,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use deltalake::DeltaTable;
+use tokio::time::Instant;
 
 use crate::buffer::Taken;
 use crate::config::Durability;

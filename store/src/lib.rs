@@ -64,3 +64,6 @@ pub use snapshot::{Snapshot, TableSnapshot};
 pub use stats::{Stats, TableStats};
 pub use store::Store;
 pub use table::Table;
+
+#[cfg(test)]
+mod simulation;

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use deltalake::DeltaTable;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::append::{Append, stamp};
 use crate::buffer::{Buffer, Taken};

@@ -5,12 +5,12 @@
 //! keeping the later one is compaction's duty.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
+use tokio::time::Instant;
 
 use crate::bounds::Bounds;
 use crate::chunks::Chunks;

@@ -47,6 +47,8 @@ pub(crate) use heads::{keep as keep_head, put_aside as put_head_aside};
 pub(crate) use keeper::Keeper;
 pub(crate) use key::SigningKey;
 pub(crate) use recall::recall;
+#[cfg(test)]
+pub(crate) use verify::verify_on;
 
 /// The event of a record that signs those before it.
 pub(crate) const CHECKPOINT: &str = "ledger.checkpoint";
