@@ -2,12 +2,10 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use flyball_store::rows::{ChargeRow, Entry};
 use flyball_store::{DurableLocal, Error, JournalUpdate, Origin, Store, Table};
 use futures::stream::BoxStream;
@@ -16,173 +14,9 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use parking_lot::Mutex;
 
+use crate::faulty::{Fault, Faulty, open_on};
 use crate::fixture::*;
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Fault {
-    /// Nothing is done.
-    Before,
-    /// It is done, and then an error comes back.
-    After,
-    /// It is done, an error comes back, and from then on nothing works.
-    AfterThenDown,
-}
-
-#[derive(Debug)]
-pub(crate) struct Faulty {
-    inner: DurableLocal,
-    /// The next so many puts of names that end so fail.
-    plan: Mutex<Option<(Fault, &'static str)>>,
-    left: AtomicUsize,
-    down: AtomicBool,
-    /// Every put takes so many milliseconds, before and after.
-    pub(crate) slow_ms: AtomicUsize,
-    /// Reads that run now, and the most that ever did at the same time. Each takes so many milliseconds, too.
-    reads: AtomicUsize,
-    pub(crate) reads_most: AtomicUsize,
-}
-
-impl Faulty {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            inner: DurableLocal::new(),
-            plan: Mutex::new(None),
-            left: AtomicUsize::new(0),
-            down: AtomicBool::new(false),
-            slow_ms: AtomicUsize::new(0),
-            reads: AtomicUsize::new(0),
-            reads_most: AtomicUsize::new(0),
-        })
-    }
-
-    pub(crate) fn fail(&self, fault: Fault, suffix: &'static str, times: usize) {
-        *self.plan.lock() = Some((fault, suffix));
-        self.left.store(times, SeqCst);
-    }
-
-    pub(crate) fn heal(&self) {
-        self.left.store(0, SeqCst);
-        self.down.store(false, SeqCst);
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.down.load(SeqCst) {
-            Err(broken())
-        } else {
-            Ok(())
-        }
-    }
-}
-
-fn broken() -> object_store::Error {
-    object_store::Error::Generic {
-        store: "faulty",
-        source: "the cable is out".into(),
-    }
-}
-
-impl fmt::Display for Faulty {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Faulty")
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Faulty {
-    async fn put_opts(
-        &self,
-        location: &Location,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> Result<PutResult> {
-        self.check()?;
-        let pause = std::time::Duration::from_millis(self.slow_ms.load(SeqCst) as u64);
-        tokio::time::sleep(pause).await;
-        let plan = *self.plan.lock();
-        let hit = plan.filter(|(_, suffix)| location.as_ref().ends_with(suffix));
-        let hit = hit.filter(|_| {
-            self.left
-                .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1))
-                .is_ok()
-        });
-        match hit {
-            Some((Fault::Before, _)) => Err(broken()),
-            Some((fault, _)) => {
-                self.inner.put_opts(location, payload, opts).await?;
-                self.down.store(fault == Fault::AfterThenDown, SeqCst);
-                Err(broken())
-            }
-            None => {
-                let done = self.inner.put_opts(location, payload, opts).await;
-                tokio::time::sleep(pause).await;
-                done
-            }
-        }
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Location,
-        opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.check()?;
-        self.inner.put_multipart_opts(location, opts).await
-    }
-
-    async fn get_opts(&self, location: &Location, options: GetOptions) -> Result<GetResult> {
-        self.check()?;
-        let reads = self.reads.fetch_add(1, SeqCst) + 1;
-        self.reads_most.fetch_max(reads, SeqCst);
-        let pause = self.slow_ms.load(SeqCst) as u64;
-        if pause > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
-        }
-        let done = self.inner.get_opts(location, options).await;
-        self.reads.fetch_sub(1, SeqCst);
-        done
-    }
-
-    async fn get_ranges(&self, location: &Location, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.check()?;
-        self.inner.get_ranges(location, ranges).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Location>>,
-    ) -> BoxStream<'static, Result<Location>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Location>) -> BoxStream<'static, Result<ObjectMeta>> {
-        match self.check() {
-            Ok(()) => self.inner.list(prefix),
-            Err(error) => Box::pin(futures::stream::iter([Err(error)])),
-        }
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Location>) -> Result<ListResult> {
-        self.check()?;
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Location, to: &Location, options: CopyOptions) -> Result<()> {
-        self.check()?;
-        self.inner.copy_opts(from, to, options).await
-    }
-}
-
-pub(crate) async fn open_on(dir: &Path, faulty: &Arc<Faulty>) -> Arc<Store> {
-    let tables = dir.join("tables");
-    std::fs::create_dir_all(&tables).unwrap();
-    let url = url::Url::from_directory_path(tables.canonicalize().unwrap()).unwrap();
-    let object_store: Arc<dyn ObjectStore> = Arc::<Faulty>::clone(faulty);
-    Store::open_on(config(dir), Arc::new(Json), object_store, url)
-        .await
-        .unwrap()
-}
 
 async fn tell(store: &Store, traces: Range<u32>) {
     for trace in traces {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use flyball_store::rows::{ChargeRow, Date, Entry, Micros, SpanRow};
 use flyball_store::{JournalUpdate, Origin, Resume, Store, Table, rows::Row};
 
-use crate::faults::{Faulty, open_on};
+use crate::faulty::{Faulty, open_on};
 use crate::fixture::*;
 
 /// Nanoseconds since 1970 at the start of a test's day.

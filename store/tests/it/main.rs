@@ -3,8 +3,10 @@
 
 mod backup;
 mod charges;
+mod dice;
 mod exactly_once;
 mod faults;
+mod faulty;
 mod fixture;
 mod history;
 mod late;
@@ -14,3 +16,4 @@ mod ledger_proofs;
 mod requests;
 mod simulation;
 mod snapshots;
+mod weather;

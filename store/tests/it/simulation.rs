@@ -1,27 +1,24 @@
 //! Random histories against a model: requests, charges, flushes, an object store that fails, crashes.
 //!
+//! In half of them the object store fails as told, where it hurts most; in the others any of its operations may,
+//! in any way there is ([`Weather`]), also while the store starts, makes tables and writes checkpoints.
+//!
 //! `FLYBALL_SEEDS` sets how many histories are run; a failure names its seed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 
 use flyball_store::rows::{ChargeRow, Entry, Row};
 use flyball_store::{JournalUpdate, Origin, Store, Table};
 
-use crate::faults::{Fault, Faulty, open_on};
+use crate::dice::Dice;
+use crate::faulty::{Fault, Faulty, open_on, try_open_on};
 use crate::fixture::*;
+use crate::weather::{Operation, Weather};
 
-/// A small generator: the same seed, the same history.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
+/// In bad weather something befalls one operation in so many.
+const ONE_IN: u64 = 7;
 
 fn charge(trace: u32) -> ChargeRow {
     ChargeRow {
@@ -59,11 +56,40 @@ async fn charges(store: &Store) -> Vec<String> {
     ids
 }
 
-async fn history(seed: u64) {
+/// Opens the store in this weather. An attempt may fail; once the weather is fair it must not.
+async fn reopen(dir: &Path, faulty: &Arc<Faulty>, one_in: u64) -> Arc<Store> {
+    faulty.weather.set(one_in);
+    for _ in 0..8 {
+        if let Ok(store) = try_open_on(dir, faulty).await {
+            faulty.weather.set(0);
+            return store;
+        }
+    }
+    faulty.weather.set(0);
+    open_on(dir, faulty).await
+}
+
+/// Tables of these histories get a checkpoint every few commits.
+async fn checkpoint_often(store: &Store) {
+    for table in [Table::Spans, Table::Charges] {
+        let Some(delta) = store.snapshot("default").tables[&table].delta.clone() else {
+            continue;
+        };
+        let properties = [("delta.checkpointInterval".to_owned(), "3".to_owned())].into();
+        delta
+            .set_tbl_properties()
+            .with_properties(properties)
+            .await
+            .unwrap();
+    }
+}
+
+/// One history; how often something befell each operation of the object store.
+async fn history(seed: u64, one_in: u64) -> BTreeMap<Operation, usize> {
     let mut dice = Dice(seed);
     let dir = tempfile::tempdir().unwrap();
-    let faulty = Faulty::new();
-    let mut store = open_on(dir.path(), &faulty).await;
+    let faulty = Faulty::in_weather(Weather::of(seed, 0));
+    let mut store = reopen(dir.path(), &faulty, one_in).await;
     let mut model = Model::default();
     for step in 0..30 {
         let at = format!("seed {seed}, step {step}");
@@ -112,18 +138,23 @@ async fn history(seed: u64) {
                     Some(Fault::After),
                     Some(Fault::AfterThenDown),
                 ];
-                let fault = fault[dice.roll(4) as usize];
+                let fault = fault[dice.roll(4) as usize].filter(|_| one_in == 0);
                 let suffix = [".parquet", ".json"][dice.roll(2) as usize];
                 if let Some(fault) = fault {
                     faulty.fail(fault, suffix, 1 + dice.roll(8) as usize);
                 }
+                faulty.weather.set(one_in);
                 let flushed = store.flush().await;
-                assert!(flushed.is_ok() || fault.is_some(), "{at}: {flushed:?}");
+                assert!(
+                    flushed.is_ok() || fault.is_some() || one_in > 0,
+                    "{at}: {flushed:?}"
+                );
                 faulty.heal();
+                faulty.weather.set(0);
             }
             _ => {
                 drop(store);
-                store = open_on(dir.path(), &faulty).await;
+                store = reopen(dir.path(), &faulty, one_in).await;
                 // What was on disk is the truth about charges; the resolver enters the others anew.
                 let on_disk: BTreeSet<_> = charges(&store).await.into_iter().collect();
                 assert!(
@@ -171,6 +202,9 @@ async fn history(seed: u64) {
             model.spans,
             "{at}: contents by count"
         );
+        if step == 8 {
+            checkpoint_often(&store).await;
+        }
         if step % 5 == 4 {
             assert_eq!(charges(&store).await, wanted, "{at}: charges by name");
             assert_eq!(
@@ -188,16 +222,41 @@ async fn history(seed: u64) {
         "seed {seed}"
     );
     assert_eq!(store.stats().log_bytes, 0, "seed {seed}");
+    faulty.weather.met()
+}
+
+fn seeds() -> Vec<u64> {
+    let seeds = std::env::var("FLYBALL_SEEDS").ok();
+    (1..=seeds.and_then(|seeds| seeds.parse().ok()).unwrap_or(12)).collect()
 }
 
 #[tokio::test]
 async fn random_histories_agree_with_the_model() {
-    let seeds = std::env::var("FLYBALL_SEEDS")
-        .ok()
-        .and_then(|seeds| seeds.parse().ok())
-        .unwrap_or(12);
-    let seeds: Vec<u64> = (1..=seeds).collect();
-    for some in seeds.chunks(6) {
-        futures::future::join_all(some.iter().map(|seed| history(*seed))).await;
+    for some in seeds().chunks(6) {
+        futures::future::join_all(some.iter().map(|seed| history(*seed, 0))).await;
+    }
+}
+
+#[tokio::test]
+async fn random_histories_in_bad_weather_agree_with_the_model() {
+    let mut met = BTreeMap::<_, usize>::new();
+    // These take longer: half as many.
+    for some in seeds().chunks(6).step_by(2) {
+        let histories = some.iter().map(|seed| history(*seed, ONE_IN));
+        for (operation, times) in futures::future::join_all(histories)
+            .await
+            .into_iter()
+            .flatten()
+        {
+            *met.entry(operation).or_default() += times;
+        }
+    }
+    println!("befallen: {met:?}");
+    use Operation::{Create, Delete, Folders, Get, List, Put};
+    for operation in [Create, Put, Get, List, Folders, Delete] {
+        assert!(
+            met.contains_key(&operation),
+            "nothing befell {operation:?}: {met:?}"
+        );
     }
 }
