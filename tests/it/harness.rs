@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// The binary under test, on a data directory.
+/// The binary under test, on a data directory. FLYBALL_TEST_BINARY names another than the one just built.
 pub(crate) fn flyball(data_dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
+    let other = std::env::var_os("FLYBALL_TEST_BINARY");
+    let mut command = Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_flyball").into()));
     command
         .arg("--data-dir")
         .arg(data_dir)

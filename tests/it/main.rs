@@ -9,6 +9,7 @@ mod demo;
 mod finops;
 mod harness;
 mod import;
+mod killed;
 mod load;
 mod moments;
 mod readers;
