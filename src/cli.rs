@@ -50,7 +50,7 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Make a data directory and tables out of a backup.
     Restore(Restore),
-    /// Check the ledger: every decision and release of control, in a chain nobody can change unseen.
+    /// The ledger, a chain nobody can change unseen: check it, prove what is on it, change its key, erase people.
     Audit(Audit),
 }
 
@@ -279,10 +279,53 @@ pub(crate) struct Audit {
 pub(crate) enum AuditCommand {
     /// Compute the chain again from the Parquet files and name what differs; exit code 1 if anything does.
     Verify {
-        /// The key that must have signed the checkpoints (64 hex digits). Without it, the first checkpoint's key
-        /// is believed.
-        #[arg(long)]
+        /// A key that must have signed checkpoints or a change of the key: 64 hex digits, or a file of them.
+        /// Without it, the first checkpoint's key is believed.
+        #[arg(long, visible_alias = "key")]
         public_key: Option<String>,
+        /// A file of `audit head` that was kept elsewhere: the ledger must hold all it signs, unchanged.
+        #[arg(long)]
+        head: Option<PathBuf>,
+    },
+    /// Print the newest signed head, to be kept elsewhere: it tells whether the ledger was cut or written anew.
+    Head {
+        /// Write it to this file instead.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Prove that a record is on the ledger, or that the ledger has only grown: a small file that `audit check`
+    /// checks without any other.
+    Prove {
+        /// The record's number.
+        #[arg(required_unless_present = "since", conflicts_with = "since")]
+        seq: Option<i64>,
+        /// Prove the record under this head (a file of `audit head`) instead of the first checkpoint after it.
+        #[arg(long)]
+        head: Option<PathBuf>,
+        /// Prove that the ledger has only grown since this head.
+        #[arg(long, conflicts_with = "head")]
+        since: Option<PathBuf>,
+        /// Write it to this file instead of printing it.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Check a proof, with nothing but itself; exit code 1 if it proves nothing.
+    Check {
+        /// The file.
+        proof: PathBuf,
+        /// The key that must have signed: 64 hex digits, or a file of them. Without it, any key will do.
+        #[arg(long)]
+        key: Option<String>,
+        /// The head that was kept (a file of `audit head`): the proof must be of this one.
+        #[arg(long)]
+        head: Option<PathBuf>,
+    },
+    /// Give the ledger another signing key, signed by the one before.
+    RotateKey,
+    /// Erase a person from the ledger: an operator, such as `cli:ada`, or `user:...`, `session:...`, `tenant:...`.
+    Forget {
+        /// Kind and name, as they stand on the ledger.
+        person: String,
     },
 }
 

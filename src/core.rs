@@ -12,6 +12,7 @@ use flyball_query::Engine;
 use flyball_store::Store;
 
 use crate::config::Config;
+use crate::price_change;
 use crate::prices::{self, ImportBook};
 
 /// The only workspace until keys are configured.
@@ -42,7 +43,10 @@ impl Core {
             store.flush().await?;
             ImportBook::forget(data_dir)?;
         }
-        Self::over(store, prices::configured(config)?, config).await
+        let book = prices::configured(config)?;
+        let source = config.prices_file.as_deref();
+        price_change::note(&store, WORKSPACE, data_dir, source, &book).await?;
+        Self::over(store, book, config).await
     }
 
     /// The same for `import --prices`: what is there is settled with the configured book, what comes is
@@ -50,11 +54,15 @@ impl Core {
     pub(crate) async fn open_to_import(config: &Config, prices: Option<&Path>) -> Result<Self> {
         let book = prices.map(ImportBook::read).transpose()?;
         let mut core = Self::open(config).await?;
-        let Some(book) = book else { return Ok(core) };
+        let (Some(book), Some(path)) = (book, prices) else {
+            return Ok(core);
+        };
         core.resolver.settle_all().await?;
         core.store.flush().await?;
         book.keep(&core.data_dir)?;
-        let resolver = start(&core.store, book.book()?, &core.options).await?;
+        let book = book.book()?;
+        price_change::note_import(&core.store, WORKSPACE, path, &book).await?;
+        let resolver = start(&core.store, book, &core.options).await?;
         std::mem::replace(&mut core.resolver, resolver)
             .stop()
             .await?;

@@ -63,15 +63,7 @@ impl ImportBook {
 
     /// Keeps it until [`ImportBook::forget`]; durable when this returns.
     pub(crate) fn keep(&self, data_dir: &Path) -> Result<()> {
-        let (path, draft) = (kept(data_dir), data_dir.join("import-prices.json.new"));
-        let write = || -> std::io::Result<()> {
-            let mut file = std::fs::File::create(&draft)?;
-            file.write_all(&serde_json::to_vec(self)?)?;
-            file.sync_all()?;
-            std::fs::rename(&draft, &path)?;
-            std::fs::File::open(data_dir)?.sync_all()
-        };
-        write().with_context(|| format!("cannot write {}", path.display()))
+        write_whole(&kept(data_dir), &serde_json::to_vec(self)?)
     }
 
     /// The import is through.
@@ -88,4 +80,18 @@ impl ImportBook {
 
 fn kept(data_dir: &Path) -> PathBuf {
     data_dir.join("import-prices.json")
+}
+
+/// Writes a small file that is complete before it has its name; durable when this returns.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let draft = path.with_added_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&draft)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&draft, path)?;
+        path.parent()
+            .map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
 }

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::core::{Core, WORKSPACE};
 use crate::http;
 use crate::ledger::StoreLedger;
+use crate::ledger_api;
 use crate::running::Ports;
 
 /// How long a stop waits for requests under way.
@@ -230,6 +231,7 @@ fn router(
         .merge(control::api::router(Arc::clone(control)))
         .merge(flyball_dashboards::console::router(console))
         .merge(backups::router(Arc::clone(&core.store), data_dir))
+        .merge(ledger_api::router(Arc::clone(&core.store)))
         .merge(http::router(
             Arc::clone(&core.store),
             core.asker(),

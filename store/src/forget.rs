@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::append::{self, OwnEvent};
+use crate::disk::{self, Disk};
 use crate::error::Result;
 use crate::ledger;
-use crate::personal::Personal;
 use crate::rows::{AuditRow, Micros};
 use crate::store::Store;
 
@@ -26,15 +26,15 @@ impl Store {
     ) -> Result<Option<String>> {
         let (personal, place) = (Arc::clone(&self.personal), workspace.to_owned());
         let (known, named) = (kind.to_owned(), name.to_owned());
-        let key =
-            tokio::task::spawn_blocking(move || personal.key_of(&place, &known, &named)).await??;
+        let find = move |_: &dyn Disk| personal.key_of(&place, &known, &named);
+        let key = disk::work_on(&self.disk, find).await?;
         let Some(key) = key else { return Ok(None) };
         // The record first: after a crash in between, the next start drops the key.
         let at = Micros(chrono::Utc::now().timestamp_micros());
         let record = OwnEvent::Audit(ledger::forgotten(at, kind, &key));
         self.record(workspace, record).await?;
         let (personal, id) = (Arc::clone(&self.personal), key.clone());
-        tokio::task::spawn_blocking(move || personal.forget(&id)).await??;
+        disk::work_on(&self.disk, move |_| personal.forget(&id)).await?;
         Ok(Some(key))
     }
 
@@ -51,13 +51,13 @@ impl Store {
         workspace: &str,
         mut row: AuditRow,
     ) -> Result<AuditRow> {
-        if !Personal::named_in(&row) {
+        append::check_workspace(workspace)?;
+        if self.personal.seal_at_hand(workspace, &mut row) {
             return Ok(row);
         }
-        append::check_workspace(workspace)?;
         let (personal, workspace) = (Arc::clone(&self.personal), workspace.to_owned());
         // Whoever is named for the first time gets a key, which has to be on disk first.
-        tokio::task::spawn_blocking(move || personal.seal(&workspace, &mut row).map(|()| row))
-            .await?
+        let seal = move |_: &dyn Disk| personal.seal(&workspace, &mut row).map(|()| row);
+        disk::work_on(&self.disk, seal).await
     }
 }

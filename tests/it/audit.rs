@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use crate::harness::{Server, flyball, run};
+use crate::harness::{Server, flyball, prices, query, run};
 
 fn audit(dir: &Path, more: &[&str]) -> (i32, String) {
     let Output {
@@ -103,5 +103,129 @@ fn what_people_did_is_on_the_ledger_and_no_byte_of_it_changes_unseen() {
         }
         std::fs::write(&path, &sound).unwrap();
     }
+    assert_eq!(audit(dir, &[]).0, 0);
+}
+
+/// What an auditor does with a few small files and no data directory; and what erasure leaves of a person.
+#[test]
+fn proofs_need_no_ledger_and_the_forgotten_are_not_named() {
+    let (dir, auditor) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dir = dir.path();
+    let file = |name: &str| auditor.path().join(name).display().to_string();
+    let audit = |arguments: &[&str]| {
+        let output = flyball(dir).arg("audit").args(arguments).output().unwrap();
+        let text =
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code().unwrap(), text)
+    };
+    let sound = |arguments: &[&str]| {
+        let (code, text) = audit(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {text}");
+        text
+    };
+    let server = Server::start(dir, &[]);
+    let freeze = ["freeze", "--agent", "triage", "--reason", "ada saw it"];
+    run(flyball(dir).env("USER", "ada").args(freeze));
+    server.stop();
+    sound(&["head", "--out", &file("head.json")]);
+    let head: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(file("head.json")).unwrap()).unwrap();
+    let key = head["public_key"].as_str().unwrap();
+    // The book of prices, the order, the checkpoint.
+    sound(&["prove", "2", "--out", &file("proof.json")]);
+    let elsewhere = [
+        "check",
+        &file("proof.json"),
+        "--key",
+        key,
+        "--head",
+        &file("head.json"),
+    ];
+    let output = run(flyball(&auditor.path().join("none"))
+        .arg("audit")
+        .args(elsewhere));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("record 2 (control.decided") && !said.contains("nobody checked"),
+        "{said}"
+    );
+    let text = std::fs::read_to_string(file("proof.json")).unwrap();
+    assert!(!text.contains("ada"), "{text}");
+    std::fs::write(
+        file("altered.json"),
+        text.replace("agent:triage", "agent:writer"),
+    )
+    .unwrap();
+    let (code, said) = audit(&["check", &file("altered.json")]);
+    assert!(
+        code == 1 && said.contains("the record was altered"),
+        "{said}"
+    );
+    let (code, said) = audit(&["check", &file("proof.json"), "--key", &"ab".repeat(32)]);
+    assert!(
+        code == 1 && said.contains("the key is not the trusted one"),
+        "{said}"
+    );
+    let (code, said) = audit(&["prove", "99"]);
+    assert!(code == 1 && said.contains("record 99"), "{said}");
+
+    let server = Server::start(dir, &[]);
+    let who = "SELECT actor, json_text(record, 'reason') AS reason FROM audit WHERE seq = 2";
+    assert_eq!(server.query(who)[0]["actor"], "cli:ada");
+    assert!(sound(&["forget", "cli:ada"]).contains("erased"));
+    assert!(sound(&["forget", "cli:ada"]).contains("nobody"));
+    let row = &server.query(who)[0];
+    assert_eq!(
+        (&row["actor"], &row["reason"]),
+        (&"erased".into(), &"erased".into())
+    );
+    let rotated = sound(&["rotate-key"]);
+    server.stop();
+    // The old proof and head are as good as before; the new key is the one that the old one named.
+    run(flyball(dir).arg("audit").args(elsewhere));
+    sound(&["verify", "--public-key", key, "--head", &file("head.json")]);
+    let verified = sound(&["verify"]);
+    let new_key = verified
+        .split("public key ")
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap();
+    assert!(rotated.contains(new_key) && new_key != key, "{rotated}");
+    sound(&[
+        "prove",
+        "--since",
+        &file("head.json"),
+        "--out",
+        &file("grown.json"),
+    ]);
+    let said = sound(&["check", &file("grown.json"), "--head", &file("head.json")]);
+    assert!(said.contains("nothing was changed or taken out"), "{said}");
+}
+
+#[test]
+fn another_price_book_is_on_the_ledger() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let book = prices().display().to_string();
+    for more in [&[][..], &[], &["--prices", &book], &["--prices", &book]] {
+        Server::start(dir, more).stop();
+    }
+    let rows = query(
+        dir,
+        "SELECT record FROM audit WHERE event = 'prices.changed' ORDER BY seq",
+    );
+    let records: Vec<serde_json::Value> = rows
+        .iter()
+        .map(|row| serde_json::from_str(row["record"].as_str().unwrap()).unwrap())
+        .collect();
+    assert_eq!(records.len(), 2, "{records:?}");
+    assert_eq!(
+        (&records[0]["before"], &records[0]["after"]["source"]),
+        (&serde_json::Value::Null, &"builtin".into())
+    );
+    assert_eq!(records[1]["before"], records[0]["after"]);
+    assert_eq!(records[1]["after"]["source"], "prices.litellm.json");
     assert_eq!(audit(dir, &[]).0, 0);
 }

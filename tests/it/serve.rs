@@ -225,7 +225,7 @@ fn control_is_set_shown_and_released_from_the_command_line() {
         assert!(Instant::now() < deadline, "{rows:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
-    let ledger = server.query("SELECT event FROM audit ORDER BY at");
+    let ledger = server.query("SELECT event FROM audit WHERE event LIKE 'control.%' ORDER BY at");
     assert_eq!(ledger.len(), 2, "{ledger:?}");
     server.stop();
 }

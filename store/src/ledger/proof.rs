@@ -190,7 +190,9 @@ fn inclusion(record: &Entry, hash: &str, path: &[String], head: &SignedHead) -> 
     let root = head
         .root()
         .ok_or_else(|| Flaw::Path("the head has no root".into()))?;
-    let index = u64::try_from(record.seq - 1).ok();
+    let index = u64::try_from(record.seq)
+        .ok()
+        .and_then(|seq| seq.checked_sub(1));
     let size = u64::try_from(head.seq).ok();
     let reached = index
         .zip(size)

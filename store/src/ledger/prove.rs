@@ -32,7 +32,7 @@ pub(super) enum Goal {
     Growth {
         old: SignedHead,
         peak: Option<Hash>,
-        newest: Option<Proof>,
+        newest: Option<Box<Proof>>,
     },
 }
 
@@ -94,11 +94,11 @@ impl Quest {
                 newest,
             } => {
                 let path = consistency(old.seq, head.seq, *peak, &self.climb);
-                *newest = Some(Proof::Consistency {
+                *newest = Some(Box::new(Proof::Consistency {
                     old: old.clone(),
                     new: head.clone(),
                     path: in_hex(path),
-                });
+                }));
             }
             _ => {}
         }
@@ -110,7 +110,7 @@ impl Quest {
 
     pub(super) fn into_proof(self) -> Option<Proof> {
         match self.goal {
-            Goal::Growth { newest, .. } => newest,
+            Goal::Growth { newest, .. } => newest.map(|proof| *proof),
             Goal::Record { .. } => self.proof,
         }
     }

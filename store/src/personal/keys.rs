@@ -43,6 +43,12 @@ impl Keys {
         }
     }
 
+    /// A person's key, if it was asked for lately.
+    pub(super) fn at_hand(&self, workspace: &str, person: &str) -> Option<Arc<Key>> {
+        let place = (workspace.to_owned(), person.to_owned());
+        self.open.lock().by_person.get(&place).map(Arc::clone)
+    }
+
     /// A person's key; made, and on disk before this returns, when there is none.
     pub(super) fn of_person(&self, workspace: &str, person: &str) -> Result<Arc<Key>> {
         let mut open = self.open.lock();

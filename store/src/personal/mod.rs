@@ -37,9 +37,20 @@ impl Personal {
         }
     }
 
-    /// Whether a record names anybody.
-    pub(crate) fn named_in(row: &AuditRow) -> bool {
-        !fields::people(row).is_empty()
+    /// The same as [`Personal::seal`], if it takes no look into the file: nobody is named, or everybody was before.
+    /// Whether it was done.
+    pub(crate) fn seal_at_hand(&self, workspace: &str, row: &mut AuditRow) -> bool {
+        let mut people = Vec::new();
+        for person in fields::people(row) {
+            let Some(key) = self.keys.at_hand(workspace, &person) else {
+                return false;
+            };
+            people.push((person, key));
+        }
+        if !people.is_empty() {
+            fields::seal(row, &people);
+        }
+        true
     }
 
     /// Seals what names people in a record, each with the key of the person. The same record comes out the

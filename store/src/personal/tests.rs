@@ -59,8 +59,12 @@ fn what_names_people_is_sealed_and_read_back_until_they_are_forgotten() {
     let personal = Personal::of(dir.path(), false);
     assert_eq!(opened(&personal, &sealed), back);
     let mut again = clear.clone();
+    assert!(!personal.seal_at_hand("default", &mut again));
     personal.seal("default", &mut again).unwrap();
     assert_eq!(again, sealed, "told again it is the same record");
+    again = clear.clone();
+    assert!(personal.seal_at_hand("default", &mut again));
+    assert_eq!(again, sealed);
     let mut elsewhere = clear;
     personal.seal("other", &mut elsewhere).unwrap();
     assert_ne!(
@@ -109,7 +113,11 @@ fn machines_are_not_people_and_their_records_stay_as_they_are() {
         let mut sealed = clear.clone();
         personal.seal("default", &mut sealed).unwrap();
         assert_eq!(sealed, clear);
-        assert!(!Personal::named_in(&clear));
+        assert!(
+            personal.seal_at_hand("default", &mut sealed),
+            "no look into the file"
+        );
+        assert_eq!(sealed, clear);
     }
     assert!(!dir.path().join("subjects.db").exists(), "nobody was named");
     let mut bare = row("ann", "agent:triage", &json!("not an object"));
