@@ -110,6 +110,13 @@ fn who_rewrites_it_all_needs_the_key() {
         &findings(&forged, Some(key(1)))[..],
         [Finding::Record { seq: 6, .. }]
     ));
+    assert!(
+        matches!(
+            &findings(&forged[..5], Some(key(1)))[..],
+            [Finding::Record { seq: 5, .. }]
+        ),
+        "nor does it help to leave the checkpoint out"
+    );
     let mut other = Walk::new("other", Some(key(1)));
     ledger(5, 1).iter().for_each(|row| other.step(row, "file"));
     other.finish();

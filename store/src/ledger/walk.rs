@@ -102,21 +102,18 @@ impl Walk {
 
     /// After the last record: what only shows when all is known.
     pub(super) fn finish(&mut self) {
-        let signed = self.signed_at.clone();
-        if let (Some(pinned), Some((seq, path))) = (self.pinned.clone(), signed)
+        if let Some(pinned) = self.pinned.clone()
             && !self.trusted.contains(&pinned)
+            && self.head.seq > 0
+            // Where checkpoints are damaged, that is said already.
+            && (self.signed_at.is_some() || self.report.findings.is_empty())
         {
-            let by = self
-                .trusted
-                .last()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let reason = format!("it is signed by key {by}, not by {pinned}");
-            self.find(Finding::Record {
-                seq,
-                path: Some(path),
-                reason,
-            });
+            let (seq, path, by) = match (self.signed_at.take(), self.trusted.last()) {
+                (Some((seq, path)), Some(key)) => (seq, Some(path), format!("by key {key}")),
+                _ => (self.head.seq, None, "by nobody".to_owned()),
+            };
+            let reason = format!("it is signed {by}, not by {pinned}");
+            self.find(Finding::Record { seq, path, reason });
         }
         for (place, head) in std::mem::take(&mut self.kept) {
             self.hold_against_end(&place, &head);
