@@ -67,8 +67,10 @@ impl Medium for Disk {
     }
     fn create(&self, first: LogPosition) -> io::Result<Box<dyn SegmentFile>> {
         let mut memory = self.0.lock();
-        if memory.operate().is_some() {
-            return Err(io::ErrorKind::StorageFull.into());
+        match memory.operate() {
+            None => {}
+            Some(Failure::Dead) => return Err(io::Error::other("dead")),
+            Some(_) => return Err(io::ErrorKind::StorageFull.into()),
         }
         memory.files.insert(first, (Vec::new(), 0));
         Ok(Box::new(DiskFile(self.clone(), first)))
