@@ -56,12 +56,27 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "store.buffer_bytes_max",
         default: "268435456",
-        doc: "refuse requests when this many bytes wait to be flushed",
+        doc: "refuse requests when this many bytes wait to be flushed; from half of it on rows leave memory",
+    },
+    Key {
+        name: "store.log_bytes_max",
+        default: "8589934592",
+        doc: "refuse requests when log and rows that left memory take this many bytes of the local disk",
+    },
+    Key {
+        name: "store.queue_bytes_max",
+        default: "268435456",
+        doc: "refuse requests when this many bytes wait for the resolver and the alerts",
     },
     Key {
         name: "store.segment_bytes",
         default: "67108864",
         doc: "size of a log segment",
+    },
+    Key {
+        name: "store.objects_at_once",
+        default: "64",
+        doc: "operations of the object store that run at the same time, at most",
     },
     Key {
         name: "listen.otlp_grpc",
@@ -295,7 +310,13 @@ impl Settings {
         store.flush_bytes = self.number("store.flush_bytes")?;
         store.flush_age = Duration::from_secs(self.number("store.flush_age_s")?);
         store.buffer_bytes_max = self.number("store.buffer_bytes_max")?;
+        store.log_bytes_max = self.number("store.log_bytes_max")?;
+        store.queue_bytes_max = self.number("store.queue_bytes_max")?;
         store.segment_bytes = self.number("store.segment_bytes")?;
+        store.objects_at_once = usize::try_from(self.number("store.objects_at_once")?)
+            .ok()
+            .filter(|limit| *limit > 0)
+            .ok_or_else(|| self.wrong("store.objects_at_once", "a whole number from 1"))?;
         let bytes_max = |key| {
             usize::try_from(self.number(key)?).map_err(|_| self.wrong(key, "bytes of memory"))
         };

@@ -105,6 +105,8 @@ async fn import(State(rooms): State<Rooms>, headers: HeaderMap, body: Bytes) -> 
 async fn metrics(State(rooms): State<Rooms>) -> Response {
     // A resolver that has stopped has no counts; that it stopped shows in the log and ends the server.
     let counts = rooms.counts.counts().await.unwrap_or_default();
-    let text = metrics::text(&rooms.store.stats(), &counts);
+    let mut text = metrics::text(&rooms.store.stats(), &counts);
+    text.push_str(&metrics::durability(rooms.store.durability()));
+    text.push_str(&metrics::objects(&rooms.store.object_operations()));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

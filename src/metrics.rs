@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use flyball_ingest::resolver::Counts;
-use flyball_store::Stats;
+use flyball_store::{Durability, LATENCY_BUCKETS_MS, ObjectOperation, Stats};
 
 /// How a figure behaves: `gauge` goes up and down, `counter` only grows from the start of the process.
 type Kind = &'static str;
@@ -21,6 +21,9 @@ const STORE: &[Figure<Stats>] = &[
     ("flyball_requests_duplicate_total", "counter", "Requests that were in already.", |s| s.duplicates),
     ("flyball_requests_refused_total", "counter", "Requests refused for want of room.", |s| s.refused),
     ("flyball_buffered_bytes", "gauge", "Bytes that wait to be flushed.", |s| s.buffered_bytes),
+    ("flyball_buffered_bytes_peak", "gauge", "The most bytes that ever waited in memory, the replay of the log included.", |s| s.buffered_peak),
+    ("flyball_spilled_bytes", "gauge", "Bytes of rows that left memory for the local disk until the object store takes them.", |s| s.spilled_bytes),
+    ("flyball_object_store_down_seconds", "gauge", "How long the object store has not answered; 0 while it does.", |s| s.outage.map_or(0, |outage| outage.as_secs().max(1))),
     ("flyball_queued_events", "gauge", "Events that the resolver, the alerts and other listeners have not dealt with.", |s| s.queued_events),
     ("flyball_queued_bytes", "gauge", "Bytes that those events keep in memory, about.", |s| s.queued_bytes),
     ("flyball_flushes_total", "counter", "Delta commits made by flushes.", |s| s.flushes),
@@ -44,6 +47,14 @@ const RESOLVER: &[Figure<Counts>] = &[
     ("flyball_charges_taken_back_total", "counter", "Entries taken back.", |c| c.taken_back),
 ];
 
+#[rustfmt::skip]
+const OBJECTS: &[Figure<ObjectOperation>] = &[
+    ("flyball_object_store_operations_total", "counter", "Operations asked of the object store.", |o| o.count),
+    ("flyball_object_store_errors_total", "counter", "Operations that failed.", |o| o.errors),
+    ("flyball_object_store_retries_total", "counter", "Operations tried again.", |o| o.retries),
+    ("flyball_object_store_bytes_total", "counter", "Bytes written or read.", |o| o.bytes),
+];
+
 /// All figures in Prometheus' text format (version 0.0.4).
 pub(crate) fn text(stats: &Stats, counts: &Counts) -> String {
     let mut text = String::new();
@@ -63,6 +74,47 @@ fn write<T>(text: &mut String, figures: &[Figure<T>], of: &T) {
     }
 }
 
+/// What an acknowledgement promises, as a label.
+pub(crate) fn durability(mode: Durability) -> String {
+    let name = "flyball_durability";
+    format!(
+        "# HELP {name} When a request is acknowledged.\n# TYPE {name} gauge\n{name}{{mode=\"{mode}\"}} 1\n"
+    )
+}
+
+/// What was asked of the object store, by kind of operation.
+pub(crate) fn objects(operations: &[ObjectOperation]) -> String {
+    let mut text = String::new();
+    for (name, kind, meaning, read) in OBJECTS {
+        let _ = write!(text, "# HELP {name} {meaning}\n# TYPE {name} {kind}\n");
+        for of in operations {
+            let _ = writeln!(text, "{name}{{operation=\"{}\"}} {}", of.name, read(of));
+        }
+    }
+    let name = "flyball_object_store_seconds";
+    let _ = write!(
+        text,
+        "# HELP {name} Time an operation took.\n# TYPE {name} histogram\n"
+    );
+    for of in operations {
+        let operation = of.name;
+        let most = LATENCY_BUCKETS_MS.map(|most| (most as f64 / 1e3).to_string());
+        let within = of.within.iter().zip(&most);
+        for (within, most) in within.chain([(&of.count, &"+Inf".to_owned())]) {
+            let _ = writeln!(
+                text,
+                "{name}_bucket{{operation=\"{operation}\",le=\"{most}\"}} {within}"
+            );
+        }
+        let (count, seconds) = (of.count, of.micros as f64 / 1e6);
+        let _ = write!(
+            text,
+            "{name}_sum{{operation=\"{operation}\"}} {seconds}\n{name}_count{{operation=\"{operation}\"}} {count}\n"
+        );
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +123,7 @@ mod tests {
     fn names_say_their_kind_and_come_once() {
         let mut seen = std::collections::BTreeSet::new();
         let named = STORE.iter().map(|(name, kind, ..)| (name, kind));
+        let named = named.chain(OBJECTS.iter().map(|(name, kind, ..)| (name, kind)));
         for (name, kind) in named.chain(RESOLVER.iter().map(|(name, kind, ..)| (name, kind))) {
             assert!(seen.insert(name), "{name} twice");
             assert_eq!(name.ends_with("_total"), *kind == "counter", "{name}");
@@ -81,5 +134,29 @@ mod tests {
         };
         let text = text(&stats, &Counts::default());
         assert!(text.contains("# TYPE flyball_log_bytes gauge\nflyball_log_bytes 7\n"));
+    }
+
+    #[test]
+    fn a_histogram_ends_in_its_count() {
+        let get = ObjectOperation {
+            name: "get",
+            count: 3,
+            errors: 1,
+            retries: 0,
+            bytes: 10,
+            micros: 1_500_000,
+            within: [0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2],
+        };
+        let text = objects(&[get]);
+        let of = "{operation=\"get\"";
+        for line in [
+            format!("flyball_object_store_errors_total{of}}} 1\n"),
+            format!("flyball_object_store_seconds_bucket{of},le=\"0.5\"}} 2\n"),
+            format!("flyball_object_store_seconds_bucket{of},le=\"+Inf\"}} 3\n"),
+            format!("flyball_object_store_seconds_sum{of}}} 1.5\n"),
+        ] {
+            assert!(text.contains(&line), "{line} in {text}");
+        }
+        assert!(durability(Durability::GroupMs(5)).contains("mode=\"group_ms:5\"} 1\n"));
     }
 }

@@ -11,9 +11,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use axum::http::HeaderValue;
 use bytes::Bytes;
 use flyball_store::{
-    Append, Appended, Decoder, Encoding, FrameKind, Header, Origin, Signal, Store, Table,
+    Append, Appended, Decoder, Durability, Encoding, FrameKind, Header, Origin, Signal, Store,
+    Table,
 };
 use sha2::{Digest, Sha256};
 
@@ -35,12 +37,21 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`flyball_store::Error::Full`] when there is no room for now, anything else when the store is broken.
     async fn append(&self, append: Append) -> flyball_store::Result<Appended>;
+
+    /// What an acknowledgement promises, for the answer's header; None says nothing.
+    fn durability(&self) -> Option<Durability> {
+        None
+    }
 }
 
 #[tonic::async_trait]
 impl Sink for Store {
     async fn append(&self, append: Append) -> flyball_store::Result<Appended> {
         Self::append(self, append).await
+    }
+
+    fn durability(&self) -> Option<Durability> {
+        Some(Self::durability(self))
     }
 }
 
@@ -86,6 +97,11 @@ impl Ingest {
             room: Room::of(limits.in_flight_bytes),
             clock: system_clock,
         }
+    }
+
+    /// What an acknowledgement promises, as the answer's header says it.
+    pub(crate) fn promise(&self) -> Option<HeaderValue> {
+        HeaderValue::try_from(self.sink.durability()?.to_string()).ok()
     }
 
     /// The same with another clock (nanoseconds since 1970).

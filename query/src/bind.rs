@@ -21,6 +21,7 @@ use deltalake::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
 use flyball_store::{Snapshot, Table, TableSnapshot};
 
 use crate::buffered::Buffered;
+use crate::spilled::Spilled;
 use crate::{Error, Result};
 
 /// A table that is known by name and schema; its rows come with a snapshot.
@@ -108,10 +109,11 @@ fn base_table(scan: &TableScan) -> Option<Table> {
     provider.downcast_ref::<BaseTable>().map(|base| base.0)
 }
 
-/// The two places where a table's rows are. Both have exactly the table's schema, so that filters and
+/// The places where a table's rows are. All have exactly the table's schema, so that filters and
 /// projections are pushed into each of them.
 struct Rows {
     stored: Option<Arc<dyn TableProvider>>,
+    spilled: Option<Arc<dyn TableProvider>>,
     buffered: Option<Arc<dyn TableProvider>>,
 }
 
@@ -130,12 +132,24 @@ impl Rows {
             let memory = Buffered::new(table.schema(), batches, bounds);
             Some(Arc::new(memory) as Arc<dyn TableProvider>)
         };
-        Ok(Self { stored, buffered })
+        let files = snapshot.map(|s| s.spilled.clone()).unwrap_or_default();
+        let spilled = (!files.is_empty())
+            .then(|| Arc::new(Spilled::new(table.schema(), files)) as Arc<dyn TableProvider>);
+        Ok(Self {
+            stored,
+            spilled,
+            buffered,
+        })
     }
 
     fn plan(&self, scan: &TableScan) -> PlanResult<LogicalPlan> {
-        let mut sides = Vec::with_capacity(2);
-        for (place, provider) in [("stored", &self.stored), ("buffered", &self.buffered)] {
+        let mut sides = Vec::with_capacity(3);
+        let places = [
+            ("stored", &self.stored),
+            ("spilled", &self.spilled),
+            ("buffered", &self.buffered),
+        ];
+        for (place, provider) in places {
             if let Some(provider) = provider {
                 let name = format!("{}_{place}", scan.table_name.table());
                 let source = provider_as_source(Arc::clone(provider));

@@ -22,6 +22,7 @@ mod reading;
 mod schema;
 mod session;
 mod source;
+mod spilled;
 
 pub use engine::{Config, Engine};
 pub use error::{Error, Result};

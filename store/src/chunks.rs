@@ -168,6 +168,12 @@ impl Chunks {
         self.batches()
     }
 
+    /// What is being flushed.
+    pub(crate) fn fixed(&self) -> Vec<RecordBatch> {
+        let fixed = self.list.iter().take(self.fixed);
+        fixed.map(|chunk| chunk.batch.clone()).collect()
+    }
+
     /// The flush failed: what was fixed is as good as new.
     pub(crate) fn loosen(&mut self) {
         self.fixed = 0;

@@ -16,6 +16,17 @@ pub enum Durability {
     Memory,
 }
 
+impl std::fmt::Display for Durability {
+    /// As the setting is written: `durable`, `group_ms:N` or `memory`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Durable => f.write_str("durable"),
+            Self::GroupMs(ms) => write!(f, "group_ms:{ms}"),
+            Self::Memory => f.write_str("memory"),
+        }
+    }
+}
+
 /// Where and how to keep things.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -34,10 +45,17 @@ pub struct Config {
     pub flush_age: Duration,
     /// Sign the ledger when its oldest unsigned record is this old: what no checkpoint signs can be cut off unseen.
     pub checkpoint_age: Duration,
-    /// Refuse appends past this many buffered bytes.
+    /// Refuse appends past this many buffered bytes. From half of it on, rows are flushed, or leave memory for
+    /// the local disk while the object store does not take them.
     pub buffer_bytes_max: u64,
+    /// Refuse appends past this many bytes of the local disk: the log, and rows that had to leave memory.
+    pub log_bytes_max: u64,
+    /// Refuse requests (not our own events) while more bytes than this wait for whoever subscribed.
+    pub queue_bytes_max: u64,
     /// Size at which a segment of the log is closed and the next begun, in bytes.
     pub segment_bytes: u64,
+    /// Operations of the object store that run at the same time, at most.
+    pub objects_at_once: usize,
 }
 
 impl Config {
@@ -53,7 +71,10 @@ impl Config {
             flush_age: Duration::from_secs(30),
             checkpoint_age: Duration::from_secs(5),
             buffer_bytes_max: 256 << 20,
+            log_bytes_max: 8 << 30,
+            queue_bytes_max: 256 << 20,
             segment_bytes: 64 << 20,
+            objects_at_once: 64,
         }
     }
 }

@@ -15,7 +15,7 @@ pub enum Error {
     /// The buffer or the disk is full: nothing was written, try again later.
     #[error("{what} is full ({used} of {limit} bytes): try again in {retry_after_ms} ms")]
     Full {
-        /// `buffer` or `disk`.
+        /// `buffer`, `disk`, or `queue` (of those who listen to what comes in).
         what: &'static str,
         /// Bytes in use; for the disk, the bytes that did not fit any more.
         used: u64,

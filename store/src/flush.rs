@@ -26,15 +26,15 @@ use crate::tables::{self, Commit};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Pause after a failed flush of a table; it doubles with every further failure up to the longest.
 const BACK_OFF: Duration = Duration::from_millis(500);
-const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 
-type Place = (Arc<str>, Table);
+pub(crate) type Place = (Arc<str>, Table);
 
 /// What flushes leave behind for the next ones.
 #[derive(Debug, Default)]
 pub(crate) struct Flusher {
     /// Written, but maybe not committed.
-    pending: HashMap<Place, Pending>,
+    pub(crate) pending: HashMap<Place, Pending>,
     failed: HashMap<Place, (u32, Instant)>,
     cut: LogPosition,
     /// The store is closed and the directory may have another owner: nothing is written any more.
@@ -43,17 +43,19 @@ pub(crate) struct Flusher {
 
 /// Files that wait for their commit, and what to do with the buffer when it is made.
 #[derive(Debug, Clone)]
-struct Pending {
-    commit: Commit,
+pub(crate) struct Pending {
+    pub(crate) commit: Commit,
     then: Then,
 }
 
 #[derive(Debug, Clone)]
-enum Then {
+pub(crate) enum Then {
     /// Rows up to this position leave the buffer.
     Logged { to: LogPosition },
     /// Rows of these traces leave the journal, those of open ones stay.
     Charges { open: Option<RecordBatch> },
+    /// The oldest spilled file goes.
+    Spilled,
 }
 
 impl Store {
@@ -81,27 +83,55 @@ impl Store {
         }
         let mut outcome = Ok(());
         for place in tables {
-            if !even_if_failed_lately
-                && flusher
-                    .failed
-                    .get(&place)
-                    .is_some_and(|(_, until)| Instant::now() < *until)
-            {
-                continue;
-            }
-            let flushed = self.flush_table(&mut flusher, &place).await;
-            match &flushed {
-                Ok(()) => drop(flusher.failed.remove(&place)),
-                Err(error) => self.note_failure(&mut flusher, &place, error),
-            }
+            let flushed = self
+                .flush_or_spill(&mut flusher, &place, even_if_failed_lately)
+                .await;
             outcome = outcome.and(flushed);
         }
         outcome.and(self.cut_log(&mut flusher).await)
     }
 
+    /// Flushes one table, unless that failed just now. When memory is short, its rows leave memory all the same.
+    async fn flush_or_spill(
+        &self,
+        flusher: &mut Flusher,
+        place: &Place,
+        even_if_failed_lately: bool,
+    ) -> Result<()> {
+        let later = |(_, until): &(u32, Instant)| Instant::now() < *until;
+        let wait = !even_if_failed_lately
+            && (self.outage.is_quiet() || flusher.failed.get(place).is_some_and(later));
+        let flushed = if wait {
+            Ok(())
+        } else {
+            self.flush_table(flusher, place).await
+        };
+        match &flushed {
+            Ok(()) if wait => {}
+            Ok(()) => drop(flusher.failed.remove(place)),
+            Err(error) => {
+                self.note_failure(flusher, place, error);
+                // An outage is not the table's fault: when it is over nothing waits.
+                if self.look_at_objects().await.is_err() {
+                    flusher.failed.remove(place);
+                }
+            }
+        }
+        let written = flushed.is_ok() && !wait;
+        if !written
+            && self.is_short_of_memory()
+            && let Err(error) = self.spill(flusher, place).await
+        {
+            tracing::error!(workspace = &*place.0, table = place.1.name(), %error, "rows cannot leave memory");
+        }
+        flushed
+    }
+
     /// Flushes what is visible now. What comes in meanwhile waits, or a busy table would never be done.
     async fn flush_table(&self, flusher: &mut Flusher, place: &Place) -> Result<()> {
+        self.ask_if_back().await?;
         let until = self.state.lock().visible;
+        self.flush_spilled(place).await?;
         self.commit_pending(flusher, place).await?;
         while let Some(pending) = self.prepare(place).await? {
             flusher.pending.insert(place.clone(), pending);
@@ -236,7 +266,13 @@ impl Store {
     }
 
     /// The moment rows move from buffer to table, for every reader at once.
-    fn swap(&self, place: &Place, delta: Option<DeltaTable>, commit: &Commit, then: Then) {
+    pub(crate) fn swap(
+        &self,
+        place: &Place,
+        delta: Option<DeltaTable>,
+        commit: &Commit,
+        then: Then,
+    ) {
         let mut state = self.state.lock();
         let workspace = state.workspace_mut(&place.0);
         if let Some(delta) = delta {
@@ -260,6 +296,7 @@ impl Store {
                 }
             }
             Then::Charges { open } => workspace.journal.committed(open),
+            Then::Spilled => drop(workspace.version_mut(place.1).spilled.pop_front()),
         }
     }
 
@@ -276,6 +313,7 @@ impl Store {
         }
         let places = self.state.lock().tables();
         for place in &places {
+            self.flush_spilled(place).await?;
             self.commit_pending(&mut flusher, place).await?;
         }
         let (position, logged, charges) = self.state.lock().take_all();
@@ -310,7 +348,7 @@ impl Store {
 
     /// A table must never be ahead of the log, or positions could be given out twice. What is visible is synced
     /// already, unless a looser promise was configured.
-    async fn sync_log(&self) -> Result<()> {
+    pub(crate) async fn sync_log(&self) -> Result<()> {
         match &self.log {
             Some(log) if self.config.durability != Durability::Durable => log.sync().await,
             _ => Ok(()),
@@ -328,6 +366,12 @@ impl Store {
         log.cut(to).await?;
         flusher.cut = to;
         Ok(())
+    }
+
+    /// Tables to flush now.
+    pub(crate) fn due(&self) -> Vec<Place> {
+        let disk_short = self.waiting_bytes() > self.config.log_bytes_max / 2;
+        self.state.lock().due(&self.config, disk_short)
     }
 
     /// The last flush has run: from now on the directory may have another owner.
@@ -372,7 +416,7 @@ pub(crate) async fn run(store: Weak<Store>) {
         if strong.closed.load(Relaxed) {
             return;
         }
-        let due = strong.state.lock().due(&strong.config);
+        let due = strong.due();
         if !due.is_empty() {
             // Failures are logged and tried again where they happen.
             let _ = strong.flush_tables(due, false).await;

@@ -22,15 +22,17 @@ use crate::flush::{self, Flusher};
 use crate::ledger::{self, Keeper, SigningKey};
 use crate::log::{Files, Frame, FrameKind, Header, Log, LogPosition, Medium, Replay};
 use crate::objects::Objects;
+use crate::outage::Outage;
 use crate::personal::Personal;
 use crate::rows::{AuditRow, Row};
+use crate::spill::SpillFolder;
 use crate::state::{Stage, State};
 use crate::stats::Figures;
 use crate::store::Store;
 use crate::table::Table;
 use crate::tables;
 
-/// Frames are read from the log in portions of about so many bytes.
+/// Frames are read from the log in portions of about so many bytes, fewer where memory is small.
 const PORTION_BYTES: usize = 8 << 20;
 
 impl Store {
@@ -82,6 +84,7 @@ impl Store {
         read_only: bool,
     ) -> Result<Arc<Self>> {
         backup::refuse_half_restored(&config.data_dir, read_only)?;
+        let objects = objects.limited(config.objects_at_once);
         if !read_only {
             objects.probe().await?;
         }
@@ -103,6 +106,11 @@ impl Store {
         };
         let personal = Arc::new(Personal::of(&config.data_dir, read_only));
         let medium: Arc<dyn Medium> = Arc::new(Files::new(Arc::clone(&disk), directory.log()));
+        let spill = if read_only {
+            SpillFolder::temporary()?
+        } else {
+            SpillFolder::of(&config.data_dir)?
+        };
         let mut store = Self {
             state: Arc::new(Mutex::new(load(&objects, &app, fence).await?)),
             config,
@@ -119,6 +127,8 @@ impl Store {
             closed: AtomicBool::new(false),
             figures: Figures::default(),
             history: Default::default(),
+            outage: Outage::default(),
+            spill,
             directory: Mutex::new(Some(directory)),
         };
         if !read_only {
@@ -171,10 +181,11 @@ impl Store {
         read_only: bool,
     ) -> Result<Replay> {
         loop {
+            let portion = PORTION_BYTES.min(self.config.buffer_bytes_max as usize / 8);
             let (next, frames) = if replay.waits() {
-                tokio::task::spawn_blocking(move || read_portion(replay)).await??
+                tokio::task::spawn_blocking(move || read_portion(replay, portion)).await??
             } else {
-                read_portion(replay)?
+                read_portion(replay, portion)?
             };
             replay = next;
             if frames.is_empty() {
@@ -182,13 +193,35 @@ impl Store {
             }
             for frame in &frames {
                 self.replay_frame(frame, decoder.as_ref())?;
+                if self.is_short_of_memory() {
+                    self.bound_replay(read_only).await?;
+                }
             }
-            // The same bound as in normal running: a log longer than memory is flushed as it is read.
-            let due = self.state.lock().due(&self.config);
-            if !read_only && !due.is_empty() {
-                self.flush_tables(due, true).await?;
+            self.bound_replay(read_only).await?;
+        }
+    }
+
+    /// A log that is longer than memory is flushed as it is read; where that can't be, rows go to the local disk.
+    async fn bound_replay(&self, read_only: bool) -> Result<()> {
+        let due = self.due();
+        if due.is_empty() {
+            return Ok(());
+        }
+        if !read_only {
+            let flushed = self.flush_tables(due, true).await;
+            return if self.is_short_of_memory() {
+                flushed
+            } else {
+                Ok(())
+            };
+        }
+        if self.is_short_of_memory() {
+            let mut flusher = self.flusher.lock().await;
+            for place in due {
+                self.spill(&mut flusher, &place).await?;
             }
         }
+        Ok(())
     }
 
     fn replay_frame(&self, frame: &Frame, decoder: &dyn Decoder) -> Result<()> {
@@ -234,7 +267,7 @@ impl Store {
                 stamp(&batch, *position)?,
             );
         }
-        state.visible = *position;
+        state.reached(*position);
         Ok(())
     }
 
@@ -263,9 +296,9 @@ impl Store {
     }
 }
 
-fn read_portion(mut replay: Replay) -> Result<(Replay, Vec<Frame>)> {
+fn read_portion(mut replay: Replay, most: usize) -> Result<(Replay, Vec<Frame>)> {
     let (mut frames, mut bytes) = (Vec::new(), 0);
-    while bytes < PORTION_BYTES
+    while (bytes < most || frames.is_empty())
         && let Some(frame) = replay.next_frame()?
     {
         bytes += frame.body.len();

@@ -112,7 +112,10 @@ async fn whole_traces(
 /// Rows of a table at the snapshot's moment, on disk first.
 async fn rows(snapshot: &Snapshot, table: Table, wanted: &Wanted) -> Result<Vec<RecordBatch>> {
     let Some(TableSnapshot {
-        delta, buffered, ..
+        delta,
+        spilled,
+        buffered,
+        ..
     }) = snapshot.tables.get(&table)
     else {
         return Ok(Vec::new());
@@ -121,6 +124,7 @@ async fn rows(snapshot: &Snapshot, table: Table, wanted: &Wanted) -> Result<Vec<
         Some(delta) => tables::read(delta, &snapshot.workspace, table, wanted).await?,
         None => Vec::new(),
     };
+    found.extend(tables::read_spilled(spilled, table, wanted).await?);
     for batch in buffered {
         found.push(wanted.filter(batch)?);
     }

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use deltalake::DeltaTable;
 
 use crate::bounds::Bounds;
+use crate::spill::SpilledFile;
 use crate::table::Table;
 
 /// One table at one moment.
@@ -20,6 +21,8 @@ pub struct TableSnapshot {
     pub buffered: Vec<RecordBatch>,
     /// What is known of each of these, so that readers can skip it; empty when nothing is.
     pub bounds: Vec<Bounds>,
+    /// More such rows, older ones, that left memory while the object store did not take them.
+    pub spilled: Vec<Arc<SpilledFile>>,
 }
 
 impl TableSnapshot {
@@ -33,6 +36,7 @@ impl TableSnapshot {
     #[must_use]
     pub(crate) fn committed(mut self) -> Self {
         (self.buffered, self.bounds) = (Vec::new(), Vec::new());
+        self.spilled = Vec::new();
         self
     }
 }

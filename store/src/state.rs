@@ -1,6 +1,6 @@
 //! Everything a reader sees, under one lock: buffers, table versions, and how far the log has been shown.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::journal::{Journal, TakenCharges};
 use crate::ledger::Keeper;
 use crate::log::{Audience, FrameKind, LogPosition, Origin, Written};
 use crate::snapshot::{Snapshot, TableSnapshot};
+use crate::spill::Spilled;
 use crate::table::Table;
 
 /// How soon a client should come back when the buffer is full: a flush takes about that long.
@@ -36,6 +37,8 @@ pub(crate) struct State {
     pub(crate) visible: LogPosition,
     /// Bytes of requests that are on their way through the log.
     reserved: u64,
+    /// The most bytes that all buffers ever held.
+    pub(crate) peak: u64,
 }
 
 /// One workspace's tables.
@@ -61,6 +64,8 @@ pub(crate) struct Version {
     /// The position that the last commit carries.
     pub(crate) committed: LogPosition,
     pub(crate) flushed_at: Option<Instant>,
+    /// Rows past it that had to leave memory, oldest first.
+    pub(crate) spilled: VecDeque<Spilled>,
 }
 
 impl Default for Workspace {
@@ -83,6 +88,14 @@ impl Default for Workspace {
             journal: Journal::default(),
             charges: Version::default(),
         }
+    }
+}
+
+impl Logged {
+    /// Position of the oldest row that no commit holds.
+    fn oldest(&self) -> Option<LogPosition> {
+        let spilled = self.version.spilled.front().map(|spilled| spilled.first);
+        spilled.or_else(|| self.buffer.oldest())
     }
 }
 
@@ -115,6 +128,20 @@ impl State {
         self.workspaces
             .get_key_value(name)
             .map_or_else(|| Arc::from(name), |(name, _)| Arc::clone(name))
+    }
+
+    /// Refuses a request while those who listen are too far behind.
+    pub(crate) fn check_queues(&mut self, limit: u64) -> Result<()> {
+        let (_, used) = self.subscribers.queued();
+        if used > limit {
+            return Err(Error::Full {
+                what: "queue",
+                used,
+                limit,
+                retry_after_ms: BUFFER_RETRY_MS,
+            });
+        }
+        Ok(())
     }
 
     /// Sets bytes of the buffer aside for a request, or refuses it. One request always fits an empty buffer.
@@ -184,9 +211,22 @@ impl State {
         (visible, logged, charges)
     }
 
-    /// Tables whose rows wait for a flush, by bytes or age; all that have any when memory runs short.
-    pub(crate) fn due(&self, config: &Config) -> Vec<(Arc<str>, Table)> {
-        let short = self.buffered_bytes() > config.buffer_bytes_max / 2;
+    /// What a flush took of a logged table and has not committed.
+    pub(crate) fn taken(
+        &mut self,
+        workspace: &str,
+        table: Table,
+        to: LogPosition,
+    ) -> Option<Taken> {
+        let logged = self.workspaces.get(workspace)?.logged.get(&table)?;
+        let batches = logged.buffer.taken();
+        (!batches.is_empty()).then_some(Taken { batches, to })
+    }
+
+    /// Tables whose rows wait for a flush, by bytes or age; all that have any when memory or disk run short, and
+    /// those that had to leave memory.
+    pub(crate) fn due(&self, config: &Config, disk_short: bool) -> Vec<(Arc<str>, Table)> {
+        let short = disk_short || self.buffered_bytes() > config.buffer_bytes_max / 2;
         let due = |rows: usize, bytes: u64, since: Option<Instant>| {
             rows > 0
                 && (short
@@ -195,13 +235,17 @@ impl State {
         };
         let mut tables = Vec::new();
         for (name, workspace) in &self.workspaces {
-            for (table, Logged { buffer, .. }) in &workspace.logged {
-                if due(buffer.rows(), buffer.bytes(), buffer.since()) {
+            for (table, Logged { buffer, version }) in &workspace.logged {
+                if !version.spilled.is_empty() || due(buffer.rows(), buffer.bytes(), buffer.since())
+                {
                     tables.push((Arc::clone(name), *table));
                 }
             }
             let journal = &workspace.journal;
-            if journal.since().is_some() && due(journal.rows(), journal.bytes(), journal.since()) {
+            if !workspace.charges.spilled.is_empty()
+                || journal.since().is_some()
+                    && due(journal.rows(), journal.bytes(), journal.since())
+            {
                 tables.push((Arc::clone(name), Table::Charges));
             }
         }
@@ -234,7 +278,7 @@ impl State {
             .values()
             .flat_map(|workspace| workspace.logged.values());
         buffers
-            .filter_map(|logged| logged.buffer.oldest())
+            .filter_map(Logged::oldest)
             .min()
             .map_or(self.visible, |oldest| oldest - 1)
     }
@@ -258,11 +302,17 @@ impl State {
                     None => (None, Vec::new(), Vec::new()),
                 };
             let delta = version.and_then(|version| version.delta.clone());
+            let spilled = version
+                .into_iter()
+                .flat_map(|version| &version.spilled)
+                .map(|spilled| Arc::clone(&spilled.file))
+                .collect();
             tables.insert(
                 table,
                 TableSnapshot {
                     table,
                     delta,
+                    spilled,
                     buffered,
                     bounds,
                 },
@@ -308,7 +358,13 @@ impl State {
             }
             self.push(&workspace, table, position, batch);
         }
+        self.reached(position);
+    }
+
+    /// Everything up to here is visible.
+    pub(crate) fn reached(&mut self, position: LogPosition) {
         self.visible = position;
+        self.peak = self.peak.max(self.buffered_bytes());
     }
 
     /// Enters charges and tells the subscribers.
@@ -333,6 +389,7 @@ impl State {
         self.workspace_mut(&name)
             .journal
             .enter(batch, update.settled, update.resolved_to);
+        self.peak = self.peak.max(self.buffered_bytes());
     }
 }
 

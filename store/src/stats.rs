@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::log::LogPosition;
+use crate::objects::ObjectOperation;
 use crate::store::Store;
 use crate::table::Table;
 
@@ -37,7 +38,7 @@ pub struct Stats {
     pub appended: u64,
     /// Requests that were in already.
     pub duplicates: u64,
-    /// Requests that were refused since the buffer was full.
+    /// Requests that were refused since buffer, disk or queues were full.
     pub refused: u64,
     /// Commits made.
     pub flushes: u64,
@@ -49,6 +50,12 @@ pub struct Stats {
     pub file_bytes_written: u64,
     /// Bytes in all buffers.
     pub buffered_bytes: u64,
+    /// The most bytes that all buffers held together since the start, the replay of the log included.
+    pub buffered_peak: u64,
+    /// Bytes of rows that left memory for the local disk while the object store did not take them.
+    pub spilled_bytes: u64,
+    /// How long the object store has not answered; None while it does.
+    pub outage: Option<Duration>,
     /// Events that subscribers were told and have not dealt with; one counts once for each subscriber.
     pub queued_events: u64,
     /// What those keep in memory, in bytes, about.
@@ -81,6 +88,12 @@ pub struct TableStats {
 }
 
 impl Store {
+    /// What was asked of the object store since the start, one entry for each kind of operation.
+    #[must_use]
+    pub fn object_operations(&self) -> Vec<ObjectOperation> {
+        self.objects.figures()
+    }
+
     /// The store's figures, for metrics. Cheap.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -103,10 +116,13 @@ impl Store {
             stats.appended = counters.appended.load(Relaxed);
             stats.duplicates += counters.duplicates.load(Relaxed);
         }
+        stats.spilled_bytes = self.spill.bytes();
+        stats.outage = self.outage.lasts();
         let mut state = self.state.lock();
         (stats.queued_events, stats.queued_bytes) = state.subscribers.queued();
         stats.log_visible = state.visible;
         stats.buffered_bytes = state.buffered_bytes();
+        stats.buffered_peak = state.peak;
         stats.oldest_buffered = state.oldest_wait();
         for (name, workspace) in &state.workspaces {
             for table in Table::ALL {

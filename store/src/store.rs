@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use crate::append::{self, Append, Appended, OwnEvent};
-use crate::config::Config;
+use crate::config::{Config, Durability};
 use crate::dedupe::Dedupe;
 use crate::directory::Directory;
 use crate::disk::Disk;
@@ -16,13 +16,18 @@ use crate::event::Event;
 use crate::flush::Flusher;
 use crate::journal::JournalUpdate;
 use crate::ledger::Keeper;
-use crate::log::{Log, LogPosition, Origin};
+use crate::log::{FrameKind, Log, LogPosition, Origin};
 use crate::objects::Objects;
+use crate::outage::Outage;
 use crate::personal::Personal;
 use crate::rows::{ChargeRow, Row};
 use crate::snapshot::Snapshot;
+use crate::spill::SpillFolder;
 use crate::state::State;
 use crate::table::Table;
+
+/// When a full disk is worth another try: about when the object store is asked again.
+const DISK_RETRY_MS: u64 = 5_000;
 
 /// The store. Shared as `Arc<Store>`; every method takes `&self`.
 ///
@@ -50,6 +55,10 @@ pub struct Store {
     pub(crate) closed: AtomicBool,
     pub(crate) figures: crate::stats::Figures,
     pub(crate) history: crate::history::Loaded,
+    /// Whether the object store answers...
+    pub(crate) outage: Outage,
+    /// ...and where rows go that must leave memory while it does not.
+    pub(crate) spill: SpillFolder,
     /// Last, so that the lock is given back after the log's writer has ended.
     pub(crate) directory: Mutex<Option<Directory>>,
 }
@@ -76,11 +85,7 @@ impl Store {
             .iter()
             .map(|(_, batch)| batch.get_array_memory_size() as u64)
             .sum();
-        let reserved = self
-            .state
-            .lock()
-            .reserve(bytes, self.config.buffer_bytes_max);
-        if let Err(full) = reserved {
+        if let Err(full) = self.admit(&append, bytes) {
             self.figures.refused.fetch_add(1, Relaxed);
             self.full.notify_one();
             return Err(full);
@@ -93,6 +98,25 @@ impl Store {
             }
         };
         answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Sets room for a request aside, or refuses it: on the disk, in the queues of those who listen, in the buffer.
+    fn admit(&self, append: &Append, bytes: u64) -> Result<()> {
+        let (used, limit) = (self.waiting_bytes(), self.config.log_bytes_max);
+        if used + append.body.len() as u64 > limit {
+            return Err(Error::Full {
+                what: "disk",
+                used,
+                limit,
+                retry_after_ms: DISK_RETRY_MS,
+            });
+        }
+        let mut state = self.state.lock();
+        // An event of ours may be what a listener waits for before it takes the next out of its queue.
+        if append.header.kind == FrameKind::Otlp {
+            state.check_queues(self.config.queue_bytes_max)?;
+        }
+        state.reserve(bytes, self.config.buffer_bytes_max)
     }
 
     /// The same for an event of ours. `date` is set from `at`, `log_position` by the log; a record of the ledger
@@ -191,6 +215,12 @@ impl Store {
             directory.give_back(outcome.is_ok(), self.log.is_none());
         }
         outcome
+    }
+
+    /// What an acknowledgement promises.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.config.durability
     }
 
     /// The log, unless there is none to write to.

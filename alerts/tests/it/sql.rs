@@ -29,6 +29,7 @@ async fn over(charges: &[ChargeRow]) -> Arc<Engine> {
                 delta: None,
                 buffered,
                 bounds: Vec::new(),
+                spilled: Vec::new(),
             },
         )
     });

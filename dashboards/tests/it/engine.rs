@@ -148,6 +148,7 @@ async fn engine(filled: bool) -> Arc<Engine> {
                     delta: None,
                     buffered: batches(table),
                     bounds: Vec::new(),
+                    spilled: Vec::new(),
                 },
             )
         })

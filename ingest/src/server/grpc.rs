@@ -27,8 +27,8 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use super::BODY_TIMEOUT;
 use super::status::Refusal;
+use super::{BODY_TIMEOUT, with_promise};
 use crate::error::{Error, Result};
 use crate::otlp::Compression;
 use crate::pipeline::{Accepted, DEFAULT_WORKSPACE, Ingest};
@@ -81,7 +81,10 @@ async fn traces(State(ingest): State<Arc<Ingest>>, request: Request) -> Response
         return response;
     }
     match accept(&ingest, request).await {
-        Ok(accepted) => message(export_response(&accepted).encode_to_vec().into()),
+        Ok(accepted) => {
+            let answer = message(export_response(&accepted).encode_to_vec().into());
+            with_promise(answer, ingest.promise())
+        }
         Err(error) => refuse(&error),
     }
 }

@@ -22,6 +22,7 @@ use tonic::Code;
 
 use super::grpc::export_response;
 use super::status::Refusal;
+use super::with_promise;
 use crate::error::{Error, Result};
 use crate::otlp::{self, Compression};
 use crate::pipeline::{Accepted, DEFAULT_WORKSPACE, Ingest};
@@ -120,7 +121,7 @@ fn may_be_ours(host: &str) -> bool {
 async fn traces(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
     let encoding = answer_in(request.headers());
     match accept(&ingest, request).await {
-        Ok(accepted) => success(&accepted, encoding),
+        Ok(accepted) => with_promise(success(&accepted, encoding), ingest.promise()),
         Err(error) => refuse(&error, encoding),
     }
 }

@@ -16,6 +16,7 @@
 //! | buffer or disk full, too many bodies at once | `RESOURCE_EXHAUSTED`, `RetryInfo` | 429, `Retry-After` | yes |
 //! | store broken | `UNAVAILABLE`, `RetryInfo` | 503, `Retry-After` | yes |
 //!
+//! A success says in the header `flyball-durability` what it promises: `durable`, `group_ms:N` or `memory`.
 //! Logs and metrics are refused, not swallowed: an exporter logs the refusal, and nobody believes that
 //! something is kept which is not. It is 404 over HTTP rather than 501, since some exporters retry every
 //! 5xx. A request costs only itself: whatever is wrong with it, its connection and its neighbours go on.
@@ -29,12 +30,24 @@ pub use status::{RetryInfo, RpcStatus, StatusDetail, WireDuration};
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use tokio_stream::StreamExt;
 
 use crate::error::{Error, Result};
 use crate::otlp::Compression;
 use crate::pipeline::InFlight;
+
+/// The header of a success that says what it promises: the setting `store.durability`.
+const DURABILITY: &str = "flyball-durability";
+
+fn with_promise(mut answer: Response, promise: Option<HeaderValue>) -> Response {
+    if let Some(promise) = promise {
+        answer.headers_mut().insert(DURABILITY, promise);
+    }
+    answer
+}
 
 /// How long a body may take to arrive. An exporter gives up long before (10 s by default).
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);

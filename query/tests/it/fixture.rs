@@ -213,6 +213,7 @@ pub(crate) fn moment(tables: Vec<(Table, RecordBatch)>) -> Snapshot {
                     delta: None,
                     buffered: Vec::new(),
                     bounds: Vec::new(),
+                    spilled: Vec::new(),
                 },
             )
         })

@@ -46,6 +46,7 @@ fn snapshot(delta: Option<DeltaTable>, buffered: &[ChargeRow]) -> Snapshot {
             delta,
             buffered,
             bounds: Vec::new(),
+            spilled: Vec::new(),
         },
     );
     all

@@ -116,6 +116,11 @@ impl Buffer {
         })
     }
 
+    /// What was taken last and is neither written nor given back.
+    pub(crate) fn taken(&self) -> Vec<RecordBatch> {
+        self.chunks.fixed()
+    }
+
     /// What was taken could not be written.
     pub(crate) fn give_back(&mut self) {
         self.chunks.loosen();

@@ -104,6 +104,16 @@ impl Journal {
         })
     }
 
+    /// What was taken last and is neither written nor given back.
+    pub(crate) fn taken(&self) -> Option<TakenCharges> {
+        let batches = self.chunks.fixed();
+        (!batches.is_empty()).then(|| TakenCharges {
+            batches,
+            settled: Arc::clone(&self.taken),
+            resolved_to: self.resolved_to,
+        })
+    }
+
     /// What was taken could not be written.
     pub(crate) fn give_back(&mut self) {
         self.chunks.loosen();

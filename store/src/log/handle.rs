@@ -1,7 +1,7 @@
 //! The log as the rest of the store sees it: a queue to the writer's thread, and the thread's audience.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
@@ -152,6 +152,11 @@ impl Log {
         {
             tracing::error!("the log's writer panicked");
         }
+    }
+
+    /// Bytes of all segments.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.counters.bytes.load(Relaxed)
     }
 
     pub(crate) fn counters(&self) -> &Counters {

@@ -1,12 +1,19 @@
 //! Where tables live: a local folder or a bucket, as one [`ObjectStore`].
 
+//!
+//! Whatever it is, it is reached through one decorator ([`guarded`]): a limit, retries, figures.
+
+mod cloud;
 mod durable_local;
+mod figures;
+mod guarded;
 
 pub use durable_local::DurableLocal;
+pub use figures::{LATENCY_BUCKETS_MS, ObjectOperation};
 
-use std::collections::HashMap;
 use std::path::Path as FsPath;
 use std::sync::Arc;
+use std::time::Duration;
 
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use object_store::path::Path;
@@ -15,6 +22,8 @@ use object_store::{
     ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutOptions, PutPayload,
 };
 use url::Url;
+
+use guarded::Guarded;
 
 use crate::config::Config;
 use crate::disk::Local;
@@ -26,9 +35,15 @@ use crate::table::Table;
 #[derive(Debug, Clone)]
 pub(crate) struct Objects {
     store: Arc<dyn ObjectStore>,
+    guarded: Guarded,
     url: Url,
     root: Path,
 }
+
+/// So many operations run at the same time unless told otherwise.
+const AT_ONCE: usize = 64;
+/// How long the store may take to show that it is there.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Objects {
     /// Opens what the configuration names. Local folders are created.
@@ -43,22 +58,14 @@ impl Objects {
         let url = Url::parse(text).map_err(|error| refused(error.to_string()))?;
         let (scheme, _) =
             ObjectStoreScheme::parse(&url).map_err(|error| refused(error.to_string()))?;
-        let environment = match scheme {
-            ObjectStoreScheme::Local => {
-                let path = url
-                    .to_file_path()
-                    .map_err(|()| refused("it is not an absolute path".into()))?;
-                return Self::local(&path);
-            }
-            ObjectStoreScheme::AmazonS3 => "AWS_",
-            ObjectStoreScheme::GoogleCloudStorage => "GOOGLE_",
-            ObjectStoreScheme::MicrosoftAzure => "AZURE_",
-            other => return Err(refused(format!("{other:?} storage keeps no tables"))),
-        };
-        let options = options(environment, std::env::vars(), &config.storage_options);
-        let (store, _) = object_store::parse_url_opts(&url, options)
-            .map_err(|error| refused(error.to_string()))?;
-        Self::on(Arc::from(store), url)
+        if scheme == ObjectStoreScheme::Local {
+            let path = url
+                .to_file_path()
+                .map_err(|()| refused("it is not an absolute path".into()))?;
+            return Self::local(&path);
+        }
+        let store = cloud::open(&scheme, &url, &config.storage_options).map_err(refused)?;
+        Self::on(store, url)
     }
 
     /// A local folder, created when missing, written with fsync.
@@ -90,7 +97,39 @@ impl Objects {
         };
         let (_, root) =
             ObjectStoreScheme::parse(&url).map_err(|error| refused(error.to_string()))?;
-        Ok(Self { store, url, root })
+        let guarded = Guarded::new(store, AT_ONCE);
+        Ok(Self {
+            store: Arc::new(guarded.clone()),
+            guarded,
+            url,
+            root,
+        })
+    }
+
+    /// The same with another limit on the operations that run at the same time.
+    pub(crate) fn limited(mut self, at_once: usize) -> Self {
+        self.guarded = self.guarded.limited(at_once);
+        self.store = Arc::new(self.guarded.clone());
+        self
+    }
+
+    /// What was asked of the store so far, and how it answered.
+    pub(crate) fn figures(&self) -> Vec<ObjectOperation> {
+        self.guarded.figures()
+    }
+
+    /// Whether the store answers at all, cheaply: it is asked for an object that is not there.
+    pub(crate) async fn answers(&self) -> Result<()> {
+        let path = self.root.clone().join("_probe");
+        let asked = tokio::time::timeout(PATIENCE, self.store.head(&path)).await;
+        match asked {
+            Ok(Ok(_) | Err(object_store::Error::NotFound { .. })) => Ok(()),
+            Ok(Err(error)) => Err(Error::objects("reach it")(error)),
+            Err(late) => Err(Error::objects("reach it")(object_store::Error::Generic {
+                store: "object store",
+                source: late.into(),
+            })),
+        }
     }
 
     /// The store, and the folder of it that is ours.
@@ -159,43 +198,10 @@ impl Objects {
     }
 }
 
-/// Options of the environment under those of the configuration. Keys are object_store's, in lower case.
-fn options(
-    prefix: &str,
-    environment: impl Iterator<Item = (String, String)>,
-    configured: &HashMap<String, String>,
-) -> HashMap<String, String> {
-    let named = environment.filter(|(key, _)| key.starts_with(prefix));
-    let configured = configured
-        .iter()
-        .map(|(key, value)| (key.clone(), value.clone()));
-    named
-        .chain(configured)
-        .map(|(key, value)| (key.to_ascii_lowercase(), value))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn configured_options_come_before_the_environment() {
-        let environment = [("AWS_REGION", "a"), ("AWS_ENDPOINT", "b"), ("HOME", "c")];
-        let environment = environment
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let configured = HashMap::from([("aws_region".to_owned(), "mine".to_owned())]);
-        let found = options("AWS_", environment, &configured);
-        assert_eq!(
-            found,
-            HashMap::from([
-                ("aws_region".into(), "mine".into()),
-                ("aws_endpoint".into(), "b".into())
-            ])
-        );
-    }
 
     #[test]
     fn places_that_keep_nothing_are_refused_with_what_is_accepted() {

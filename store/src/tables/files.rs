@@ -119,7 +119,7 @@ fn encode_day(
 }
 
 /// All rows in one batch, by day and then in the table's order.
-fn sorted(table: Table, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
+pub(super) fn sorted(table: Table, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
     let all = concat_batches(&table.schema(), batches)?;
     let columns = std::iter::once(&PARTITION).chain(table.sort_columns());
     let columns: Vec<_> = columns
@@ -148,7 +148,7 @@ fn day(days: &ArrayRef, row: usize) -> String {
     day.unwrap_or_default().format("%Y-%m-%d").to_string()
 }
 
-fn properties(table: Table) -> Result<WriterProperties> {
+pub(super) fn properties(table: Table) -> Result<WriterProperties> {
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))

@@ -6,6 +6,7 @@
 
 mod commit;
 mod files;
+mod local;
 mod read;
 mod restored;
 mod stats;
@@ -16,7 +17,8 @@ mod tests;
 
 pub(crate) use commit::{Commit, commit, fence};
 pub(crate) use files::write;
-pub(crate) use read::{Wanted, count_rows, latest_tellings, read, tail_begins};
+pub(crate) use local::{read_local, write_local};
+pub(crate) use read::{Wanted, count_rows, latest_tellings, read, read_spilled, tail_begins};
 pub(crate) use restored::{First, add_of, check_columns, columns, create_restored};
 pub(crate) use window::Window;
 

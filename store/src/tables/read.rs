@@ -16,6 +16,7 @@ use deltalake::DeltaTable;
 use deltalake::kernel::LogicalFileView;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::{ArrowPredicateFn, ArrowReaderOptions, RowFilter};
@@ -27,6 +28,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use super::{PARTITION, Window, delta, stats};
 use crate::error::{Error, Result};
 use crate::log::LogPosition;
+use crate::spill::SpilledFile;
 use crate::table::Table;
 
 /// With more traces than this a bloom filter is not asked: it would say yes anyway.
@@ -142,6 +144,31 @@ pub(crate) async fn read(
         .try_collect()
         .await?;
     Ok(found.into_iter().flatten().collect())
+}
+
+/// Reads the wanted rows of spilled files.
+pub(crate) async fn read_spilled(
+    files: &[Arc<SpilledFile>],
+    table: Table,
+    wanted: &Wanted,
+) -> Result<Vec<RecordBatch>> {
+    let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new());
+    let mut found = Vec::new();
+    for file in files {
+        let object = Object {
+            store: Arc::clone(&store),
+            path: file.location().clone(),
+            size: file.bytes(),
+        };
+        for batch in read_file(object, wanted).await? {
+            // The file has the day in a column; types are the table's.
+            found.push(RecordBatch::try_new(
+                table.schema(),
+                batch.columns().to_vec(),
+            )?);
+        }
+    }
+    Ok(found)
 }
 
 /// A log position past which a table holds about its last so many rows, by what the Delta log says of its files.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod backup;
+mod cable;
 mod charges;
 mod dice;
 mod exactly_once;
@@ -13,6 +14,7 @@ mod late;
 mod ledger;
 mod ledger_heads;
 mod ledger_proofs;
+mod outage;
 mod requests;
 mod simulation;
 mod snapshots;

@@ -59,6 +59,7 @@ async fn engine(journal: &[ChargeRow]) -> Arc<Engine> {
         delta: None,
         buffered: Vec::new(),
         bounds: Vec::new(),
+        spilled: Vec::new(),
     };
     let mut tables: HashMap<Table, TableSnapshot> =
         Table::ALL.into_iter().map(|t| (t, table(t))).collect();
