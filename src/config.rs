@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use flyball_store::Durability;
+use flyball_store::{Diskless, Durability, LogKey};
 
 /// One setting: its dotted key in `flyball.toml`, its default and what it means.
 /// The environment variable is the key in capitals, dots as underscores, behind `FLYBALL_`.
@@ -72,6 +72,36 @@ pub(crate) const KEYS: &[Key] = &[
         name: "store.segment_bytes",
         default: "67108864",
         doc: "size of a log segment",
+    },
+    Key {
+        name: "store.log_url",
+        default: "",
+        doc: "keep the log in a bucket instead of data.dir: s3://, gs://, az:// or file://; needs node.id, ledger.dir and a key",
+    },
+    Key {
+        name: "store.log_key_file",
+        default: "",
+        doc: "file with the key that a log in a bucket is encrypted with: 64 hex digits",
+    },
+    Key {
+        name: "store.log_key",
+        default: "",
+        doc: "the key itself, best given in the environment",
+    },
+    Key {
+        name: "store.log_group_ms",
+        default: "250",
+        doc: "smallest pause between two groups of a log in a bucket, each of which is one object",
+    },
+    Key {
+        name: "node.id",
+        default: "",
+        doc: "name of this node in the bucket of the log; never two processes at a time with the same",
+    },
+    Key {
+        name: "ledger.dir",
+        default: "",
+        doc: "with a log in a bucket: folder that outlives the machine, with ledger.key in it (64 hex digits)",
     },
     Key {
         name: "store.objects_at_once",
@@ -241,7 +271,8 @@ impl Settings {
             let (value, source) = self.0.get(key.name)?;
             let secret = ["secret", "storage_options"]
                 .iter()
-                .any(|word| key.name.contains(word));
+                .any(|word| key.name.contains(word))
+                || key.name == "store.log_key";
             let value = if secret && !value.is_empty() {
                 "(set)".to_owned()
             } else {
@@ -296,6 +327,50 @@ impl Settings {
         Ok(address)
     }
 
+    /// The log in a bucket, if one is configured: then everything it needs has to be.
+    fn diskless(&self) -> Result<Option<Diskless>, Error> {
+        let Some(log_url) = self.some("store.log_url") else {
+            return Ok(None);
+        };
+        let needed = |key, expected| self.some(key).ok_or_else(|| self.wrong(key, expected));
+        let expected =
+            "64 hex digits, in store.log_key_file or store.log_key, since store.log_url is set";
+        let (key, text) = match self.some("store.log_key_file") {
+            Some(path) => {
+                let read = std::fs::read_to_string(&path);
+                (
+                    "store.log_key_file",
+                    read.map_err(|_| self.wrong("store.log_key_file", "a file that can be read"))?,
+                )
+            }
+            None => ("store.log_key", self.text("store.log_key").to_owned()),
+        };
+        let log_key = LogKey::from_hex(&text).ok_or_else(|| match key {
+            // What is wrong with a key is nobody's business.
+            "store.log_key" if !text.is_empty() => Error::Value {
+                key,
+                value: "(set)".to_owned(),
+                from: self
+                    .0
+                    .get(key)
+                    .map_or(Source::Default, |(_, from)| from.clone()),
+                expected,
+            },
+            key => self.wrong(key, expected),
+        })?;
+        Ok(Some(Diskless {
+            log_url,
+            node_id: needed("node.id", "a name for this node, since store.log_url is set")?,
+            key: log_key,
+            ledger_dir: needed(
+                "ledger.dir",
+                "a folder that outlives the machine, with ledger.key in it, since store.log_url is set",
+            )?
+            .into(),
+            group_every: Duration::from_millis(self.number("store.log_group_ms")?),
+        }))
+    }
+
     /// The typed configuration.
     ///
     /// # Errors
@@ -313,6 +388,7 @@ impl Settings {
         store.log_bytes_max = self.number("store.log_bytes_max")?;
         store.queue_bytes_max = self.number("store.queue_bytes_max")?;
         store.segment_bytes = self.number("store.segment_bytes")?;
+        store.diskless = self.diskless()?;
         store.objects_at_once = usize::try_from(self.number("store.objects_at_once")?)
             .ok()
             .filter(|limit| *limit > 0)
@@ -497,6 +573,42 @@ mod tests {
         assert!(
             open.contains("listen.postgres") && open.contains("loopback"),
             "{open}"
+        );
+    }
+
+    #[test]
+    fn a_log_in_a_bucket_asks_for_all_it_needs_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("log.key");
+        std::fs::write(&file, "0f".repeat(32)).unwrap();
+        let url = ("FLYBALL_STORE_LOG_URL", "s3://bucket/logs");
+        let key = ("FLYBALL_STORE_LOG_KEY_FILE", file.to_str().unwrap());
+        let node = "[node]\nid = \"n1\"\n";
+        let refused = |text: &str, env: &[(&str, &str)]| {
+            let config = load(text, env).unwrap().config();
+            config.unwrap_err().to_string()
+        };
+        assert!(refused(node, &[url]).starts_with("store.log_key "));
+        let short = refused("[store]\nlog_key = \"brief\"\n", &[url]);
+        assert!(
+            short.starts_with("store.log_key ") && !short.contains("brief"),
+            "{short}"
+        );
+        assert!(refused("", &[url, key]).starts_with("node.id "));
+        assert!(refused(node, &[url, key]).starts_with("ledger.dir "));
+        let whole = format!("{node}[ledger]\ndir = \"/keys\"\n");
+        let config = load(&whole, &[url, key]).unwrap().config().unwrap();
+        let diskless = config.store.diskless.unwrap();
+        assert_eq!(diskless.node_id, "n1");
+        assert_eq!(diskless.group_every, Duration::from_millis(250));
+        assert!(
+            load("", &[])
+                .unwrap()
+                .config()
+                .unwrap()
+                .store
+                .diskless
+                .is_none()
         );
     }
 

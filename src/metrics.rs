@@ -16,6 +16,7 @@ const STORE: &[Figure<Stats>] = &[
     ("flyball_log_bytes", "gauge", "Bytes in the write-ahead log.", |s| s.log_bytes),
     ("flyball_log_segments", "gauge", "Segments of the write-ahead log.", |s| s.log_segments),
     ("flyball_log_poisoned", "gauge", "1 when the log cannot be written: nothing more is acknowledged.", |s| s.log_poisoned.into()),
+    ("flyball_log_stalled_seconds", "gauge", "How long the bucket has not taken the log; 0 while it does.", |s| s.log_stalled.map_or(0, |stalled| stalled.as_secs().max(1))),
     ("flyball_log_syncs_total", "counter", "Times the log was synced.", |s| s.log_syncs),
     ("flyball_requests_appended_total", "counter", "Requests written to the log.", |s| s.appended),
     ("flyball_requests_duplicate_total", "counter", "Requests that were in already.", |s| s.duplicates),

@@ -1,8 +1,10 @@
 //! Where and how to keep things.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use crate::diskless::LogKey;
 
 /// How an acknowledgement relates to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,22 @@ impl std::fmt::Display for Durability {
     }
 }
 
+/// A log in a bucket instead of the data directory: for machines whose disk does not outlive them.
+#[derive(Debug, Clone)]
+pub struct Diskless {
+    /// Folder of the logs of all nodes: `s3://`, `gs://`, `az://` or `file://`, with the options of the tables.
+    pub log_url: String,
+    /// Names this node among them, and its transactions in the tables. Never two processes at a time.
+    pub node_id: String,
+    /// What the log is encrypted with.
+    pub key: LogKey,
+    /// What the ledger keeps apart (its signing key, the keys of people, the newest heads) lies in this folder,
+    /// which must outlive the machine: the signing key is expected there, and never made.
+    pub ledger_dir: PathBuf,
+    /// The smallest pause between two groups: how many requests share an object, and what it costs.
+    pub group_every: Duration,
+}
+
 /// Where and how to keep things.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -37,7 +55,9 @@ pub struct Config {
     /// Options of the object store (object_store's own key names). What is not named here is taken
     /// from the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`).
     pub storage_options: HashMap<String, String>,
-    /// What an acknowledgement promises.
+    /// Where the log lives: None for the data directory.
+    pub diskless: Option<Diskless>,
+    /// What an acknowledgement promises. In a bucket the log is always durable.
     pub durability: Durability,
     /// Flush a table when its buffered rows hold this many bytes...
     pub flush_bytes: u64,
@@ -59,6 +79,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// Where the ledger keeps what lies apart from its records.
+    pub(crate) fn ledger_dir(&self) -> &Path {
+        let diskless = self.diskless.as_ref();
+        diskless.map_or(&self.data_dir, |diskless| &diskless.ledger_dir)
+    }
+
     /// Defaults for a directory.
     #[must_use]
     pub fn local(data_dir: impl Into<PathBuf>) -> Self {
@@ -66,6 +92,7 @@ impl Config {
             data_dir: data_dir.into(),
             tables_url: None,
             storage_options: HashMap::new(),
+            diskless: None,
             durability: Durability::Durable,
             flush_bytes: 64 << 20,
             flush_age: Duration::from_secs(30),

@@ -32,6 +32,16 @@ impl Known {
 }
 
 /// The digests of all workspaces.
+/// One request as it is remembered outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    pub(crate) workspace: Arc<str>,
+    pub(crate) digest: Digest,
+    pub(crate) position: LogPosition,
+    pub(crate) received_at: i64,
+    pub(crate) for_ever: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Dedupe {
     memory: Mutex<Memory>,
@@ -46,6 +56,8 @@ struct Memory {
     /// Those that only the log holds, in log order.
     unsaved: VecDeque<(LogPosition, Arc<str>, Digest)>,
     /// The latest time of receipt we have heard of: the clock by which live ones expire.
+    /// Saved as live, and to be remembered for ever since.
+    promoted: Vec<(Arc<str>, Digest)>,
     now: i64,
 }
 
@@ -88,7 +100,7 @@ impl Dedupe {
 
     /// Where the request stands already. An import that was known as live is remembered for ever from now on.
     pub(crate) fn known(&self, header: &Header) -> Option<LogPosition> {
-        if header.kind == FrameKind::Own {
+        if header.kind != FrameKind::Otlp {
             return None;
         }
         let mut memory = self.memory.lock();
@@ -102,6 +114,10 @@ impl Dedupe {
         let promote = header.origin == Origin::Import && !known.for_ever;
         known.for_ever |= promote;
         let known = *known;
+        if promote && let Some((name, _)) = memory.workspaces.get_key_value(&*header.workspace) {
+            let name = Arc::clone(name);
+            memory.promoted.push((name, header.digest));
+        }
         drop(memory);
         if promote && let Err(error) = self.save_one(&header.workspace, &header.digest, known) {
             tracing::error!(%error, "an import that repeats a live request may be taken again after a restart");
@@ -121,7 +137,7 @@ impl Dedupe {
 
     /// Remembers a request that stands in the log.
     pub(crate) fn learn(&self, position: LogPosition, header: &Header) {
-        if header.kind == FrameKind::Own {
+        if header.kind != FrameKind::Otlp {
             return;
         }
         let known = Known {
@@ -164,7 +180,42 @@ impl Dedupe {
         )?;
         transaction.commit()?;
         drop(db);
+        self.saved(position, &[]);
+        // Each was saved when it was promoted.
+        self.memory.lock().promoted.clear();
+        Ok(())
+    }
+
+    /// The requests up to a log position that only the log holds, and those to be remembered longer than was said.
+    pub(crate) fn unsaved(&self, position: LogPosition) -> Vec<Remembered> {
         let mut memory = self.memory.lock();
+        memory.forget_expired();
+        let cut = memory.unsaved.partition_point(|(at, ..)| *at <= position);
+        let unsaved = memory.unsaved.iter().take(cut);
+        let unsaved = unsaved.map(|(_, workspace, digest)| (workspace, digest));
+        let promoted = memory.promoted.iter();
+        let promoted = promoted.map(|(workspace, digest)| (workspace, digest));
+        let remembered = |(workspace, digest): (&Arc<str>, &Digest)| {
+            let known = memory.workspaces.get(workspace)?.get(digest)?;
+            Some(Remembered {
+                workspace: Arc::clone(workspace),
+                digest: *digest,
+                position: known.position,
+                received_at: known.received_at,
+                for_ever: known.for_ever,
+            })
+        };
+        unsaved.chain(promoted).filter_map(remembered).collect()
+    }
+
+    /// Those up to a position are remembered outside, and these for ever.
+    pub(crate) fn saved(&self, position: LogPosition, entries: &[Remembered]) {
+        let mut memory = self.memory.lock();
+        for entry in entries.iter().filter(|entry| entry.for_ever) {
+            memory.promoted.retain(|(workspace, digest)| {
+                *workspace != entry.workspace || *digest != entry.digest
+            });
+        }
         while memory
             .unsaved
             .front()
@@ -172,7 +223,27 @@ impl Dedupe {
         {
             memory.unsaved.pop_front();
         }
-        Ok(())
+    }
+
+    /// Takes up what was remembered outside.
+    pub(crate) fn restore(&self, remembered: &Remembered) {
+        let known = Known {
+            position: remembered.position,
+            received_at: remembered.received_at,
+            for_ever: remembered.for_ever,
+        };
+        let mut memory = self.memory.lock();
+        memory.learn(&remembered.workspace, remembered.digest, known);
+    }
+
+    /// Whether it still has to be remembered.
+    pub(crate) fn is_needed(&self, remembered: &Remembered) -> bool {
+        let age = self
+            .memory
+            .lock()
+            .now
+            .saturating_sub(remembered.received_at);
+        remembered.for_ever || age < LIVE_FOR_NANOS
     }
 
     fn save_one(&self, workspace: &str, digest: &Digest, known: Known) -> Result<()> {

@@ -106,11 +106,33 @@ pub enum Error {
     },
     /// Writing or syncing the log failed before: what is on disk is unknown, so nothing more is acknowledged.
     #[error(
-        "the log takes no more requests since it could not be written: {reason}. Mend the disk and restart"
+        "the log takes no more requests since it could not be written: {reason}. Mend that and restart"
     )]
     LogPoisoned {
         /// The first failure.
         reason: String,
+    },
+    /// The log in the bucket cannot be used.
+    #[error("the log cannot be used: {reason}")]
+    LogUnusable {
+        /// What is in the way.
+        reason: String,
+    },
+    /// The bucket does not take the log now, so nothing more is taken in; try again later.
+    #[error(
+        "the bucket has not taken the log for {stalled_s} s: nothing is acknowledged until it does"
+    )]
+    LogStalled {
+        /// For how long, in seconds.
+        stalled_s: u64,
+    },
+    /// Another process with our node id has taken over: this one may write to tables no more.
+    #[error(
+        "table {table}: another process with this node.id has taken over: stop this one, or give it another id"
+    )]
+    TakenOver {
+        /// The table, as `workspace/name`.
+        table: String,
     },
     /// The store was closed.
     #[error("the store is closed")]

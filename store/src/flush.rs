@@ -342,8 +342,12 @@ impl Store {
 
     /// Saves the digests of requests up to a position, as before the log is cut there.
     pub(crate) async fn save_digests(&self, to: LogPosition) -> Result<()> {
-        let dedupe = Arc::clone(&self.dedupe);
-        tokio::task::spawn_blocking(move || dedupe.save_to(to)).await?
+        let (dedupe, bucket) = (Arc::clone(&self.dedupe), self.bucket.clone());
+        let save = move || match bucket {
+            Some(bucket) => bucket.save_digests(&dedupe, to),
+            None => dedupe.save_to(to),
+        };
+        tokio::task::spawn_blocking(save).await?
     }
 
     /// A table must never be ahead of the log, or positions could be given out twice. What is visible is synced

@@ -19,6 +19,7 @@ mod config;
 mod dedupe;
 mod directory;
 mod disk;
+mod diskless;
 mod error;
 mod event;
 mod flush;
@@ -50,7 +51,8 @@ pub use backup::{
     TableVersion, Taken as BackupTaken, list as list_backups, restore, verify as verify_backup,
 };
 pub use bounds::{Bound, Bounds, ColumnBounds};
-pub use config::{Config, Durability};
+pub use config::{Config, Diskless, Durability};
+pub use diskless::LogKey;
 pub use error::{Error, Result};
 pub use event::Event;
 pub use journal::JournalUpdate;

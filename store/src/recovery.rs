@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::dedupe::Dedupe;
 use crate::directory::{self, Directory};
 use crate::disk::Local;
+use crate::diskless::{self, BucketMedium};
 use crate::error::{Error, Result};
 use crate::flush::{self, Flusher};
 use crate::ledger::{self, Keeper, SigningKey};
@@ -88,24 +89,48 @@ impl Store {
         if !read_only {
             objects.probe().await?;
         }
-        let app = format!("flyball/{}", directory.node_id()?);
-        let fence = directory.after_crash() && !read_only;
+        let diskless = config.diskless.clone();
+        let node = match &diskless {
+            Some(diskless) => diskless.node_id.clone(),
+            None => directory.node_id()?,
+        };
+        let app = format!("flyball/{node}");
+        // Nobody knows whether a machine that is gone has still something on its way.
+        let fence = (directory.after_crash() || diskless.is_some()) && !read_only;
         let disk = Arc::clone(directory.disk());
         // A reader leaves the file as it is.
-        let db = if read_only {
+        let db = if read_only || diskless.is_some() {
             Connection::open_in_memory()?
         } else {
             disk.database(&directory.state_db())?
         };
         let dedupe = Arc::new(Dedupe::open(db)?);
+        let ledger_dir = config.ledger_dir();
         let (key, next_key) = if read_only {
             (None, None)
         } else {
-            let next = SigningKey::next_of(disk.as_ref(), &config.data_dir)?;
-            (Some(SigningKey::of(disk.as_ref(), &config.data_dir)?), next)
+            let key = match &diskless {
+                Some(_) => SigningKey::in_folder(disk.as_ref(), ledger_dir)?,
+                None => SigningKey::of(disk.as_ref(), ledger_dir)?,
+            };
+            (Some(key), SigningKey::next_of(disk.as_ref(), ledger_dir)?)
         };
-        let personal = Arc::new(Personal::of(&config.data_dir, read_only));
-        let medium: Arc<dyn Medium> = Arc::new(Files::new(Arc::clone(&disk), directory.log()));
+        let personal = Arc::new(Personal::of(ledger_dir, read_only));
+        let bucket = match diskless {
+            Some(diskless) => {
+                let dedupe = Arc::clone(&dedupe);
+                Some(diskless::open(&config, diskless, &objects, dedupe, read_only).await?)
+            }
+            None => None,
+        };
+        let medium: Arc<dyn Medium> = match &bucket {
+            Some(bucket) => Arc::new(BucketMedium(Arc::clone(bucket))),
+            None => Arc::new(Files::new(Arc::clone(&disk), directory.log())),
+        };
+        let objects = match &bucket {
+            Some(bucket) => objects.of_epoch(bucket.epoch()),
+            None => objects,
+        };
         let spill = if read_only {
             SpillFolder::temporary()?
         } else {
@@ -121,6 +146,7 @@ impl Store {
             personal,
             disk,
             log: None,
+            bucket,
             flusher: tokio::sync::Mutex::new(Flusher::default()),
             held: tokio::sync::RwLock::default(),
             full: Arc::new(Notify::new()),
@@ -231,6 +257,10 @@ impl Store {
             body,
             ..
         } = frame;
+        if header.kind == FrameKind::Claim {
+            self.state.lock().reached(*position);
+            return Ok(());
+        }
         let undecodable = |reason: String| Error::Undecodable {
             position: *position,
             reason,
@@ -315,6 +345,7 @@ fn decode(
     match header.kind {
         FrameKind::Otlp => decoder.decode(header, body),
         FrameKind::Own => OwnEvent::decode(body),
+        FrameKind::Claim => Ok(Vec::new()),
     }
 }
 

@@ -19,7 +19,7 @@ impl Store {
         let Some(head) = self.ledger.lock().signed(workspace) else {
             return Ok(());
         };
-        let data_dir = self.config.data_dir.clone();
+        let data_dir = self.config.ledger_dir().to_owned();
         disk::work_on(&self.disk, move |disk| {
             ledger::keep_head(disk, &data_dir, &head)
         })
@@ -58,7 +58,7 @@ impl Store {
     /// the next start, or with the next call.
     pub async fn rotate_ledger_key(&self) -> Result<PublicKey> {
         self.open_log()?;
-        let data_dir = self.config.data_dir.clone();
+        let data_dir = self.config.ledger_dir().to_owned();
         let make = move |disk: &dyn Disk| SigningKey::make_next(disk, &data_dir);
         let next = disk::work_on(&self.disk, make).await?;
         let public = next.public();
@@ -78,7 +78,7 @@ impl Store {
         for workspace in others {
             self.sign(&workspace, ledger::KEY_CHANGED).await?;
         }
-        let data_dir = self.config.data_dir.clone();
+        let data_dir = self.config.ledger_dir().to_owned();
         let install = move |disk: &dyn Disk| SigningKey::install_next(disk, &data_dir);
         disk::work_on(&self.disk, install).await?;
         self.ledger.lock().changed();
@@ -103,9 +103,12 @@ impl Store {
     pub(crate) fn check_heads(&self) {
         let ends = self.ledger.lock().ends();
         for (workspace, end) in ends {
-            if let Err(error) =
-                ledger::put_head_aside(self.disk.as_ref(), &self.config.data_dir, &workspace, end)
-            {
+            if let Err(error) = ledger::put_head_aside(
+                self.disk.as_ref(),
+                self.config.ledger_dir(),
+                &workspace,
+                end,
+            ) {
                 tracing::error!(workspace, %error, "the kept head of the ledger cannot be compared with it");
             }
         }

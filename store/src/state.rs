@@ -406,6 +406,7 @@ impl Audience for Stage {
         match append.header.kind {
             FrameKind::Own => self.ledger.lock().known(&append.header),
             FrameKind::Otlp => self.dedupe.known(&append.header),
+            FrameKind::Claim => None,
         }
     }
 

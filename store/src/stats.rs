@@ -32,6 +32,8 @@ pub struct Stats {
     pub log_visible: LogPosition,
     /// Whether the log failed and takes no more requests.
     pub log_poisoned: bool,
+    /// How long the bucket has not taken the log; None while it does, or when the log is not in a bucket.
+    pub log_stalled: Option<Duration>,
     /// Times the log was synced.
     pub log_syncs: u64,
     /// Requests that were written.
@@ -116,6 +118,7 @@ impl Store {
             stats.appended = counters.appended.load(Relaxed);
             stats.duplicates += counters.duplicates.load(Relaxed);
         }
+        stats.log_stalled = self.bucket.as_ref().and_then(|bucket| bucket.stalled());
         stats.spilled_bytes = self.spill.bytes();
         stats.outage = self.outage.lasts();
         let mut state = self.state.lock();

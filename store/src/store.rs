@@ -11,6 +11,7 @@ use crate::config::{Config, Durability};
 use crate::dedupe::Dedupe;
 use crate::directory::Directory;
 use crate::disk::Disk;
+use crate::diskless::Bucket;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::flush::Flusher;
@@ -46,6 +47,8 @@ pub struct Store {
     pub(crate) disk: Arc<dyn Disk>,
     /// None when opened for reading only.
     pub(crate) log: Option<Log>,
+    /// Where the log lives, if not in the data directory.
+    pub(crate) bucket: Option<Arc<Bucket>>,
     /// One flush at a time: each Delta table has one writer.
     pub(crate) flusher: tokio::sync::Mutex<Flusher>,
     /// Held for reading while files of old versions are being copied: until then nothing may remove any.
@@ -102,6 +105,11 @@ impl Store {
 
     /// Sets room for a request aside, or refuses it: on the disk, in the queues of those who listen, in the buffer.
     fn admit(&self, append: &Append, bytes: u64) -> Result<()> {
+        if let Some(stalled) = self.bucket.as_ref().and_then(|bucket| bucket.stalled()) {
+            return Err(Error::LogStalled {
+                stalled_s: stalled.as_secs(),
+            });
+        }
         let (used, limit) = (self.waiting_bytes(), self.config.log_bytes_max);
         if used + append.body.len() as u64 > limit {
             return Err(Error::Full {
@@ -197,6 +205,10 @@ impl Store {
     /// # Errors
     /// What [`Store::flush`] says; the store is closed all the same, and nothing is lost.
     pub async fn close(&self) -> Result<()> {
+        if let Some(bucket) = &self.bucket {
+            // One attempt each for what waits: nobody would be there to see the next.
+            bucket.close();
+        }
         self.sign_ledgers().await;
         if self.closed.swap(true, Relaxed) {
             return Ok(());

@@ -9,5 +9,6 @@ mod live;
 mod metrics;
 mod moment;
 mod pg;
+mod spilled;
 mod stored;
 mod views;

@@ -27,6 +27,15 @@ impl SigningKey {
         Self::read(disk, &path)?.map_or_else(|| Self::make(disk, &path), Ok)
     }
 
+    /// The key of a folder that must have one.
+    pub(crate) fn in_folder(disk: &dyn Disk, folder: &Path) -> Result<Self> {
+        let path = folder.join(FILE);
+        Self::read(disk, &path)?.ok_or_else(|| Error::LedgerKey {
+            path,
+            reason: "it does not exist, and a machine whose disk does not outlive it makes none (ledger.dir)".into(),
+        })
+    }
+
     /// The key that a change which was cut off was to bring, if there was one.
     pub(crate) fn next_of(disk: &dyn Disk, data_dir: &Path) -> Result<Option<Self>> {
         Self::read(disk, &data_dir.join(NEXT))

@@ -204,7 +204,7 @@ pub async fn prove_growth(config: &Config, workspace: &str, since: SignedHead) -
 /// # Errors
 /// As [`verify_ledger`](crate::verify_ledger).
 pub async fn ledger_head(config: &Config, workspace: &str) -> Result<Option<SignedHead>> {
-    if let Some(head) = heads::newest(&Local, &config.data_dir, workspace)? {
+    if let Some(head) = heads::newest(&Local, config.ledger_dir(), workspace)? {
         return Ok(Some(head));
     }
     let mut walk = Walk::new(workspace, None);

@@ -128,7 +128,7 @@ pub async fn verify_against(
     mut kept: Vec<(String, SignedHead)>,
 ) -> Result<LedgerReport> {
     // First: what is signed while we read is not missed then.
-    kept.extend(heads::all(&Local, &config.data_dir, workspace)?);
+    kept.extend(heads::all(&Local, config.ledger_dir(), workspace)?);
     let log = log_of(config)?;
     verify_on(&Objects::open(config)?, log, workspace, pinned, kept).await
 }

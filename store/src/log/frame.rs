@@ -116,5 +116,31 @@ pub(crate) fn decode(payload: Bytes, crc: u32) -> Result<Frame, String> {
     })
 }
 
+/// The bytes of one frame.
+pub(crate) fn bytes_of(frame: &Frame) -> Vec<u8> {
+    let mut out = Vec::new();
+    let Frame {
+        position,
+        synced,
+        header,
+        body,
+    } = frame;
+    encode(&mut out, *position, *synced, header, body);
+    out
+}
+
+/// The position of the last of some frames; None when they are not all whole.
+pub(crate) fn last_position(bytes: &Bytes) -> Option<LogPosition> {
+    let (mut at, mut last) = (0, None);
+    while at < bytes.len() {
+        let head = bytes.get(at..at + PREFIX)?.try_into().ok()?;
+        let (len, crc) = prefix(head)?;
+        let payload = bytes.get(at + PREFIX..at + PREFIX + len)?;
+        last = Some(decode(bytes.slice_ref(payload), crc).ok()?.position);
+        at += PREFIX + len;
+    }
+    last
+}
+
 #[cfg(test)]
 mod tests;

@@ -78,6 +78,7 @@ pub(crate) struct Log {
     /// Wakes the task; no thread listens to it.
     bell: Arc<Notify>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    medium: Arc<dyn Medium>,
     counters: Arc<Counters>,
 }
 
@@ -92,6 +93,7 @@ impl Log {
     ) -> Result<Self> {
         let place = medium.place().to_owned();
         let waits = medium.waits();
+        let kept = Arc::clone(&medium);
         let mut writer = Writer::new(medium, tail, durability, segment_bytes, audience)?;
         let counters = writer.counters();
         let (sender, receiver) = channel();
@@ -110,6 +112,7 @@ impl Log {
             sender: Mutex::new(Some(sender)),
             bell,
             thread: Mutex::new(thread),
+            medium: kept,
             counters,
         })
     }
@@ -145,6 +148,7 @@ impl Log {
 
     /// Ends the thread after the requests that wait, and waits for it.
     pub(crate) fn stop(&self) {
+        self.medium.close();
         drop(self.sender.lock().take());
         self.bell.notify_one();
         if let Some(thread) = self.thread.lock().take()

@@ -7,6 +7,8 @@ pub enum FrameKind {
     Otlp,
     /// An event of ours ([`OwnEvent`](crate::OwnEvent)) as JSON.
     Own,
+    /// From here on another process writes this log. Holds no rows.
+    Claim,
 }
 
 /// OTLP signal.
@@ -70,6 +72,7 @@ impl Header {
         out.push(match self.kind {
             FrameKind::Otlp => 0,
             FrameKind::Own => 1,
+            FrameKind::Claim => 2,
         });
         out.push(match self.origin {
             Origin::Live => 0,
@@ -107,6 +110,7 @@ impl Header {
         let kind = match rest.byte()? {
             0 => FrameKind::Otlp,
             1 => FrameKind::Own,
+            2 => FrameKind::Claim,
             _ => return None,
         };
         let origin = match rest.byte()? {

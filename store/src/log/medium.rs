@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::io::{Error, ErrorKind, Read, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{LogPosition, Segment, segment_first, segment_path};
 use crate::disk::{Disk, DiskFile, Open};
@@ -17,6 +18,10 @@ pub(crate) trait SegmentFile: Send {
     fn sync(&mut self) -> Result<()>;
     /// Forgets everything past this length.
     fn truncate(&mut self, bytes: u64) -> Result<()>;
+    /// Whether more can be written. A segment in a bucket is complete once it is synced.
+    fn takes_more(&self) -> bool {
+        true
+    }
 }
 
 /// A place for segments.
@@ -27,6 +32,12 @@ pub(crate) trait Medium: Debug + Send + Sync {
     fn waits(&self) -> bool {
         true
     }
+    /// The smallest pause between two groups, where each costs money and time.
+    fn group_every(&self) -> Duration {
+        Duration::ZERO
+    }
+    /// Nobody waits any more: what cannot be written now is given up.
+    fn close(&self) {}
     /// The segments there are, oldest first.
     fn segments(&self) -> Result<Vec<Segment>>;
     /// A segment's bytes, from its beginning.

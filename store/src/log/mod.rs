@@ -17,9 +17,9 @@ mod tests;
 
 pub use header::{Encoding, FrameKind, Header, Origin, Signal};
 
-pub(crate) use frame::Frame;
+pub(crate) use frame::{Frame, bytes_of as frame_bytes_of, last_position};
 pub(crate) use handle::{Audience, Log, Written};
-pub(crate) use medium::{Files, Medium};
+pub(crate) use medium::{Files, Medium, SegmentFile};
 pub(crate) use replay::Replay;
 
 use std::path::{Path, PathBuf};

@@ -97,10 +97,14 @@ impl Replay {
                 found: path,
             });
         }
-        let bytes = self
-            .medium
-            .read(segment.first)
-            .map_err(Error::file("open", &path))?;
+        let bytes =
+            self.medium
+                .read(segment.first)
+                .map_err(|error| match error.downcast::<Error>() {
+                    // A medium that knows better what is wrong.
+                    Ok(known) => known,
+                    Err(error) => Error::file("open", &path)(error),
+                })?;
         self.reader = Some(BufReader::with_capacity(1 << 20, bytes));
         self.offset = 0;
         Ok(())

@@ -33,6 +33,8 @@ pub(super) struct Writer {
     /// Everything up to here is on stable storage.
     synced: LogPosition,
     unsynced_since: Option<Instant>,
+    /// When the next group may be written.
+    group_at: Instant,
     durability: Durability,
     segment_bytes: u64,
     audience: Box<dyn Audience>,
@@ -74,6 +76,7 @@ impl Writer {
             // The replay synced what it found.
             synced: next - 1,
             unsynced_since: None,
+            group_at: Instant::now(),
             durability,
             segment_bytes,
             audience,
@@ -139,7 +142,7 @@ impl Writer {
             bytes += append.body.len();
             group.push((append, reserved_bytes, answer));
             command = if bytes < GROUP_BYTES_MAX {
-                receiver.try_recv().ok()
+                self.await_more(receiver)
             } else {
                 None
             };
@@ -162,8 +165,17 @@ impl Writer {
         }
     }
 
+    /// What waits behind a request, or comes before it is time for the next group.
+    fn await_more(&self, receiver: &Receiver<Command>) -> Option<Command> {
+        match self.group_at.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => receiver.try_recv().ok(),
+            wait => receiver.recv_timeout(wait).ok(),
+        }
+    }
+
     /// Writes, syncs, shows and answers one group.
     fn commit(&mut self, group: Vec<Waiting>) {
+        self.group_at = Instant::now() + self.medium.group_every();
         let (mut fresh, mut again) = (Vec::new(), Vec::new());
         let mut in_group: HashMap<(String, [u8; 32]), LogPosition> = HashMap::new();
         self.scratch.clear();
@@ -256,8 +268,9 @@ impl Writer {
     /// Puts the scratch into the log. A full disk leaves the log as it was; any other failure ends it.
     fn write(&mut self, frames: u64) -> io::Result<()> {
         let bytes = self.scratch.len() as u64;
+        let full = !self.active.takes_more() || self.active_bytes() + bytes > self.segment_bytes;
         if self.active_bytes() > 0
-            && self.active_bytes() + bytes > self.segment_bytes
+            && full
             && let Err(error) = self.roll()
         {
             // A segment that could not be begun changes nothing; a sync that failed has poisoned already.

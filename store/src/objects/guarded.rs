@@ -59,6 +59,19 @@ impl Guarded {
         }
     }
 
+    /// What is beneath.
+    pub(crate) fn inner(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.inner)
+    }
+
+    /// Another store, counted with this one, with a limit of its own.
+    pub(crate) fn beside(&self, other: Arc<dyn ObjectStore>, limit: usize) -> Self {
+        Self {
+            figures: Arc::clone(&self.figures),
+            ..Self::new(other, limit)
+        }
+    }
+
     /// The same store and figures with another limit.
     pub(crate) fn limited(&self, limit: usize) -> Self {
         Self {

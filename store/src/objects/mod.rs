@@ -11,6 +11,7 @@ mod guarded;
 pub use durable_local::DurableLocal;
 pub use figures::{LATENCY_BUCKETS_MS, ObjectOperation};
 
+use std::collections::HashMap;
 use std::path::Path as FsPath;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use crate::config::Config;
 use crate::disk::Local;
 use crate::error::{Error, Result};
 use crate::folder;
+use crate::log::LogPosition;
 use crate::table::Table;
 
 /// An object store and the folder in it under which everything of ours lies.
@@ -38,10 +40,16 @@ pub(crate) struct Objects {
     guarded: Guarded,
     url: Url,
     root: Path,
+    /// Opened by us: another client of the same kind can be had.
+    ours: bool,
+    /// Of the process that took the tables over, where several machines may believe to be the same node.
+    epoch: Option<LogPosition>,
 }
 
 /// So many operations run at the same time unless told otherwise.
 const AT_ONCE: usize = 64;
+/// The same for the log: it never waits for the tables.
+const LOG_AT_ONCE: usize = 8;
 /// How long the store may take to show that it is there.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -49,7 +57,7 @@ impl Objects {
     /// Opens what the configuration names. Local folders are created.
     pub(crate) fn open(config: &Config) -> Result<Self> {
         let Some(text) = &config.tables_url else {
-            return Self::local(&config.data_dir.join("tables"));
+            return Self::local(&config.data_dir.join("tables")).map(Self::opened);
         };
         let refused = |reason: String| Error::TablesUrl {
             url: text.clone(),
@@ -62,10 +70,15 @@ impl Objects {
             let path = url
                 .to_file_path()
                 .map_err(|()| refused("it is not an absolute path".into()))?;
-            return Self::local(&path);
+            return Self::local(&path).map(Self::opened);
         }
         let store = cloud::open(&scheme, &url, &config.storage_options).map_err(refused)?;
-        Self::on(store, url)
+        Self::on(store, url).map(Self::opened)
+    }
+
+    fn opened(mut self) -> Self {
+        self.ours = true;
+        self
     }
 
     /// A local folder, created when missing, written with fsync.
@@ -103,7 +116,43 @@ impl Objects {
             guarded,
             url,
             root,
+            ours: false,
+            epoch: None,
         })
+    }
+
+    /// The same for the process that this epoch belongs to.
+    pub(crate) fn of_epoch(mut self, epoch: LogPosition) -> Self {
+        self.epoch = Some(epoch);
+        self
+    }
+
+    /// Which process may commit: see [`Objects::of_epoch`].
+    pub(crate) fn epoch(&self) -> Option<LogPosition> {
+        self.epoch
+    }
+
+    /// A store for the log, counted with this one, and the folder in it. A client of its own, since it is driven
+    /// by a runtime of its own; a store of the caller's making is shared.
+    pub(crate) fn beside(
+        &self,
+        text: &str,
+        options: &HashMap<String, String>,
+    ) -> Result<(Arc<dyn ObjectStore>, Path)> {
+        let refused = |reason: String| Error::LogUnusable {
+            reason: format!(
+                "store.log_url {text:?}: {reason}. Accepted: s3://bucket/path, gs://bucket/path, az://container/path, file:///path"
+            ),
+        };
+        let url = Url::parse(text).map_err(|error| refused(error.to_string()))?;
+        let (scheme, root) =
+            ObjectStoreScheme::parse(&url).map_err(|error| refused(error.to_string()))?;
+        let store: Arc<dyn ObjectStore> = match scheme {
+            _ if !self.ours => self.guarded.inner(),
+            ObjectStoreScheme::Local => Arc::new(DurableLocal::new()),
+            _ => cloud::open(&scheme, &url, options).map_err(refused)?,
+        };
+        Ok((Arc::new(self.guarded.beside(store, LOG_AT_ONCE)), root))
     }
 
     /// The same with another limit on the operations that run at the same time.

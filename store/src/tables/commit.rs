@@ -7,7 +7,7 @@ use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 
-use super::{PARTITION, create, delta, load};
+use super::{PARTITION, create, delta, epoch, load};
 use crate::error::Result;
 use crate::log::LogPosition;
 use crate::objects::Objects;
@@ -41,12 +41,18 @@ pub(crate) async fn commit(
     let mut current = match current {
         Some(current) => current,
         None => match load(objects, workspace, table).await? {
-            Some(found) => found,
+            Some(found) => {
+                if !holds(&found, commit) {
+                    epoch::check_unknown(objects, app, workspace, table, &found).await?;
+                }
+                found
+            }
             None => create(objects, workspace, table).await?,
         },
     };
     let mut attempt = 0;
     loop {
+        epoch::check(objects, app, workspace, table, &current).await?;
         let failure = match attempt_once(app, &mut current, commit).await {
             Ok(()) => return Ok(current),
             Err(failure) => failure,
@@ -77,19 +83,18 @@ pub(crate) async fn fence(
     table: Table,
     loaded: DeltaTable,
 ) -> Result<DeltaTable> {
+    let (app, position) = match objects.epoch() {
+        Some(epoch) => (epoch::app_of(app), epoch),
+        None => {
+            let now = chrono::Utc::now().timestamp_millis().max(0) as u64;
+            (format!("{app}/start"), now)
+        }
+    };
     let start = Commit {
         adds: Vec::new(),
-        position: chrono::Utc::now().timestamp_millis().max(0) as u64,
+        position,
     };
-    commit(
-        objects,
-        &format!("{app}/start"),
-        workspace,
-        table,
-        Some(loaded),
-        &start,
-    )
-    .await
+    commit(objects, &app, workspace, table, Some(loaded), &start).await
 }
 
 async fn attempt_once(

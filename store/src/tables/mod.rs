@@ -5,6 +5,7 @@
 //! crash it says what must not be written twice. [`read`] finds rows by trace or position.
 
 mod commit;
+mod epoch;
 mod files;
 mod local;
 mod read;

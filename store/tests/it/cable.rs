@@ -1,9 +1,9 @@
-//! An object store on a cable that can be pulled: everything fails until it is back in.
+//! An object store on a cable that can be pulled: everything fails until it is back in, or once after it was done.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,6 +19,8 @@ use parking_lot::Mutex;
 pub(crate) struct Cable {
     inner: Arc<dyn ObjectStore>,
     out: AtomicBool,
+    /// The answers to the next so many puts get lost, after they were done.
+    deaf: AtomicUsize,
     /// The next put of a name that ends so pulls the cable: after it was done, or before.
     snap: Mutex<Option<(&'static str, bool)>>,
 }
@@ -28,6 +30,7 @@ impl Cable {
         Arc::new(Self {
             inner,
             out: AtomicBool::new(false),
+            deaf: AtomicUsize::new(0),
             snap: Mutex::new(None),
         })
     }
@@ -38,6 +41,10 @@ impl Cable {
 
     pub(crate) fn plug_in(&self) {
         self.out.store(false, SeqCst);
+    }
+
+    pub(crate) fn lose_answers(&self, puts: usize) {
+        self.deaf.store(puts, SeqCst);
     }
 
     pub(crate) fn snap_at(&self, suffix: &'static str, done: bool) {
@@ -80,7 +87,15 @@ impl ObjectStore for Cable {
             }
             return Err(broken());
         }
-        self.inner.put_opts(at, what, opts).await
+        let done = self.inner.put_opts(at, what, opts).await?;
+        let lost = self
+            .deaf
+            .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+        if lost.is_ok() {
+            Err(broken())
+        } else {
+            Ok(done)
+        }
     }
 
     async fn put_multipart_opts(

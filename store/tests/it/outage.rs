@@ -27,10 +27,18 @@ async fn open(config: Config, cable: &Arc<Cable>) -> Arc<Store> {
     let tables = config.data_dir.join("tables");
     std::fs::create_dir_all(&tables).unwrap();
     let url = url::Url::from_directory_path(tables.canonicalize().unwrap()).unwrap();
-    let objects = Arc::<Cable>::clone(cable) as _;
-    Store::open_on(config, Arc::new(Json), objects, url)
-        .await
-        .unwrap()
+    let patience = Instant::now();
+    loop {
+        let objects = Arc::<Cable>::clone(cable) as _;
+        let opened = Store::open_on(config.clone(), Arc::new(Json), objects, url.clone()).await;
+        match opened {
+            // A flush of the one that was dropped is not through.
+            Err(Error::Locked { .. }) if patience.elapsed() < Duration::from_secs(20) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 /// Spans of a trace; names long enough that few fill the memory.
