@@ -134,7 +134,9 @@ impl Medium for Files {
     }
 
     fn settle(&self, first: LogPosition) -> Result<()> {
-        self.disk.open(&self.path(first), Open::End)?.sync_all()
+        self.disk.open(&self.path(first), Open::End)?.sync_all()?;
+        // Killed while it began the segment, the process before us may have left a name that is not durable.
+        self.sync()
     }
 
     fn remove(&self, first: LogPosition) -> Result<()> {

@@ -323,8 +323,10 @@ fn publish(
     if create || named.is_err() {
         let _ = disk.remove(staged);
     }
+    // An error does not say that nothing was done: what others may see now has to be durable, too.
+    let settled = sync_folder_of(disk, target);
     named.map_err(|error| failed(target, error))?;
-    sync_folder_of(disk, target)
+    settled
 }
 
 fn sync_folder_of(disk: &dyn Disk, path: &FsPath) -> Result<()> {

@@ -64,7 +64,7 @@ impl Run {
 
     async fn open(&self, tables: &Tables) -> Result<Arc<Store>> {
         let config = Config {
-            flush_age: Duration::from_secs(30),
+            flush_age: Duration::from_secs(2),
             segment_bytes: 2_000,
             ..Config::local(DATA)
         };
@@ -195,7 +195,7 @@ impl Run {
             6..9 => self.flush(store, tables).await,
             9 => {
                 // Long enough for the flush that nobody asks for.
-                tokio::time::sleep(Duration::from_secs(40)).await;
+                tokio::time::sleep(Duration::from_secs(6)).await;
                 Ok(())
             }
             10 if !self.full => {
