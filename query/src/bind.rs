@@ -1,5 +1,6 @@
 //! From a plan over names to a plan over rows: every base table in it is replaced by the table's files
-//! at one version and the buffered rows past that version, all from the same snapshot.
+//! at one version and the buffered rows past that version, all from the same snapshot. Of a span that was told
+//! again the earlier tellings are left out.
 //!
 //! Plans are made once against [`BaseTable`]s, which have a schema and no rows; views are inlined when
 //! a statement is planned, so after planning only base tables are left at the leaves. Binding happens
@@ -9,16 +10,21 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::{TableType, provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result as PlanResult};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, TableScan, Volatility, create_udf,
+};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::col;
 use deltalake::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
-use flyball_store::{Snapshot, Table, TableSnapshot};
+use flyball_store::{Snapshot, Superseded, Table, TableSnapshot};
 
 use crate::buffered::Buffered;
 use crate::spilled::Spilled;
@@ -115,6 +121,8 @@ struct Rows {
     stored: Option<Arc<dyn TableProvider>>,
     spilled: Option<Arc<dyn TableProvider>>,
     buffered: Option<Arc<dyn TableProvider>>,
+    /// True of rows that are to be read; None when all are.
+    stands: Option<Expr>,
 }
 
 impl Rows {
@@ -135,10 +143,12 @@ impl Rows {
         let files = snapshot.map(|s| s.spilled.clone()).unwrap_or_default();
         let spilled = (!files.is_empty())
             .then(|| Arc::new(Spilled::new(table.schema(), files)) as Arc<dyn TableProvider>);
+        let superseded = snapshot.map(|s| &s.superseded).filter(|s| !s.is_empty());
         Ok(Self {
             stored,
             spilled,
             buffered,
+            stands: superseded.map(|superseded| stands(table, superseded)),
         })
     }
 
@@ -153,11 +163,20 @@ impl Rows {
             if let Some(provider) = provider {
                 let name = format!("{}_{place}", scan.table_name.table());
                 let source = provider_as_source(Arc::clone(provider));
-                sides.push(LogicalPlanBuilder::scan(
-                    name,
-                    source,
-                    scan.projection.clone(),
-                )?);
+                let side = match &self.stands {
+                    None => LogicalPlanBuilder::scan(name, source, scan.projection.clone())?,
+                    Some(stands) => {
+                        // The columns that decide are read in any case, and leave again if nobody asked for them.
+                        let asked = scan.projected_schema.fields().iter();
+                        let asked: Vec<Expr> = asked
+                            .map(|field| Expr::from(Column::from_name(field.name())))
+                            .collect();
+                        LogicalPlanBuilder::scan(name, source, None)?
+                            .filter(stands.clone())?
+                            .project(asked)?
+                    }
+                };
+                sides.push(side);
             }
         }
         let mut sides = sides.into_iter();
@@ -167,6 +186,26 @@ impl Rows {
         let all = sides.try_fold(first, |all, side| all.union(side.build()?))?;
         all.alias(scan.table_name.clone())?.build()
     }
+}
+
+/// Whether a row stands, by what was told again.
+fn stands(table: Table, superseded: &Arc<Superseded>) -> Expr {
+    let superseded = Arc::clone(superseded);
+    let stands = move |arguments: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(arguments)?;
+        let (traces, spans) = (arrays[0].as_string::<i32>(), arrays[1].as_string::<i32>());
+        let stands = superseded.standing(traces, spans, arrays[2].as_primitive::<Int64Type>());
+        Ok(ColumnarValue::Array(Arc::new(stands)))
+    };
+    // Not to be taken for that of another table in the same statement.
+    create_udf(
+        &format!("stands_in_{}", table.name()),
+        vec![DataType::Utf8, DataType::Utf8, DataType::Int64],
+        DataType::Boolean,
+        Volatility::Immutable,
+        Arc::new(stands),
+    )
+    .call(vec![col("trace_id"), col("span_id"), col("log_position")])
 }
 
 fn stored(

@@ -222,6 +222,39 @@ impl Chunks {
         Ok(())
     }
 
+    /// Whether the chunk that holds a position is being flushed.
+    pub(crate) fn is_fixed(&self, position: LogPosition) -> bool {
+        self.list.partition_point(|chunk| chunk.last < position) < self.fixed
+    }
+
+    /// Rewrites all loose chunks.
+    pub(crate) fn filter(
+        &mut self,
+        keep: impl Fn(&RecordBatch) -> Result<RecordBatch, ArrowError>,
+    ) -> Result<(), ArrowError> {
+        let (loose, bounded) = (self.list.split_off(self.fixed), self.bounded);
+        self.bytes = self.list.iter().map(|chunk| chunk.bytes).sum();
+        self.rows = self.list.iter().map(|chunk| chunk.batch.num_rows()).sum();
+        let mut outcome = Ok(());
+        for chunk in loose {
+            let kept = match keep(&chunk.batch) {
+                Ok(kept) if kept.num_rows() == chunk.batch.num_rows() => chunk,
+                Ok(kept) => {
+                    let bounds = Bounds::of(&kept, bounded);
+                    Chunk::new(chunk.first, chunk.last, kept, bounds, chunk.level)
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    chunk
+                }
+            };
+            if kept.batch.num_rows() > 0 {
+                self.add(kept);
+            }
+        }
+        outcome
+    }
+
     fn add(&mut self, chunk: Chunk) {
         self.bytes += chunk.bytes;
         self.rows += chunk.batch.num_rows();

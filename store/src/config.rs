@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::diskless::LogKey;
+use crate::maintain::Maintenance;
 
 /// How an acknowledgement relates to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub struct Config {
     pub segment_bytes: u64,
     /// Operations of the object store that run at the same time, at most.
     pub objects_at_once: usize,
+    /// Compaction, retention and vacuum.
+    pub maintenance: Maintenance,
 }
 
 impl Config {
@@ -102,6 +105,7 @@ impl Config {
             queue_bytes_max: 256 << 20,
             segment_bytes: 64 << 20,
             objects_at_once: 64,
+            maintenance: Maintenance::default(),
         }
     }
 }

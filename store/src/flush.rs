@@ -20,7 +20,7 @@ use crate::journal::TakenCharges;
 use crate::log::LogPosition;
 use crate::store::Store;
 use crate::table::Table;
-use crate::tables::{self, Commit};
+use crate::tables::{self, Commit, Outcome};
 
 /// How often the background task looks for work, at least.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -145,7 +145,13 @@ impl Store {
 
     /// Makes the commit that waits, if one does. It is forgotten only once it is made: whoever flushes may stop
     /// waiting at any point, and the next flush has to know what may have been written.
-    async fn commit_pending(&self, flusher: &mut Flusher, place: &Place) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when nothing may be written any more.
+    pub(crate) async fn commit_pending(&self, flusher: &mut Flusher, place: &Place) -> Result<()> {
+        if flusher.stopped {
+            return Err(Error::Closed);
+        }
         let Some(pending) = flusher.pending.get(place).cloned() else {
             return Ok(());
         };
@@ -157,7 +163,7 @@ impl Store {
             .version_mut(table)
             .delta
             .clone();
-        let delta = tables::commit(
+        let (Outcome::Made(delta) | Outcome::Overtaken(delta)) = tables::commit(
             &self.objects,
             &self.app,
             workspace,
@@ -198,10 +204,7 @@ impl Store {
         };
         match written {
             Ok(adds) => Ok(Some(Pending {
-                commit: Commit {
-                    adds,
-                    position: taken.to,
-                },
+                commit: Commit::append(adds, taken.to),
                 then: Then::Logged { to: taken.to },
             })),
             Err(error) => {
@@ -247,8 +250,8 @@ impl Store {
         };
         match written.await {
             Ok((adds, open)) => {
-                let (commit, then) = (Commit { adds, position }, Then::Charges { open });
-                if commit.adds.is_empty() {
+                let (commit, then) = (Commit::append(adds, position), Then::Charges { open });
+                if commit.adds().is_empty() {
                     self.swap(place, None, &commit, then);
                     return Ok(None);
                 }
@@ -278,14 +281,14 @@ impl Store {
         if let Some(delta) = delta {
             let version = workspace.version_mut(place.1);
             version.delta = Some(delta);
-            version.committed = version.committed.max(commit.position);
+            version.committed = version.committed.max(commit.position().unwrap_or(0));
             version.flushed_at = Some(Instant::now());
             self.figures.flushes.fetch_add(1, Relaxed);
             self.figures
                 .files
-                .fetch_add(commit.adds.len() as u64, Relaxed);
+                .fetch_add(commit.adds().len() as u64, Relaxed);
             self.figures.file_bytes.fetch_add(
-                commit.adds.iter().map(|add| add.size.max(0) as u64).sum(),
+                commit.adds().iter().map(|add| add.size.max(0) as u64).sum(),
                 Relaxed,
             );
         }

@@ -5,7 +5,9 @@
 //! of `state`. A `flush` sorts them into Parquet and makes one Delta commit a table (`tables`, on `objects`),
 //! and a [`Snapshot`] lets a reader see table and buffer as one. The resolver's charges come in by another
 //! door ([`JournalUpdate`]): they are derived, so the log does not carry them, and they are flushed once their
-//! trace has settled. Names of people in the ledger are sealed (`personal`), so that they can be erased. After a restart `recovery` replays the log past what the tables hold, and [`Resume`]
+//! trace has settled. Names of people in the ledger are sealed (`personal`), so that they can be erased.
+//! `maintain` merges small files, takes out of them what was told again (`telling`), and deletes what nobody
+//! lists any more. After a restart `recovery` replays the log past what the tables hold, and [`Resume`]
 //! gives the resolver the traces that were open.
 
 pub mod rows;
@@ -30,6 +32,7 @@ mod journal;
 mod ledger;
 mod log;
 mod moment;
+mod maintain;
 mod objects;
 mod outage;
 mod personal;
@@ -43,6 +46,7 @@ mod stats;
 mod store;
 mod table;
 mod tables;
+mod telling;
 
 pub use append::{Append, Appended, Decoder, OwnEvent};
 pub use backup::{
@@ -62,6 +66,7 @@ pub use ledger::{
 };
 pub use log::{Encoding, FrameKind, Header, LogPosition, Origin, Signal};
 pub use moment::Moment;
+pub use maintain::{Maintained, Maintenance, Retain};
 pub use objects::{DurableLocal, LATENCY_BUCKETS_MS, ObjectOperation};
 pub use resume::Resume;
 pub use snapshot::{Snapshot, TableSnapshot};
@@ -69,6 +74,7 @@ pub use spill::SpilledFile;
 pub use stats::{Stats, TableStats};
 pub use store::Store;
 pub use table::Table;
+pub use telling::Superseded;
 
 #[cfg(test)]
 mod simulation;

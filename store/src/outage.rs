@@ -13,7 +13,7 @@ use crate::flush::{Flusher, Pending, Place, Then};
 use crate::spill::Spilled;
 use crate::store::Store;
 use crate::table::Table;
-use crate::tables::{self, Commit};
+use crate::tables::{self, Commit, Outcome};
 
 /// Pause before the store is asked again; it doubles up to the longest.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -119,7 +119,7 @@ impl Store {
         let taken = {
             let mut state = self.state.lock();
             match &commit {
-                Some(commit) => state.taken(workspace, table, commit.position),
+                Some(commit) => state.taken(workspace, table, commit.position().unwrap_or(0)),
                 None => state.take(workspace, table),
             }
         };
@@ -153,7 +153,8 @@ impl Store {
         let Some(taken) = taken else { return Ok(()) };
         let to = commit
             .as_ref()
-            .map_or(taken.resolved_to, |commit| commit.position);
+            .and_then(Commit::position)
+            .unwrap_or(taken.resolved_to);
         let netted = tokio::task::spawn_blocking(move || taken.net()).await??;
         let file = match netted.flush {
             Some(rows) => Some(self.spill.write(Table::Charges, vec![rows]).await?),
@@ -192,10 +193,7 @@ impl Store {
                     let rows = tokio::task::spawn_blocking(read).await??;
                     let log_store = self.objects.log_store(workspace, table)?;
                     let adds = tables::write(&log_store, table, rows).await?;
-                    let commit = Commit {
-                        adds,
-                        position: spilled.to,
-                    };
+                    let commit = Commit::append(adds, spilled.to);
                     // Before it is tried: whoever flushes next has to know what may have been written.
                     let mut state = self.state.lock();
                     let version = state.workspace_mut(workspace).version_mut(table);
@@ -205,7 +203,7 @@ impl Store {
                     commit
                 }
             };
-            let delta =
+            let (Outcome::Made(delta) | Outcome::Overtaken(delta)) =
                 tables::commit(&self.objects, &self.app, workspace, table, current, &commit)
                     .await?;
             self.swap(place, Some(delta), &commit, Then::Spilled);

@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::flush::{self, Flusher};
 use crate::ledger::{self, Keeper, SigningKey};
 use crate::log::{Files, Frame, FrameKind, Header, Log, LogPosition, Medium, Replay};
+use crate::maintain;
 use crate::objects::Objects;
 use crate::outage::Outage;
 use crate::personal::Personal;
@@ -149,6 +150,7 @@ impl Store {
             bucket,
             flusher: tokio::sync::Mutex::new(Flusher::default()),
             held: tokio::sync::RwLock::default(),
+            maintainer: tokio::sync::Mutex::default(),
             full: Arc::new(Notify::new()),
             closed: AtomicBool::new(false),
             figures: Figures::default(),
@@ -160,6 +162,7 @@ impl Store {
         if !read_only {
             ledger::recall(&store.state, &store.ledger, &store.personal).await?;
         }
+        maintain::recall(&store.state).await;
         let replay = store
             .replay(
                 Replay::open(Arc::clone(&medium), read_only)?,
@@ -196,6 +199,7 @@ impl Store {
         store.finish_restore().await?;
         let store = Arc::new(store);
         tokio::spawn(flush::run(Arc::downgrade(&store)));
+        tokio::spawn(maintain::run(Arc::downgrade(&store)));
         Ok(store)
     }
 

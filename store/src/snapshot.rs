@@ -9,6 +9,7 @@ use deltalake::DeltaTable;
 use crate::bounds::Bounds;
 use crate::spill::SpilledFile;
 use crate::table::Table;
+use crate::telling::Superseded;
 
 /// One table at one moment.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct TableSnapshot {
     pub bounds: Vec<Bounds>,
     /// More such rows, older ones, that left memory while the object store did not take them.
     pub spilled: Vec<Arc<SpilledFile>>,
+    /// Spans that were told again. Rows in `delta` and `buffered` of their earlier tellings are not to be read.
+    pub superseded: Arc<Superseded>,
 }
 
 impl TableSnapshot {
@@ -32,11 +35,12 @@ impl TableSnapshot {
         self.delta.as_ref()?.version()
     }
 
-    /// Without the rows that no version holds.
+    /// Without the rows that no version holds: what other engines see, which is also earlier tellings of spans.
     #[must_use]
     pub(crate) fn committed(mut self) -> Self {
         (self.buffered, self.bounds) = (Vec::new(), Vec::new());
         self.spilled = Vec::new();
+        self.superseded = Arc::default();
         self
     }
 }

@@ -288,9 +288,11 @@ impl State {
         let workspace = self.workspaces.get(name);
         let mut tables = HashMap::new();
         for table in Table::ALL {
+            let mut superseded = Arc::default();
             let (version, buffered, bounds) =
                 match workspace.map(|workspace| (workspace, workspace.logged.get(&table))) {
                     Some((_, Some(Logged { version, buffer }))) => {
+                        superseded = Arc::clone(buffer.retold().superseded());
                         (Some(version), buffer.batches(), buffer.bounds())
                     }
                     Some((
@@ -315,6 +317,7 @@ impl State {
                     spilled,
                     buffered,
                     bounds,
+                    superseded,
                 },
             );
         }

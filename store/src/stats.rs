@@ -1,10 +1,16 @@
 //! Figures of the store, for `/metrics`.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+
 use crate::log::LogPosition;
 use crate::objects::ObjectOperation;
+use crate::maintain::Maintained;
 use crate::store::Store;
 use crate::table::Table;
 
@@ -17,6 +23,9 @@ pub(crate) struct Figures {
     pub(crate) flush_failures: AtomicU64,
     pub(crate) files: AtomicU64,
     pub(crate) file_bytes: AtomicU64,
+    pub(crate) maintenance: Mutex<Maintained>,
+    /// When files of a table were last rewritten.
+    pub(crate) compacted: Mutex<HashMap<(Arc<str>, Table), DateTime<Utc>>>,
 }
 
 /// The store's figures at one moment. Counters count from the start of the process.
@@ -64,6 +73,8 @@ pub struct Stats {
     pub queued_bytes: u64,
     /// How long the oldest row that came through the log has waited for its flush.
     pub oldest_buffered: Option<Duration>,
+    /// What maintenance did.
+    pub maintained: Maintained,
     /// Table by table.
     pub tables: Vec<TableStats>,
 }
@@ -87,6 +98,10 @@ pub struct TableStats {
     pub committed: LogPosition,
     /// Time since the last commit of this process.
     pub since_flush: Option<Duration>,
+    /// When this process last rewrote files of it.
+    pub compacted: Option<DateTime<Utc>>,
+    /// Spans that were told again, of which maintenance has not yet taken the earlier telling off the disk.
+    pub superseded: u64,
 }
 
 impl Store {
@@ -106,6 +121,7 @@ impl Store {
             flush_failures: self.figures.flush_failures.load(Relaxed),
             files_written: self.figures.files.load(Relaxed),
             file_bytes_written: self.figures.file_bytes.load(Relaxed),
+            maintained: self.maintained(),
             ..Stats::default()
         };
         if let Some(log) = &self.log {
@@ -121,6 +137,7 @@ impl Store {
         stats.log_stalled = self.bucket.as_ref().and_then(|bucket| bucket.stalled());
         stats.spilled_bytes = self.spill.bytes();
         stats.outage = self.outage.lasts();
+        let compacted = self.figures.compacted.lock().clone();
         let mut state = self.state.lock();
         (stats.queued_events, stats.queued_bytes) = state.subscribers.queued();
         stats.log_visible = state.visible;
@@ -137,6 +154,10 @@ impl Store {
                         &workspace.charges,
                     ),
                 };
+                let superseded = workspace
+                    .logged
+                    .get(&table)
+                    .map_or(0, |logged| logged.buffer.retold().superseded().len());
                 let loaded = version
                     .delta
                     .as_ref()
@@ -150,6 +171,8 @@ impl Store {
                     files: loaded.map_or(0, |loaded| loaded.log_data().num_files() as u64),
                     committed: version.committed,
                     since_flush: version.flushed_at.map(|at| at.elapsed()),
+                    compacted: compacted.get(&(Arc::clone(name), table)).copied(),
+                    superseded: superseded as u64,
                 });
             }
         }

@@ -18,6 +18,7 @@ use crate::flush::Flusher;
 use crate::journal::JournalUpdate;
 use crate::ledger::Keeper;
 use crate::log::{FrameKind, Log, LogPosition, Origin};
+use crate::maintain::Maintainer;
 use crate::objects::Objects;
 use crate::outage::Outage;
 use crate::personal::Personal;
@@ -53,6 +54,8 @@ pub struct Store {
     pub(crate) flusher: tokio::sync::Mutex<Flusher>,
     /// Held for reading while files of old versions are being copied: until then nothing may remove any.
     pub(crate) held: tokio::sync::RwLock<()>,
+    /// One job of maintenance at a time.
+    pub(crate) maintainer: tokio::sync::Mutex<Maintainer>,
     /// Rings when the buffer is full.
     pub(crate) full: Arc<Notify>,
     pub(crate) closed: AtomicBool,

@@ -107,7 +107,7 @@ impl Table {
     /// Columns that get a bloom filter: people look rows up by them, and sorting does not help.
     pub(crate) fn bloom_columns(self) -> &'static [&'static str] {
         match self {
-            Self::Spans | Self::Charges => &["trace_id", "span_id"],
+            Self::Spans | Self::Charges | Self::Contents => &["trace_id", "span_id"],
             _ => &[],
         }
     }

@@ -30,6 +30,7 @@ async fn over(charges: &[ChargeRow]) -> Arc<Engine> {
                 buffered,
                 bounds: Vec::new(),
                 spilled: Vec::new(),
+                superseded: std::sync::Arc::default(),
             },
         )
     });

@@ -149,6 +149,7 @@ async fn engine(filled: bool) -> Arc<Engine> {
                     buffered: batches(table),
                     bounds: Vec::new(),
                     spilled: Vec::new(),
+                    superseded: std::sync::Arc::default(),
                 },
             )
         })

@@ -214,6 +214,7 @@ pub(crate) fn moment(tables: Vec<(Table, RecordBatch)>) -> Snapshot {
                     buffered: Vec::new(),
                     bounds: Vec::new(),
                     spilled: Vec::new(),
+                    superseded: Arc::default(),
                 },
             )
         })

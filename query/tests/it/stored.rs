@@ -47,6 +47,7 @@ fn snapshot(delta: Option<DeltaTable>, buffered: &[ChargeRow]) -> Snapshot {
             buffered,
             bounds: Vec::new(),
             spilled: Vec::new(),
+            superseded: std::sync::Arc::default(),
         },
     );
     all

@@ -1,12 +1,12 @@
 //! The hot buffer of one table: acknowledged rows that no Delta version holds yet.
 //!
 //! A span told twice (same trace and span id, first pending, then final) stands here once, in its later
-//! telling, as long as neither is on its way to disk. Across flushes both tellings are in the table, and
-//! keeping the later one is compaction's duty.
+//! telling, as long as neither is on its way to disk. When the first is, or is there already, the span is
+//! [`Retold`]: readers leave the first out.
 
 use std::collections::{HashMap, HashSet};
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
@@ -16,15 +16,13 @@ use crate::bounds::Bounds;
 use crate::chunks::Chunks;
 use crate::log::LogPosition;
 use crate::table::Table;
+use crate::telling::{self, Retold, SpanId};
 
 #[cfg(test)]
 mod tests;
 
 /// A flush takes at most so many bytes at once, which bounds the memory that sorting takes.
 const FLUSH_BYTES_MAX: u64 = 512 << 20;
-
-/// Trace and span.
-type SpanId = (u128, u64);
 
 /// Rows of one table past its committed version.
 #[derive(Debug)]
@@ -33,6 +31,8 @@ pub(crate) struct Buffer {
     chunks: Chunks,
     /// Where the newest telling of each span stands.
     told: HashMap<SpanId, LogPosition>,
+    /// Spans of which an earlier telling is beyond our reach.
+    retold: Retold,
     since: Option<Instant>,
 }
 
@@ -50,6 +50,7 @@ impl Buffer {
             table,
             chunks: Chunks::new(table.stat_columns()),
             told: HashMap::new(),
+            retold: Retold::default(),
             since: None,
         }
     }
@@ -67,17 +68,37 @@ impl Buffer {
         self.chunks.push(position, position, batch);
     }
 
-    /// Drops the earlier tellings of the spans in this batch, from the batch itself and from the buffer.
+    /// Drops the earlier tellings of the spans in this batch, from the batch itself and from the buffer. Of two
+    /// in one request the fuller stands, else the last.
     fn keep_latest(&mut self, position: LogPosition, batch: RecordBatch) -> RecordBatch {
-        let ids = span_ids(&batch);
-        let mut seen = HashSet::with_capacity(ids.len());
+        let ids = telling::ids(&batch);
+        let sizes = batch
+            .column_by_name("bytes")
+            .and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let size = |row| sizes.map_or(0, |sizes: &Int64Array| sizes.value(row));
+        let mut best: HashMap<SpanId, usize> = HashMap::with_capacity(ids.len());
         let mut keep = vec![true; ids.len()];
-        let mut replaced: HashMap<LogPosition, HashSet<SpanId>> = HashMap::new();
-        for (row, id) in ids.iter().enumerate().rev() {
+        for (row, id) in ids.iter().enumerate() {
             let Some(id) = *id else { continue };
-            if !seen.insert(id) {
-                keep[row] = false;
-            } else if let Some(earlier) = self.told.insert(id, position) {
+            let kept = best.entry(id).or_insert(row);
+            if *kept != row {
+                let lesser = if size(row) >= size(*kept) {
+                    std::mem::replace(kept, row)
+                } else {
+                    row
+                };
+                keep[lesser] = false;
+            }
+        }
+        let mut replaced: HashMap<LogPosition, HashSet<SpanId>> = HashMap::new();
+        for id in best.into_keys() {
+            self.retold.told(id, position);
+            let Some(earlier) = self.told.insert(id, position) else {
+                continue;
+            };
+            if self.chunks.is_fixed(earlier) {
+                self.retold.supersede(id, position);
+            } else {
                 replaced.entry(earlier).or_default().insert(id);
             }
         }
@@ -121,19 +142,24 @@ impl Buffer {
         self.chunks.fixed()
     }
 
-    /// What was taken could not be written.
+    /// What was taken could not be written. Spans in it that were told again meanwhile lose that telling.
     pub(crate) fn give_back(&mut self) {
         self.chunks.loosen();
+        let superseded = self.retold.superseded();
+        if let Err(error) = self.chunks.filter(|batch| superseded.filter(batch)) {
+            tracing::error!(%error, "earlier tellings of spans could not be taken out of the buffer");
+        }
     }
 
     /// What was taken up to this position is in the table now.
     pub(crate) fn committed(&mut self, to: LogPosition) {
         self.chunks.replace_fixed(None);
+        let gone = self.told.extract_if(|_, position| *position <= to);
+        self.retold.flushed(gone.map(|(id, _)| id));
         if self.chunks.is_empty() {
             self.told = HashMap::new();
             self.since = None;
         } else {
-            self.told.retain(|_, position| *position > to);
             self.since = Some(Instant::now());
         }
     }
@@ -148,8 +174,17 @@ impl Buffer {
         self.since
     }
 
+    /// Bytes in memory, with what is remembered of spans that were told again.
     pub(crate) fn bytes(&self) -> u64 {
-        self.chunks.bytes()
+        self.chunks.bytes() + self.retold.bytes()
+    }
+
+    pub(crate) fn retold(&self) -> &Retold {
+        &self.retold
+    }
+
+    pub(crate) fn retold_mut(&mut self) -> &mut Retold {
+        &mut self.retold
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -175,7 +210,7 @@ fn without(
     let positions = batch
         .column_by_name("log_position")
         .and_then(|column| column.as_primitive_opt::<Int64Type>());
-    let keep: BooleanArray = span_ids(batch)
+    let keep: BooleanArray = telling::ids(batch)
         .into_iter()
         .enumerate()
         .map(|(row, id)| {
@@ -184,31 +219,4 @@ fn without(
         })
         .collect();
     filter_record_batch(batch, &keep)
-}
-
-/// Trace and span of each row; None for ids that are not hex of the proper length.
-fn span_ids(batch: &RecordBatch) -> Vec<Option<SpanId>> {
-    let text = |name| {
-        batch
-            .column_by_name(name)
-            .and_then(ArrayRef::as_string_opt::<i32>)
-    };
-    let (Some(traces), Some(spans)) = (text("trace_id"), text("span_id")) else {
-        return vec![None; batch.num_rows()];
-    };
-    (0..batch.num_rows())
-        .map(|row| {
-            let (trace, span) = (traces.value(row), spans.value(row));
-            let proper = traces.is_valid(row)
-                && spans.is_valid(row)
-                && trace.len() == 32
-                && span.len() == 16;
-            proper.then(|| {
-                Some((
-                    u128::from_str_radix(trace, 16).ok()?,
-                    u64::from_str_radix(span, 16).ok()?,
-                ))
-            })?
-        })
-        .collect()
 }

@@ -7,7 +7,8 @@ use arrow::array::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::files::{properties, sorted};
+use super::encode::{Effort, properties};
+use super::files::sorted;
 use crate::error::{Error, Result};
 use crate::table::Table;
 
@@ -19,7 +20,7 @@ pub(crate) fn write_local(
 ) -> Result<(u64, u64)> {
     let rows = sorted(table, batches)?;
     let file = File::create_new(path).map_err(Error::file("create", path))?;
-    let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(properties(table)?))?;
+    let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(properties(table, Effort::Quick, true)?))?;
     writer.write(&rows)?;
     writer.finish()?;
     let bytes = std::fs::metadata(path).map_err(Error::file("stat", path))?;

@@ -1,26 +1,38 @@
 //! Delta tables: loaded, created, committed to, and read by the few look-ups the resolver needs.
 //!
-//! A flush writes one Parquet file a day of data ([`files`], with [`stats`] for readers to skip by) and
-//! makes one commit ([`commit`]) that carries a position as this node's application transaction: after a
-//! crash it says what must not be written twice. [`read`] finds rows by trace or position.
+//! A flush writes one Parquet file a day of data ([`files`]; [`encode`] makes each, with [`stats`] for readers
+//! to skip by) and makes one commit ([`commit`]) that carries a position as this node's application transaction:
+//! after a crash it says what must not be written twice. Maintenance takes files a table lists ([`listed`]) and
+//! writes their rows anew ([`rewrite`], which merges them in order with
+//! [`merge`]; [`tellings`] says which spans are in them). [`read`] finds rows by
+//! trace or position.
 
 mod commit;
+mod encode;
 mod epoch;
 mod files;
+mod listed;
 mod local;
+mod merge;
+mod object;
 mod read;
 mod restored;
+mod rewrite;
 mod stats;
+mod tellings;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use commit::{Commit, commit, fence};
+pub(crate) use commit::{Commit, Operation, Outcome, commit, fence};
 pub(crate) use files::write;
 pub(crate) use local::{read_local, write_local};
 pub(crate) use read::{Wanted, count_rows, latest_tellings, read, read_spilled, tail_begins};
+pub(crate) use listed::{Listed, files};
 pub(crate) use restored::{First, add_of, check_columns, columns, create_restored};
+pub(crate) use rewrite::{Pass, Rewrite, Rewritten};
+pub(crate) use tellings::{newest, tellings};
 pub(crate) use window::Window;
 
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
@@ -41,6 +53,15 @@ const PARTITION: &str = "date";
 /// A table's name in messages.
 pub(crate) fn full_name(workspace: &str, table: Table) -> String {
     format!("{workspace}/{}", table.name())
+}
+
+/// For `map_err` on Delta operations outside.
+pub(crate) fn failed(
+    doing: &'static str,
+    workspace: &str,
+    table: Table,
+) -> impl FnOnce(DeltaTableError) -> Error {
+    delta(doing, workspace, table)
 }
 
 /// For `map_err` on Delta operations.

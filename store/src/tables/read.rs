@@ -1,7 +1,6 @@
 //! Rows of a table on disk, by trace or by log position: what the resolver asks for after a restart.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -10,21 +9,17 @@ use arrow::array::{
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
-use bytes::Bytes;
 use chrono::NaiveDate;
 use deltalake::DeltaTable;
 use deltalake::kernel::LogicalFileView;
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_reader::{ArrowPredicateFn, ArrowReaderOptions, RowFilter};
-use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::arrow::arrow_reader::{ArrowPredicateFn, RowFilter};
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
-use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
+use super::object::Object;
 use super::{PARTITION, Window, delta, stats};
 use crate::error::{Error, Result};
 use crate::log::LogPosition;
@@ -229,19 +224,10 @@ async fn read_file(object: Object, wanted: &Wanted) -> Result<Vec<RecordBatch>> 
         return Ok(Vec::new());
     };
     let mask = ProjectionMask::leaves(schema, [column]);
-    let mut groups = Vec::new();
-    for group in 0..builder.metadata().num_row_groups() {
-        let possible = match wanted {
-            Wanted::Traces(traces, _) if traces.len() <= BLOOM_TRACES_MAX => {
-                let bloom = builder
-                    .get_row_group_column_bloom_filter(group, column)
-                    .await?;
-                bloom.is_none_or(|bloom| traces.iter().any(|trace| bloom.check(trace.as_str())))
-            }
-            _ => true,
-        };
-        groups.extend(possible.then_some(group));
-    }
+    let groups = match wanted {
+        Wanted::Traces(traces, _) => possible_groups(&mut builder, column, traces).await?,
+        Wanted::Past(_) => (0..builder.metadata().num_row_groups()).collect(),
+    };
     if groups.is_empty() {
         return Ok(Vec::new());
     }
@@ -254,6 +240,53 @@ async fn read_file(object: Object, wanted: &Wanted) -> Result<Vec<RecordBatch>> 
         .with_row_filter(RowFilter::new(vec![Box::new(predicate)]))
         .build()?;
     Ok(stream.try_collect().await?)
+}
+
+/// Row groups that may have one of these spans, by the bloom filters of both columns.
+pub(super) async fn groups_with(
+    builder: &mut ParquetRecordBatchStreamBuilder<Object>,
+    [trace, span]: [usize; 2],
+    spans: &[(String, String)],
+) -> Result<Vec<usize>> {
+    let mut groups = Vec::new();
+    for group in 0..builder.metadata().num_row_groups() {
+        let traces = builder
+            .get_row_group_column_bloom_filter(group, trace)
+            .await?;
+        let ids = builder
+            .get_row_group_column_bloom_filter(group, span)
+            .await?;
+        let possible = match (traces, ids) {
+            (Some(traces), Some(ids)) => spans
+                .iter()
+                .any(|(trace, span)| traces.check(trace.as_str()) && ids.check(span.as_str())),
+            _ => true,
+        };
+        groups.extend(possible.then_some(group));
+    }
+    Ok(groups)
+}
+
+/// Row groups that may have rows of these traces, by the bloom filter of that column.
+async fn possible_groups(
+    builder: &mut ParquetRecordBatchStreamBuilder<Object>,
+    column: usize,
+    traces: &HashSet<String>,
+) -> Result<Vec<usize>> {
+    let all = 0..builder.metadata().num_row_groups();
+    if traces.len() > BLOOM_TRACES_MAX {
+        return Ok(all.collect());
+    }
+    let mut groups = Vec::new();
+    for group in all {
+        let bloom = builder
+            .get_row_group_column_bloom_filter(group, column)
+            .await?;
+        if bloom.is_none_or(|bloom| traces.iter().any(|trace| bloom.check(trace.as_str()))) {
+            groups.push(group);
+        }
+    }
+    Ok(groups)
 }
 
 /// The batch with the table's columns: the day added, columns it lacks as NULL.
@@ -319,49 +352,4 @@ pub(crate) fn latest_tellings(
         keep[row] = true;
     }
     Ok(vec![filter_record_batch(&all, &BooleanArray::from(keep))?])
-}
-
-/// A Parquet file in an object store.
-struct Object {
-    store: Arc<dyn ObjectStore>,
-    path: Path,
-    size: u64,
-}
-
-fn external(error: object_store::Error) -> ParquetError {
-    ParquetError::External(Box::new(error))
-}
-
-impl AsyncFileReader for Object {
-    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        self.store
-            .get_range(&self.path, range)
-            .map_err(external)
-            .boxed()
-    }
-
-    fn get_byte_ranges(
-        &mut self,
-        ranges: Vec<Range<u64>>,
-    ) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
-        async move {
-            self.store
-                .get_ranges(&self.path, &ranges)
-                .await
-                .map_err(external)
-        }
-        .boxed()
-    }
-
-    fn get_metadata<'a>(
-        &'a mut self,
-        options: Option<&'a ArrowReaderOptions>,
-    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        async move {
-            let size = self.size;
-            let reader = ParquetMetaDataReader::new().with_arrow_reader_options(options);
-            Ok(Arc::new(reader.load_and_finish(self, size).await?))
-        }
-        .boxed()
-    }
 }

@@ -18,6 +18,7 @@ mod ledger_proofs;
 mod outage;
 mod requests;
 mod s3;
+mod retold;
 mod simulation;
 mod snapshots;
 mod weather;

@@ -60,6 +60,7 @@ async fn engine(journal: &[ChargeRow]) -> Arc<Engine> {
         buffered: Vec::new(),
         bounds: Vec::new(),
         spilled: Vec::new(),
+        superseded: Arc::default(),
     };
     let mut tables: HashMap<Table, TableSnapshot> =
         Table::ALL.into_iter().map(|t| (t, table(t))).collect();

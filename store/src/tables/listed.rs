@@ -1,0 +1,93 @@
+//! The files that a table lists.
+
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use deltalake::DeltaTable;
+use deltalake::kernel::{LogicalFileView, Remove};
+use object_store::ObjectStore;
+use object_store::path::Path;
+
+use super::object::Object;
+use super::{PARTITION, delta, stats};
+use crate::error::Result;
+use crate::table::Table;
+
+/// A file that a table lists.
+#[derive(Clone)]
+pub(crate) struct Listed {
+    /// In the table's folder.
+    pub(crate) path: String,
+    /// None when somebody else wrote it without one.
+    pub(crate) day: Option<NaiveDate>,
+    pub(crate) bytes: u64,
+    /// 0 when the log does not say.
+    pub(crate) rows: u64,
+    /// Milliseconds since 1970.
+    pub(crate) written_at: i64,
+    view: LogicalFileView,
+}
+
+impl std::fmt::Debug for Listed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listed")
+            .field("path", &self.path)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Listed {
+    pub(super) fn of(view: LogicalFileView) -> Self {
+        let day = view.partition_values_map();
+        let day = day.get(PARTITION).and_then(|day| day.as_deref());
+        Self {
+            path: view.path().into_owned(),
+            day: day.and_then(|day| day.parse().ok()),
+            bytes: view.size().max(0) as u64,
+            rows: view.num_records().unwrap_or(0) as u64,
+            written_at: view.modification_time(),
+            view,
+        }
+    }
+
+    /// The action that takes it off the list.
+    pub(crate) fn remove(&self) -> Remove {
+        self.view.remove_action(true)
+    }
+
+    /// The log positions of its rows, both ends among them; None when the log does not say.
+    pub(crate) fn positions(&self) -> Option<(i64, i64)> {
+        let stats = self.view.stats()?;
+        Some((
+            stats::smallest(&stats, "log_position")?,
+            stats::largest(&stats, "log_position")?,
+        ))
+    }
+
+    /// When its rows start, in microseconds since 1970, both ends among them.
+    pub(crate) fn starts(&self) -> Option<(i64, i64)> {
+        stats::instants(&self.view.stats()?, "start_time")
+    }
+
+    /// Where it is, in the table's folder.
+    pub(crate) fn object_path(&self) -> Path {
+        self.view.object_store_path()
+    }
+
+    pub(super) fn object(&self, store: &Arc<dyn ObjectStore>) -> Object {
+        Object {
+            store: Arc::clone(store),
+            path: self.object_path(),
+            size: self.bytes,
+        }
+    }
+}
+
+/// All of a table's files.
+pub(crate) fn files(loaded: &DeltaTable, workspace: &str, table: Table) -> Result<Vec<Listed>> {
+    let state = loaded
+        .snapshot()
+        .map_err(delta("list its files", workspace, table))?;
+    Ok(state.log_data().iter().map(Listed::of).collect())
+}
