@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Release(Target),
     /// Show what is in force.
     Status,
+    /// Show what the tables take up, or tidy them now.
+    Storage(Storage),
     /// Print every setting in force, and where each value came from.
     Config,
     /// Run agents of the bundled runtime.
@@ -264,6 +266,33 @@ pub(crate) enum AgentCommand {
         #[arg(long)]
         prices: Option<PathBuf>,
     },
+}
+
+/// Options of `storage`.
+#[derive(Debug, Args)]
+pub(crate) struct Storage {
+    /// What to do; without it, show.
+    #[command(subcommand)]
+    pub(crate) command: Option<StorageCommand>,
+    /// How to print: table or json.
+    #[arg(long, value_enum, default_value = "table", global = true)]
+    pub(crate) format: StorageFormat,
+}
+
+/// How `storage` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StorageFormat {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// What can be done with the tables.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StorageCommand {
+    /// Merge small files, remove what was told again or is past its retention, delete what nobody lists.
+    Compact,
 }
 
 /// Options of `audit`.

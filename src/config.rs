@@ -109,6 +109,36 @@ pub(crate) const KEYS: &[Key] = &[
         doc: "operations of the object store that run at the same time, at most",
     },
     Key {
+        name: "store.maintain_every_s",
+        default: "15",
+        doc: "look for maintenance to do every so many seconds; 0: only when asked",
+    },
+    Key {
+        name: "store.compact_target_bytes",
+        default: "134217728",
+        doc: "compaction makes files of about this size, never across days",
+    },
+    Key {
+        name: "store.vacuum_after_s",
+        default: "604800",
+        doc: "delete files this long after a table took them off its list; no query runs longer",
+    },
+    Key {
+        name: "store.orphan_after_s",
+        default: "86400",
+        doc: "delete files that no table ever listed when they are this old; no flush takes longer",
+    },
+    Key {
+        name: "store.log_after_s",
+        default: "604800",
+        doc: "delete entries of the Delta logs behind a checkpoint when they are this old",
+    },
+    Key {
+        name: "store.retain_days",
+        default: "",
+        doc: "days that rows are kept, as table=days or workspace/table=days, comma between; unset: for ever",
+    },
+    Key {
         name: "listen.otlp_grpc",
         default: "127.0.0.1:4317",
         doc: "OTLP over gRPC; port 0 picks a free one",
@@ -393,6 +423,22 @@ impl Settings {
             .ok()
             .filter(|limit| *limit > 0)
             .ok_or_else(|| self.wrong("store.objects_at_once", "a whole number from 1"))?;
+        let seconds = |key| Ok(Duration::from_secs(self.number(key)?));
+        store.maintenance = flyball_store::Maintenance {
+            every: seconds("store.maintain_every_s")?,
+            target_bytes: self.number("store.compact_target_bytes")?.max(1),
+            vacuum_after: seconds("store.vacuum_after_s")?,
+            orphan_after: seconds("store.orphan_after_s")?,
+            log_after: seconds("store.log_after_s")?,
+            retain: list(self.text("store.retain_days"))
+                .iter()
+                .map(|rule| rule.parse())
+                .collect::<Result<_, _>>()
+                .map_err(|_| {
+                    let expected = "table=days or workspace/table=days, comma between";
+                    self.wrong("store.retain_days", expected)
+                })?,
+        };
         let bytes_max = |key| {
             usize::try_from(self.number(key)?).map_err(|_| self.wrong(key, "bytes of memory"))
         };

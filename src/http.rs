@@ -31,7 +31,8 @@ struct Rooms {
     alerts: Arc<Alerts>,
 }
 
-/// `GET /healthz`, `/readyz`, `/metrics`, `/api/v1/alerts/status`; `POST /api/v1/import`.
+/// `GET /healthz`, `/readyz`, `/metrics`, `/api/v1/alerts/status`, `/api/v1/storage`; `POST /api/v1/import`,
+/// `/api/v1/storage/compact`.
 pub(crate) fn router(
     store: Arc<Store>,
     counts: Asker,
@@ -52,6 +53,8 @@ pub(crate) fn router(
             "/api/v1/import",
             post(import).layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX)),
         )
+        .route("/api/v1/storage", get(storage))
+        .route("/api/v1/storage/compact", post(compact))
         .with_state(Rooms {
             store,
             counts,
@@ -97,6 +100,26 @@ async fn import(State(rooms): State<Rooms>, headers: HeaderMap, body: Bytes) -> 
             };
             let text = serde_json::json!({ "error": error.to_string() });
             (status, axum::Json(text)).into_response()
+        }
+    }
+}
+
+/// What the tables take up.
+async fn storage(State(rooms): State<Rooms>) -> Response {
+    told(rooms.store.storage())
+}
+
+/// Runs maintenance until nothing is left to do, and says what that was.
+async fn compact(State(rooms): State<Rooms>) -> Response {
+    told(rooms.store.maintain().await)
+}
+
+fn told<T: serde::Serialize>(outcome: flyball_store::Result<T>) -> Response {
+    match outcome {
+        Ok(told) => axum::Json(told).into_response(),
+        Err(error) => {
+            let text = serde_json::json!({ "error": error.to_string() });
+            (StatusCode::SERVICE_UNAVAILABLE, axum::Json(text)).into_response()
         }
     }
 }

@@ -31,6 +31,19 @@ const STORE: &[Figure<Stats>] = &[
     ("flyball_flush_failures_total", "counter", "Flushes that failed and are tried again.", |s| s.flush_failures),
     ("flyball_flushed_files_total", "counter", "Parquet files written by flushes.", |s| s.files_written),
     ("flyball_flushed_file_bytes_total", "counter", "Their bytes.", |s| s.file_bytes_written),
+    ("flyball_compactions_total", "counter", "Times that files of a table were merged or rewritten.", |s| s.maintained.compactions),
+    ("flyball_compacted_files_in_total", "counter", "Files that this took off the tables.", |s| s.maintained.files_in),
+    ("flyball_compacted_files_out_total", "counter", "Files that it put in their place.", |s| s.maintained.files_out),
+    ("flyball_compacted_bytes_in_total", "counter", "Bytes of the files taken off.", |s| s.maintained.bytes_in),
+    ("flyball_compacted_bytes_out_total", "counter", "Bytes of the files put in their place.", |s| s.maintained.bytes_out),
+    ("flyball_duplicate_rows_removed_total", "counter", "Rows left out since their span was told again later.", |s| s.maintained.duplicates),
+    ("flyball_retained_files_removed_total", "counter", "Files taken off the tables since their day is past its retention.", |s| s.maintained.files_expired),
+    ("flyball_vacuumed_files_total", "counter", "Files deleted since no table lists them.", |s| s.maintained.files_vacuumed),
+    ("flyball_vacuumed_bytes_total", "counter", "Their bytes.", |s| s.maintained.bytes_vacuumed),
+    ("flyball_delta_log_entries_deleted_total", "counter", "Entries of Delta logs deleted behind a checkpoint.", |s| s.maintained.log_entries_deleted),
+    ("flyball_maintenance_failures_total", "counter", "Jobs of maintenance that failed and are tried again.", |s| s.maintained.failures),
+    ("flyball_spans_superseded", "gauge", "Spans told again whose earlier telling is still on disk.", |s| s.tables.iter().map(|t| t.superseded).sum()),
+    ("flyball_last_compaction_timestamp_seconds", "gauge", "When files were last merged or rewritten; 0 when not since the start.", |s| s.tables.iter().filter_map(|t| t.compacted).map(|at| at.timestamp().max(0) as u64).max().unwrap_or(0)),
 ];
 
 #[rustfmt::skip]

@@ -8,6 +8,7 @@ mod demo;
 mod import;
 mod query;
 mod report;
+mod storage;
 
 pub(crate) use import::Answer;
 
@@ -44,6 +45,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Degrade(options) => control::degrade(&config, &options).await?,
         Command::Release(target) => control::release(&config, &target).await?,
         Command::Status => control::status(&config).await?,
+        Command::Storage(options) => storage::run(&config, &options).await?,
         Command::Agent(options) => return agent::run(options.command).await,
         Command::Backup(options) => return backup::run(&config, options).await,
         Command::Restore(options) => backup::restore(config, options).await?,

@@ -65,6 +65,7 @@ pub use ledger::{
     prove_growth, prove_record, sha256, verify_ledger, verify_ledger_against,
 };
 pub use log::{Encoding, FrameKind, Header, LogPosition, Origin, Signal};
+pub use maintain::{Maintained, Maintenance, Retain, Storage, StoredTable};
 pub use moment::Moment;
 pub use maintain::{Maintained, Maintenance, Retain};
 pub use objects::{DurableLocal, LATENCY_BUCKETS_MS, ObjectOperation};

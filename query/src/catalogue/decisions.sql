@@ -20,7 +20,7 @@ did AS (
    AND coalesce(t.agent_name, '') = coalesce(m.agent_name, '')
    AND t.start_unix_nano >= m.start_unix_nano
    AND (m.until IS NULL OR t.start_unix_nano < m.until)
-  LEFT JOIN standing_contents c ON c.trace_id = t.trace_id AND c.span_id = t.span_id
+  LEFT JOIN contents c ON c.trace_id = t.trace_id AND c.span_id = t.span_id
   GROUP BY m.charge_id
 )
 SELECT
@@ -35,4 +35,4 @@ SELECT
   m.input_tokens, m.output_tokens, m.cost_usd, m.version_set, m.charge_id, m.log_position
 FROM made m
 LEFT JOIN did ON did.charge_id = m.charge_id
-LEFT JOIN standing_contents c ON c.trace_id = m.trace_id AND c.span_id = m.span_id
+LEFT JOIN contents c ON c.trace_id = m.trace_id AND c.span_id = m.span_id

@@ -183,12 +183,11 @@ fn content(
     }
 }
 
-/// What the calls of `world` said: the first decision twice, of which the later telling counts.
+/// What the calls of `world` said.
 pub(crate) fn contents() -> Vec<ContentRow> {
     let world = world();
     let of = |id: &str| world.iter().find(|c| c.charge_id == id).unwrap();
     vec![
-        content(of("m1"), 1, "{\"pending\":1}", "{}", None),
         content(
             of("m1"),
             2,

@@ -10,5 +10,6 @@ mod metrics;
 mod moment;
 mod pg;
 mod spilled;
+mod retold;
 mod stored;
 mod views;

@@ -4,8 +4,7 @@ use flyball_store::rows::{ActionRow, ChargeRow};
 use serde_json::json;
 
 use crate::fixture::{
-    actions, ask, charges, contents, decision, engine, execution, micros, moment, told, usd,
-    whole_world, world,
+    actions, ask, charges, decision, engine, execution, micros, moment, usd, whole_world, world,
 };
 
 #[tokio::test]
@@ -253,47 +252,6 @@ async fn an_execution_in_two_traces_is_one_and_costs_what_its_calls_cost() {
         )
         .await,
         vec![json!({"tasks": 2, "successes": 1, "rate": 0.5, "open": 0})]
-    );
-}
-
-#[tokio::test]
-async fn a_span_told_twice_in_one_request_is_one_decision() {
-    let mut twice = contents();
-    // The same again, word for word, and once more with less: the fuller counts.
-    twice.push(twice[1].clone());
-    twice.push(flyball_store::rows::ContentRow {
-        output: None,
-        bytes: twice[1].bytes - 1,
-        ..twice[1].clone()
-    });
-    let tool = twice[2].clone();
-    twice.push(tool);
-    let engine = engine(moment(vec![charges(&world()), told(&twice)])).await;
-    let once = crate::fixture::engine(whole_world()).await;
-    for sql in [
-        "SELECT * FROM standing_contents ORDER BY span_id",
-        "SELECT * FROM decisions ORDER BY charge_id",
-        "SELECT count(*) AS n FROM decisions",
-    ] {
-        assert_eq!(ask(&engine, sql).await, ask(&once, sql).await, "{sql}");
-    }
-}
-
-#[tokio::test]
-async fn spans_of_two_traces_may_share_an_id() {
-    let here = contents().remove(1);
-    let there = flyball_store::rows::ContentRow {
-        trace_id: "another".into(),
-        ..here.clone()
-    };
-    let rows = [here.clone(), there, here];
-    let engine = engine(moment(vec![told(&rows)])).await;
-    assert_eq!(
-        ask(&engine, "SELECT trace_id FROM standing_contents ORDER BY 1").await,
-        vec![
-            json!({"trace_id": "another"}),
-            json!({"trace_id": "trace-e1"})
-        ]
     );
 }
 

@@ -13,9 +13,11 @@ mod mend;
 mod plan;
 mod recall;
 mod retain;
+mod storage;
 mod vacuum;
 
 pub use retain::Retain;
+pub use storage::{Storage, StoredTable};
 
 pub(crate) use due::run;
 pub(crate) use recall::recall;
@@ -67,7 +69,7 @@ impl Default for Maintenance {
 }
 
 /// What maintenance did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Maintained {
     /// Merges of small files, and rewrites of files that held spans told again.
     pub compactions: u64,

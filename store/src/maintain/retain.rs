@@ -19,6 +19,28 @@ pub struct Retain {
     pub days: u32,
 }
 
+impl std::str::FromStr for Retain {
+    type Err = String;
+
+    /// `contents=30` (days, in every workspace) or `team-a/contents=7`.
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let wrong = || format!("{text:?} is not TABLE=DAYS or WORKSPACE/TABLE=DAYS");
+        let (what, days) = text.split_once('=').ok_or_else(wrong)?;
+        let (workspace, name) = match what.trim().split_once('/') {
+            Some((workspace, name)) => (Some(workspace.trim().to_owned()), name.trim()),
+            None => (None, what.trim()),
+        };
+        let table = Table::ALL.into_iter().find(|table| table.name() == name);
+        let names = || Table::ALL.map(Table::name).join(", ");
+        Ok(Self {
+            workspace,
+            table: table
+                .ok_or_else(|| format!("no table is called {name:?}; there are {}", names()))?,
+            days: days.trim().parse().map_err(|_| wrong())?,
+        })
+    }
+}
+
 impl Store {
     /// Takes the days that are too old off a table, in one commit.
     pub(super) async fn expire(&self, place: &Place) -> Result<()> {
@@ -74,6 +96,30 @@ fn first_kept(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn rules_are_read_and_what_is_none_is_refused_by_name() {
+        let rule = |text: &str| text.parse::<Retain>();
+        let wanted = Retain {
+            workspace: Some("a".into()),
+            table: Table::Spans,
+            days: 7,
+        };
+        assert_eq!(rule("a/spans=7"), Ok(wanted.clone()));
+        let everywhere = Retain {
+            workspace: None,
+            ..wanted
+        };
+        assert_eq!(rule(" spans = 7"), Ok(everywhere));
+        for text in ["spans", "spans=", "spans=-1", "spans=x"] {
+            assert!(rule(text).unwrap_err().contains("TABLE=DAYS"), "{text}");
+        }
+        let unknown = rule("span=7").unwrap_err();
+        assert!(
+            unknown.contains("\"span\"") && unknown.contains("charges"),
+            "{unknown}"
+        );
+    }
 
     #[test]
     fn a_workspace_goes_before_all_and_no_rule_keeps_everything() {

@@ -65,6 +65,9 @@ impl Store {
         }
         let entries = self.trim_log(place).await?;
         drop(nobody_copies);
+        if entries > 0 {
+            self.reload(place).await?;
+        }
         self.count(|maintained| {
             maintained.files_vacuumed += files;
             maintained.bytes_vacuumed += bytes;
@@ -132,5 +135,18 @@ impl Store {
                 .await
                 .map_err(failed())?;
         Ok(deleted as u64)
+    }
+
+    /// Loads a table anew: what is in memory was read from entries that are no more, and a state that is only ever
+    /// added to grows.
+    async fn reload(&self, place: &Place) -> Result<()> {
+        let mut flusher = self.flusher.lock().await;
+        self.commit_pending(&mut flusher, place).await?;
+        let (workspace, table) = (&place.0, place.1);
+        if let Some(fresh) = tables::load(&self.objects, workspace, table).await? {
+            let mut state = self.state.lock();
+            state.workspace_mut(workspace).version_mut(table).delta = Some(fresh);
+        }
+        Ok(())
     }
 }

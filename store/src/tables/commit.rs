@@ -32,8 +32,6 @@ pub(crate) enum Operation {
     Compact { target_bytes: u64 },
     /// Rows are left out, for this reason.
     Delete { reason: &'static str },
-    /// Rows are changed, for this reason.
-    Update { reason: &'static str },
 }
 
 /// Files that are written and wait to be named by a commit, and files that are to be listed no more.
@@ -212,9 +210,6 @@ impl Operation {
                 target_size: target_bytes.min(i64::MAX as u64) as i64,
             },
             Self::Delete { reason } => DeltaOperation::Delete {
-                predicate: Some(reason.to_owned()),
-            },
-            Self::Update { reason } => DeltaOperation::Update {
                 predicate: Some(reason.to_owned()),
             },
         }

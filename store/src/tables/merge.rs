@@ -25,8 +25,13 @@ pub(super) struct Merge {
     held: Vec<RecordBatch>,
 }
 
+/// Rows that are handed out in one go have about so many bytes at most.
+const BYTES_OUT: usize = 32 << 20;
+
 struct Input {
     batches: Batches,
+    /// Bytes of a row of its batch, about.
+    row_bytes: usize,
     keys: Rows,
     /// The row that comes next.
     at: usize,
@@ -54,6 +59,7 @@ impl Merge {
             let keys = merge.converter.empty_rows(0, 0);
             merge.inputs.push(Input {
                 batches,
+                row_bytes: 0,
                 keys,
                 at: 0,
                 held: 0,
@@ -67,14 +73,17 @@ impl Merge {
         Ok(merge)
     }
 
-    /// The next rows, so many at most; None after the last.
+    /// The next rows, so many at most, fewer if they are large; None after the last.
     pub(super) async fn next(&mut self, rows: usize) -> Result<Option<RecordBatch>> {
         let mut taken: Vec<(usize, usize)> = Vec::with_capacity(rows);
+        let mut bytes = 0;
         while taken.len() < rows
+            && bytes < BYTES_OUT
             && let Some(first) = self.heap.first().copied()
         {
             let input = &mut self.inputs[first];
             taken.push((input.held, input.at));
+            bytes += input.row_bytes;
             input.at += 1;
             if input.at == input.keys.num_rows() && !self.refill(first).await? {
                 self.heap.swap_remove(0);
@@ -102,8 +111,10 @@ impl Merge {
                 .filter_map(|name| batch.column_by_name(name).cloned())
                 .collect();
             let keys = self.converter.convert_columns(&columns)?;
+            let row_bytes = batch.get_array_memory_size() / batch.num_rows();
             self.held.push(batch);
             let input = &mut self.inputs[input];
+            input.row_bytes = row_bytes;
             (input.keys, input.at, input.held) = (keys, 0, self.held.len() - 1);
             return Ok(true);
         }

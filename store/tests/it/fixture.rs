@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use flyball_store::rows::{ContentRow, Date, Micros, Row, SpanRow};
 use flyball_store::{
-    Append, Config, Decoder, Encoding, FrameKind, Header, Origin, Signal, Snapshot, Store, Table,
+    Append, Config, Decoder, Encoding, FrameKind, Header, Maintenance, Origin, Signal, Snapshot, Store, Table,
 };
 use sha2::{Digest, Sha256};
 
@@ -116,11 +116,15 @@ pub(crate) fn request(told: &[Told]) -> Append {
     request_at(told, Origin::Live, 1_000)
 }
 
-/// Flushes, and signs the ledger by the clock, only when asked.
+/// Flushes, signs the ledger by the clock, and maintains only when asked.
 pub(crate) fn config(dir: &Path) -> Config {
     Config {
         flush_age: Duration::from_secs(3_600),
         checkpoint_age: Duration::from_secs(3_600),
+        maintenance: Maintenance {
+            every: Duration::ZERO,
+            ..Maintenance::default()
+        },
         ..Config::local(dir)
     }
 }

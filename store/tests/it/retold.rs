@@ -358,8 +358,12 @@ async fn a_reader_keeps_its_files_until_the_vacuum() {
 async fn many_commits_make_checkpoints_and_the_log_behind_them_goes() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    for trace in 0..130 {
-        tell(&store, &[Telling::new(trace, 1, "x")]).await;
+    for trace in 0..110 {
+        let telling = Telling {
+            content: false,
+            ..Telling::new(trace, 1, "x")
+        };
+        tell(&store, &[telling]).await;
         store.flush().await.unwrap();
     }
     let log = dir.path().join("tables/default/spans/_delta_log");
@@ -371,11 +375,15 @@ async fn many_commits_make_checkpoints_and_the_log_behind_them_goes() {
     assert_eq!(entries(".checkpoint.parquet"), 1);
     assert!(entries(".json") > 100);
     let done = store.maintain().await.unwrap();
-    assert!(done.log_entries_deleted > 150, "{done:?}");
+    assert!(done.log_entries_deleted > 90, "{done:?}");
     assert!(entries(".json") < 50, "{} entries", entries(".json"));
+    // The store goes on without them.
+    tell(&store, &[Telling::new(1_000, 1, "x")]).await;
+    store.flush().await.unwrap();
+    store.maintain().await.unwrap();
     store.close().await.unwrap();
     let store = open(dir.path()).await;
-    assert_eq!(names(dir.path(), &store, Table::Spans).len(), 130);
+    assert_eq!(names(dir.path(), &store, Table::Spans).len(), 111);
 }
 
 #[tokio::test]
@@ -543,9 +551,9 @@ async fn history(seed: u64) {
 #[tokio::test]
 async fn random_histories_show_each_span_once_in_its_latest_telling() {
     let seeds = std::env::var("FLYBALL_SEEDS").ok();
-    let seeds: u64 = seeds.and_then(|seeds| seeds.parse().ok()).unwrap_or(12);
+    let seeds: u64 = seeds.and_then(|seeds| seeds.parse().ok()).unwrap_or(4);
     let seeds: Vec<u64> = (1..=seeds).collect();
-    for some in seeds.chunks(6) {
+    for some in seeds.chunks(4) {
         futures::future::join_all(some.iter().map(|seed| history(*seed))).await;
     }
 }
