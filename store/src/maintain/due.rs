@@ -24,11 +24,14 @@ pub(crate) async fn run(store: Weak<Store>) {
         };
         let every = strong.config.maintenance.every;
         drop(strong);
+        if every.is_zero() {
+            return;
+        }
         tokio::time::sleep(WAKE_EVERY.min(every.max(Duration::from_millis(10)))).await;
         let Some(strong) = store.upgrade() else {
             return;
         };
-        if strong.closed.load(Relaxed) || every.is_zero() {
+        if strong.closed.load(Relaxed) {
             return;
         }
         if last.elapsed() >= every {

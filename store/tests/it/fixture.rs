@@ -9,7 +9,8 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use flyball_store::rows::{ContentRow, Date, Micros, Row, SpanRow};
 use flyball_store::{
-    Append, Config, Decoder, Encoding, FrameKind, Header, Maintenance, Origin, Signal, Snapshot, Store, Table,
+    Append, Config, Decoder, Encoding, FrameKind, Header, Maintenance, Origin, Signal, Snapshot,
+    Store, Table,
 };
 use sha2::{Digest, Sha256};
 
