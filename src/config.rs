@@ -423,7 +423,7 @@ impl Settings {
             .ok()
             .filter(|limit| *limit > 0)
             .ok_or_else(|| self.wrong("store.objects_at_once", "a whole number from 1"))?;
-        let seconds = |key| Ok(Duration::from_secs(self.number(key)?));
+        let seconds = |key| self.number(key).map(Duration::from_secs);
         store.maintenance = flyball_store::Maintenance {
             every: seconds("store.maintain_every_s")?,
             target_bytes: self.number("store.compact_target_bytes")?.max(1),

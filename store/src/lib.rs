@@ -67,7 +67,6 @@ pub use ledger::{
 pub use log::{Encoding, FrameKind, Header, LogPosition, Origin, Signal};
 pub use maintain::{Maintained, Maintenance, Retain, Storage, StoredTable};
 pub use moment::Moment;
-pub use maintain::{Maintained, Maintenance, Retain};
 pub use objects::{DurableLocal, LATENCY_BUCKETS_MS, ObjectOperation};
 pub use resume::Resume;
 pub use snapshot::{Snapshot, TableSnapshot};

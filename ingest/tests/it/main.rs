@@ -14,5 +14,6 @@ mod large;
 mod scene;
 mod settling;
 mod shelf;
+mod storage;
 mod store;
 mod truth;
