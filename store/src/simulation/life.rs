@@ -19,6 +19,7 @@ use crate::folder;
 use crate::journal::JournalUpdate;
 use crate::ledger;
 use crate::log::{Files, Origin};
+use crate::maintain::Maintenance;
 use crate::objects::{DurableLocal, Objects};
 use crate::store::Store;
 
@@ -66,6 +67,11 @@ impl Run {
         let config = Config {
             flush_age: Duration::from_secs(2),
             segment_bytes: 2_000,
+            // It works on threads of its own, whose order no seed decides.
+            maintenance: Maintenance {
+                every: Duration::ZERO,
+                ..Maintenance::default()
+            },
             ..Config::local(DATA)
         };
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());

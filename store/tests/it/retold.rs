@@ -18,7 +18,7 @@ use object_store::ObjectStore;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::{Digest, Sha256};
 
-use crate::faults::{Fault, Faulty};
+use crate::faulty::{Fault, Faulty};
 use crate::fixture::{DAY_MICROS, START_MICROS};
 
 /// A telling of a span.
