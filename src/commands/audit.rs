@@ -48,7 +48,7 @@ pub(crate) async fn run(config: &Config, command: &AuditCommand) -> Result<ExitC
             write(&proof, out.as_deref())?;
         }
         AuditCommand::RotateKey => {
-            println!("the ledger's public key is now {}", rotate(config).await?)
+            println!("the ledger's public key is now {}", rotate(config).await?);
         }
         AuditCommand::Forget { person } => forget(config, person).await?,
     }

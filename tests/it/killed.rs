@@ -64,7 +64,7 @@ async fn client(book: Arc<Book>, mut address: watch::Receiver<String>) {
                 book.acknowledged.lock().unwrap().insert(number);
                 break;
             }
-            if number % GIVEN_UP_ONE_IN == 0 {
+            if number.is_multiple_of(GIVEN_UP_ONE_IN) {
                 book.given_up.lock().unwrap().insert(number);
                 break;
             }

@@ -78,15 +78,13 @@ impl Quest {
                 under,
                 found: Some(row),
                 ..
-            } => {
-                if under.as_ref().is_none_or(|under| under.says_as(head)) {
-                    self.proof = Some(Proof::Inclusion {
-                        record: Entry::of(row),
-                        hash: row.hash.clone(),
-                        path: in_hex(self.climb.path()),
-                        head: under.clone().unwrap_or_else(|| head.clone()),
-                    });
-                }
+            } if under.as_ref().is_none_or(|under| under.says_as(head)) => {
+                self.proof = Some(Proof::Inclusion {
+                    record: Entry::of(row),
+                    hash: row.hash.clone(),
+                    path: in_hex(self.climb.path()),
+                    head: under.clone().unwrap_or_else(|| head.clone()),
+                });
             }
             Goal::Growth {
                 old,

@@ -10,7 +10,8 @@
 //!
 //! What runs on other threads meanwhile: deltalake reads and writes checkpoints of its log there, and our sorting
 //! and encoding. The one life waits for each of them, so the order of what changes the disk is not touched.
-#![allow(clippy::unwrap_used)]
+// The whole machine lives on one thread.
+#![allow(clippy::unwrap_used, clippy::future_not_send)]
 
 mod check;
 mod client;

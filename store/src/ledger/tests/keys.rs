@@ -69,7 +69,7 @@ fn a_key_without_the_word_of_the_old_one_is_named_unless_it_is_pinned() {
     let mut keeper = Keeper::new(key(2), None);
     rows.iter().for_each(|row| keeper.resume("default", row));
     assert_eq!(keeper.signed_by_others(), ["default"]);
-    let mut all = rows.clone();
+    let mut all = rows;
     all.extend(written(&mut keeper, "krc"));
     let found = findings(&all, None);
     assert!(
