@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
 use crate::log::LogPosition;
-use crate::objects::ObjectOperation;
 use crate::maintain::Maintained;
+use crate::objects::ObjectOperation;
 use crate::store::Store;
 use crate::table::Table;
 

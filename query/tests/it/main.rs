@@ -9,7 +9,7 @@ mod live;
 mod metrics;
 mod moment;
 mod pg;
-mod spilled;
 mod retold;
+mod spilled;
 mod stored;
 mod views;

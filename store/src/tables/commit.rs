@@ -112,7 +112,7 @@ pub(crate) async fn commit(
         Some(current) => current,
         None => match load(objects, workspace, table).await? {
             Some(found) => {
-                if !holds(&found, commit) {
+                if standing(&found, commit) == Standing::Open {
                     epoch::check_unknown(objects, app, workspace, table, &found).await?;
                 }
                 found

@@ -20,7 +20,11 @@ pub(crate) fn write_local(
 ) -> Result<(u64, u64)> {
     let rows = sorted(table, batches)?;
     let file = File::create_new(path).map_err(Error::file("create", path))?;
-    let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(properties(table, Effort::Quick, true)?))?;
+    let mut writer = ArrowWriter::try_new(
+        file,
+        rows.schema(),
+        Some(properties(table, Effort::Quick, true)?),
+    )?;
     writer.write(&rows)?;
     writer.finish()?;
     let bytes = std::fs::metadata(path).map_err(Error::file("stat", path))?;

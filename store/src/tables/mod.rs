@@ -27,9 +27,9 @@ mod tests;
 
 pub(crate) use commit::{Commit, Operation, Outcome, commit, fence};
 pub(crate) use files::write;
+pub(crate) use listed::{Listed, files};
 pub(crate) use local::{read_local, write_local};
 pub(crate) use read::{Wanted, count_rows, latest_tellings, read, read_spilled, tail_begins};
-pub(crate) use listed::{Listed, files};
 pub(crate) use restored::{First, add_of, check_columns, columns, create_restored};
 pub(crate) use rewrite::{Pass, Rewrite, Rewritten};
 pub(crate) use tellings::{newest, tellings};
