@@ -239,7 +239,8 @@ async fn a_day_of_small_requests_is_few_files_and_few_bytes() {
     let large = after.bytes / (64 << 20) + 1;
     assert!(after.files <= 2 * large, "{after:?}");
     assert!(
-        after.bytes * 8 < otlp_bytes as u64,
+        // A seventh of what was sent, for so few spans; a span id alone is eight random bytes.
+        after.bytes * 7 < otlp_bytes as u64,
         "{after:?}, {otlp_bytes} bytes of OTLP"
     );
     store.close().await.unwrap();
