@@ -1,6 +1,6 @@
 //! `kill -9` of a server under load, again and again: nothing that was acknowledged is lost, nothing is there twice.
 //!
-//! `FLYBALL_CRASHES` sets how often (200 unless set).
+//! `FLYBALL_KILLS` sets how often (200 unless set).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -125,7 +125,7 @@ fn roll(state: &mut u64, sides: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_under_load_again_and_again() {
-    let crashes: u32 = std::env::var("FLYBALL_CRASHES")
+    let crashes: u32 = std::env::var("FLYBALL_KILLS")
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(200);
