@@ -112,8 +112,13 @@ pub(crate) fn write_whole(
     bytes: &[u8],
     private: bool,
 ) -> Result<()> {
-    // A leftover of a crash may have been made by somebody else, with other permissions.
-    let _ = disk.remove(staged);
+    // A leftover of a crash may have been made by somebody else, with other permissions. That it is gone has to be
+    // known before the name is used again: a disk may carry out what was not synced in another order.
+    if disk.remove(staged).is_ok()
+        && let Some(folder) = staged.parent()
+    {
+        disk.sync_folder(folder)?;
+    }
     let mut file = disk.open(staged, Open::New { private })?;
     file.write(bytes)?;
     file.sync_all()?;

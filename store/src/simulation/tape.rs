@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 
 /// So many operations are kept in words, to be shown when something is wrong.
-const KEPT: usize = 60;
+const KEPT: usize = 400;
 
 #[derive(Debug, Default)]
 pub(super) struct Tape {
