@@ -1,6 +1,5 @@
 //! `flyball backup` and `flyball restore`.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,8 +8,9 @@ use flyball_store::{
     BackupFigures, BackupOptions, BackupPlace, BackupProgress, RestoreOptions, list_backups,
     verify_backup,
 };
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
+use super::progress;
 use crate::backups::{Going, Outcome, Request, proof};
 use crate::cli;
 use crate::config::{Config, pairs};
@@ -246,22 +246,14 @@ async fn watched<T: Send>(progress: &BackupProgress, work: impl Future<Output = 
     }
 }
 
-/// The progress bar; nothing where nobody looks.
+/// Bytes and files as they are copied.
 struct Bar(ProgressBar);
 
 impl Bar {
     fn new() -> Self {
-        let bar = if std::io::stderr().is_terminal() {
-            ProgressBar::new(0)
-        } else {
-            ProgressBar::hidden()
-        };
-        if let Ok(style) =
-            ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes}  {msg}  {elapsed}")
-        {
-            bar.set_style(style);
-        }
-        Self(bar)
+        Self(progress::bar(
+            "{bar:30} {bytes}/{total_bytes}  {msg}  {elapsed}",
+        ))
     }
 
     fn show(&self, figures: BackupFigures) {

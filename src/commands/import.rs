@@ -1,6 +1,5 @@
 //! `flyball import`: recorded OTLP into the data directory, or through the server that owns it.
 
-use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -9,8 +8,9 @@ use flyball_ingest::import::{self, Counts, ImportReport, Progress};
 use flyball_ingest::otlp::Limits;
 use flyball_ingest::pipeline::{Accepted, Ingest, Sink};
 use flyball_store::{Append, Appended, Encoding, Error as StoreError};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
+use super::progress;
 use crate::cli;
 use crate::config::Config;
 use crate::core::{Core, WORKSPACE};
@@ -23,7 +23,9 @@ const FULL_RETRY_MS: u64 = 250;
 /// Imports `paths`, and prints what became of them.
 pub(super) async fn run(config: &Config, options: &cli::Import) -> Result<()> {
     let paths = &options.paths;
-    let bar = Bar::new();
+    let bar = Bar(progress::bar(
+        "{bar:30} {pos}/{len} files  {msg}  {elapsed}",
+    ));
     let report = if let Some(server) = Server::find(&config.store.data_dir).await {
         if options.prices.is_some() {
             bail!(
@@ -71,24 +73,8 @@ fn print(report: &ImportReport) {
     }
 }
 
-/// The progress bar; nothing where nobody looks.
+/// Files and spans as they come in.
 struct Bar(ProgressBar);
-
-impl Bar {
-    fn new() -> Self {
-        let bar = if std::io::stderr().is_terminal() {
-            ProgressBar::new(0)
-        } else {
-            ProgressBar::hidden()
-        };
-        if let Ok(style) =
-            ProgressStyle::with_template("{bar:30} {pos}/{len} files  {msg}  {elapsed}")
-        {
-            bar.set_style(style);
-        }
-        Self(bar)
-    }
-}
 
 impl Progress for Bar {
     fn update(&self, so_far: &Counts) {

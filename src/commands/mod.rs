@@ -6,6 +6,7 @@ mod backup;
 mod control;
 mod demo;
 mod import;
+mod progress;
 mod query;
 mod report;
 mod storage;
