@@ -243,6 +243,7 @@ impl Settings {
             .filter(|limit| *limit > 0)
             .ok_or_else(|| self.wrong("store.objects_at_once", "a whole number from 1"))?;
         let seconds = |key| self.number(key).map(Duration::from_secs);
+        store.rollup_every = seconds("store.rollup_every_s")?;
         store.maintenance = flyball_store::Maintenance {
             every: seconds("store.maintain_every_s")?,
             target_bytes: self.number("store.compact_target_bytes")?.max(1),

@@ -29,6 +29,7 @@ pub(crate) struct Core {
     resolver: resolver::Handle,
     options: Options,
     data_dir: PathBuf,
+    rolls_up: bool,
 }
 
 impl Core {
@@ -97,6 +98,7 @@ impl Core {
             resolver,
             options,
             data_dir,
+            rolls_up: !config.store.rollup_every.is_zero(),
         })
     }
 
@@ -114,6 +116,10 @@ impl Core {
     pub(crate) async fn settle_and_close(self) -> Result<()> {
         self.resolver.settle_all().await?;
         let data_dir = self.data_dir.clone();
+        // Without a server nobody sums the minutes later. Should it fail, the journal answers as it did.
+        if self.rolls_up && self.store.flush().await.is_ok() {
+            let _ = self.store.roll_up().await;
+        }
         self.close().await?;
         // Only now: until the charges are flushed, the book may be needed again.
         ImportBook::forget(&data_dir)

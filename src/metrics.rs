@@ -44,6 +44,12 @@ const STORE: &[Figure<Stats>] = &[
     ("flyball_maintenance_failures_total", "counter", "Jobs of maintenance that failed and are tried again.", |s| s.maintained.failures),
     ("flyball_spans_superseded", "gauge", "Spans told again whose earlier telling is still on disk.", |s| s.tables.iter().map(|t| t.superseded).sum()),
     ("flyball_last_compaction_timestamp_seconds", "gauge", "When files were last merged or rewritten; 0 when not since the start.", |s| s.tables.iter().filter_map(|t| t.compacted).map(|at| at.timestamp().max(0) as u64).max().unwrap_or(0)),
+    ("flyball_rollup_minutes_total", "counter", "Minutes summed for the rollup.", |s| s.rolled_minutes),
+    ("flyball_rollup_rows_total", "counter", "Rows that the rollup got for them.", |s| s.rolled_rows),
+    ("flyball_rollup_commits_total", "counter", "Delta commits made to the rollup.", |s| s.rollup_commits),
+    ("flyball_rollup_failures_total", "counter", "Runs of the rollup that failed and are tried again.", |s| s.rollup_failures),
+    ("flyball_rollup_stale_minutes", "gauge", "Minutes on disk that are read from the journal until they are summed.", |s| s.stale_minutes),
+    ("flyball_rollup_lag_seconds", "gauge", "How long the minute that waits longest to be summed has waited.", |s| s.oldest_stale.map_or(0, |wait| wait.as_secs())),
 ];
 
 #[rustfmt::skip]

@@ -6,8 +6,12 @@
 //! a statement is planned, so after planning only base tables are left at the leaves. Binding happens
 //! for each run, which is why a prepared statement sees new rows each time, and why all the tables
 //! that a statement reads agree with each other.
+//!
+//! The snapshot says of which minutes the rollup does not speak. Of `rollup_1m` only rows of other minutes count,
+//! and `charges_unrolled` is the journal's rows of these: side by side they are the whole journal, each row once.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::AsArray;
@@ -19,37 +23,102 @@ use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::{TableType, provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, TableScan, Volatility, create_udf,
+    ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, TableScan, Volatility, create_udf, ident,
+    lit,
 };
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::col;
+use datafusion::scalar::ScalarValue;
 use deltalake::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
-use flyball_store::{Snapshot, Superseded, Table, TableSnapshot};
+use flyball_store::{MINUTE_MICROS, Minutes, Snapshot, Superseded, Table, TableSnapshot};
 
 use crate::buffered::Buffered;
 use crate::spilled::Spilled;
 use crate::{Error, Result};
 
 /// A table that is known by name and schema; its rows come with a snapshot.
-#[derive(Debug)]
-pub(crate) struct BaseTable(pub(crate) Table);
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BaseTable {
+    table: Table,
+    rows: Which,
+}
+
+/// Which of a table's rows count.
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    All,
+    /// Those whose time, in this column, is in a minute that the rollup speaks for.
+    Rolled(&'static str),
+    /// Those whose time is in another one.
+    Unrolled(&'static str),
+}
 
 impl BaseTable {
-    /// The name in SQL. `actions` on disk holds events, of which the view `actions` makes one row an action; in
-    /// `audit` people's names are sealed, and the view `audit` opens them.
-    pub(crate) fn sql_name(table: Table) -> &'static str {
-        match table {
-            Table::Actions => "action_events",
-            Table::Audit => "audit_records",
-            other => other.name(),
+    /// All of them, with their names in SQL. `actions` on disk holds events, of which the view `actions` makes one
+    /// row an action; in `audit` people's names are sealed, and the view `audit` opens them.
+    pub(crate) fn all() -> impl Iterator<Item = (&'static str, Self)> {
+        let whole = Table::ALL.into_iter().map(|table| match table {
+            Table::Actions => ("action_events", Which::All, table),
+            Table::Audit => ("audit_records", Which::All, table),
+            Table::Rollup1m => (table.name(), Which::Rolled("minute"), table),
+            other => (other.name(), Which::All, other),
+        });
+        let part = (
+            "charges_unrolled",
+            Which::Unrolled("start_time"),
+            Table::Charges,
+        );
+        whole
+            .chain([part])
+            .map(|(name, rows, table)| (name, Self { table, rows }))
+    }
+
+    /// The condition on a row; None when every row counts.
+    fn condition(self, unrolled: &Minutes) -> Option<Expr> {
+        match self.rows {
+            Which::All => None,
+            Which::Rolled(column) => {
+                let outside = unrolled.ranges().iter().map(|range| outside(column, range));
+                outside.reduce(Expr::and)
+            }
+            Which::Unrolled(column) => {
+                let inside = unrolled.ranges().iter().map(|range| inside(column, range));
+                Some(inside.reduce(Expr::or).unwrap_or_else(|| lit(false)))
+            }
         }
     }
+}
+
+fn inside(column: &str, minutes: &Range<i64>) -> Expr {
+    let from = instant(minutes.start).map(|from| ident(column).gt_eq(from));
+    let to = instant(minutes.end).map(|to| ident(column).lt(to));
+    from.into_iter()
+        .chain(to)
+        .reduce(Expr::and)
+        .unwrap_or_else(|| lit(true))
+}
+
+fn outside(column: &str, minutes: &Range<i64>) -> Expr {
+    let before = instant(minutes.start).map(|from| ident(column).lt(from));
+    let after = instant(minutes.end).map(|to| ident(column).gt_eq(to));
+    before
+        .into_iter()
+        .chain(after)
+        .reduce(Expr::or)
+        .unwrap_or_else(|| lit(false))
+}
+
+/// Begin of a minute; None when no instant is before or after it.
+fn instant(minute: i64) -> Option<Expr> {
+    let micros = minute.checked_mul(MINUTE_MICROS)?;
+    let value = ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()));
+    Some(lit(value))
 }
 
 #[async_trait]
 impl TableProvider for BaseTable {
     fn schema(&self) -> SchemaRef {
-        self.0.schema()
+        self.table.schema()
     }
 
     fn table_type(&self) -> TableType {
@@ -65,7 +134,7 @@ impl TableProvider for BaseTable {
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
         Err(DataFusionError::Internal(format!(
             "table {} was not bound to a snapshot",
-            self.0.name()
+            self.table.name()
         )))
     }
 }
@@ -75,7 +144,7 @@ pub(crate) fn tables(plan: &LogicalPlan) -> Result<BTreeSet<Table>> {
     let mut found = BTreeSet::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
-            found.extend(base_table(scan));
+            found.extend(base_table(scan).map(|base| base.table));
         }
         Ok(TreeNodeRecursion::Continue)
     })
@@ -99,8 +168,12 @@ pub(crate) fn bind(
     }
     plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::TableScan(scan) => {
-            match base_table(&scan).and_then(|table| rows.get(&table)) {
-                Some(rows) => rows.plan(&scan).map(Transformed::yes),
+            let base = base_table(&scan);
+            match base.and_then(|base| Some((base, rows.get(&base.table)?))) {
+                Some((base, rows)) => {
+                    let condition = base.condition(&snapshot.unrolled);
+                    rows.plan(&scan, condition).map(Transformed::yes)
+                }
                 None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
             }
         }
@@ -110,9 +183,9 @@ pub(crate) fn bind(
     .map_err(Error::invalid)
 }
 
-fn base_table(scan: &TableScan) -> Option<Table> {
+fn base_table(scan: &TableScan) -> Option<BaseTable> {
     let provider = source_as_provider(&scan.source).ok()?;
-    provider.downcast_ref::<BaseTable>().map(|base| base.0)
+    provider.downcast_ref::<BaseTable>().copied()
 }
 
 /// The places where a table's rows are. All have exactly the table's schema, so that filters and
@@ -152,7 +225,10 @@ impl Rows {
         })
     }
 
-    fn plan(&self, scan: &TableScan) -> PlanResult<LogicalPlan> {
+    /// What the scan asks for, of the rows that stand and meet a condition.
+    fn plan(&self, scan: &TableScan, condition: Option<Expr>) -> PlanResult<LogicalPlan> {
+        let conditions = self.stands.iter().cloned().chain(condition);
+        let condition = conditions.reduce(Expr::and);
         let mut sides = Vec::with_capacity(3);
         let places = [
             ("stored", &self.stored),
@@ -163,16 +239,16 @@ impl Rows {
             if let Some(provider) = provider {
                 let name = format!("{}_{place}", scan.table_name.table());
                 let source = provider_as_source(Arc::clone(provider));
-                let side = match &self.stands {
+                let side = match &condition {
                     None => LogicalPlanBuilder::scan(name, source, scan.projection.clone())?,
-                    Some(stands) => {
+                    Some(condition) => {
                         // The columns that decide are read in any case, and leave again if nobody asked for them.
                         let asked = scan.projected_schema.fields().iter();
                         let asked: Vec<Expr> = asked
                             .map(|field| Expr::from(Column::from_name(field.name())))
                             .collect();
                         LogicalPlanBuilder::scan(name, source, None)?
-                            .filter(stands.clone())?
+                            .filter(condition.clone())?
                             .project(asked)?
                     }
                 };

@@ -15,7 +15,6 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
-use flyball_store::Table;
 
 use crate::bind::BaseTable;
 use crate::catalogue::{self, Kind};
@@ -142,8 +141,8 @@ async fn template(config: &Config, source: &Arc<dyn Source>) -> Result<SessionSt
         .build();
     let context = SessionContext::new_with_state(state);
     let mut schema = FixedSchema::default();
-    for table in Table::ALL {
-        schema.insert(BaseTable::sql_name(table), Arc::new(BaseTable(table)));
+    for (name, table) in BaseTable::all() {
+        schema.insert(name, Arc::new(table));
     }
     publish(&catalog, &schema)?;
     // Before our own functions, so that ours win where both define one.

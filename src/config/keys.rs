@@ -130,6 +130,11 @@ pub(crate) const KEYS: &[Key] = &[
         doc: "days that rows are kept, as table=days or workspace/table=days, comma between; unset: for ever",
     },
     Key {
+        name: "store.rollup_every_s",
+        default: "60",
+        doc: "sum what reached the disk by minute this often, in seconds; 0 for never",
+    },
+    Key {
         name: "listen.otlp_grpc",
         default: "127.0.0.1:4317",
         doc: "OTLP over gRPC; port 0 picks a free one",

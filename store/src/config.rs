@@ -79,6 +79,8 @@ pub struct Config {
     pub objects_at_once: usize,
     /// Compaction, retention and vacuum.
     pub maintenance: Maintenance,
+    /// How often minutes whose charges have reached the disk are summed for the rollup; zero for never.
+    pub rollup_every: Duration,
 }
 
 impl Config {
@@ -106,6 +108,7 @@ impl Config {
             segment_bytes: 64 << 20,
             objects_at_once: 64,
             maintenance: Maintenance::default(),
+            rollup_every: Duration::from_secs(60),
         }
     }
 }

@@ -184,6 +184,14 @@ pub enum Error {
         /// What was said.
         source: Box<deltalake::DeltaTableError>,
     },
+    /// Somebody else changes a table as fast as we do.
+    #[error(
+        "table {table} was changed by another writer each time it was to be: let one process maintain it"
+    )]
+    Overtaken {
+        /// The table, as `workspace/name`.
+        table: String,
+    },
     /// A table on disk has other columns than this version of Flyball writes.
     #[error("table {table}: {reason}")]
     SchemaDiffers {
@@ -198,6 +206,14 @@ pub enum Error {
     /// Rows could not be arranged.
     #[error("Arrow: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
+    /// Bytes that should be a sketch are none.
+    #[error("a sketch of {what} cannot be used: {reason}")]
+    Sketch {
+        /// quantiles or distinct.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The local SQLite file failed.
     #[error("state.db: {0}")]
     State(#[from] rusqlite::Error),

@@ -18,6 +18,7 @@ use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::journal::TakenCharges;
 use crate::log::LogPosition;
+use crate::rollup::Minutes;
 use crate::store::Store;
 use crate::table::Table;
 use crate::tables::{self, Commit, Outcome};
@@ -52,8 +53,11 @@ pub(crate) struct Pending {
 pub(crate) enum Then {
     /// Rows up to this position leave the buffer.
     Logged { to: LogPosition },
-    /// Rows of these traces leave the journal, those of open ones stay.
-    Charges { open: Option<RecordBatch> },
+    /// Rows that start in these minutes leave the journal, those of open traces stay.
+    Charges {
+        open: Option<RecordBatch>,
+        minutes: Minutes,
+    },
     /// The oldest spilled file goes.
     Spilled,
 }
@@ -242,15 +246,17 @@ impl Store {
             self.sync_log().await?;
             let netted = tokio::task::spawn_blocking(move || taken.net()).await??;
             let log_store = self.objects.log_store(workspace, *table)?;
+            let minutes = netted.flush.as_ref().map(Minutes::starts);
             let adds = match netted.flush {
                 Some(rows) => tables::write(&log_store, *table, vec![rows]).await?,
                 None => Vec::new(),
             };
-            Ok((adds, netted.open))
+            let (open, minutes) = (netted.open, minutes.unwrap_or_default());
+            Ok((adds, Then::Charges { open, minutes }))
         };
         match written.await {
-            Ok((adds, open)) => {
-                let (commit, then) = (Commit::append(adds, position), Then::Charges { open });
+            Ok((adds, then)) => {
+                let commit = Commit::append(adds, position);
                 if commit.adds().is_empty() {
                     self.swap(place, None, &commit, then);
                     return Ok(None);
@@ -298,8 +304,15 @@ impl Store {
                     logged.buffer.committed(to);
                 }
             }
-            Then::Charges { open } => workspace.journal.committed(open),
-            Then::Spilled => drop(workspace.version_mut(place.1).spilled.pop_front()),
+            Then::Charges { open, minutes } => {
+                workspace.journal.committed(open);
+                workspace.rolled.touch(&minutes);
+            }
+            Then::Spilled => {
+                if let Some(spilled) = workspace.version_mut(place.1).spilled.pop_front() {
+                    workspace.rolled.touch(&spilled.minutes);
+                }
+            }
         }
     }
 

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::moment::Moment;
+use crate::rollup::Minutes;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::table::Table;
@@ -77,7 +78,9 @@ impl Store {
             }
             return Ok(now);
         };
-        let wanted = tables.iter().filter_map(|table| now.tables.remove(table));
+        // What was summed is replaced all the time; of the past the journal tells.
+        let kept = tables.iter().filter(|table| **table != Table::Rollup1m);
+        let wanted = kept.filter_map(|table| now.tables.remove(table));
         let then = wanted.map(|rows| async {
             let mut rows = rows.committed();
             if let Some(delta) = rows.delta.take() {
@@ -92,6 +95,7 @@ impl Store {
         Ok(Snapshot {
             workspace: Arc::clone(&now.workspace),
             tables: tables.into_iter().collect(),
+            unrolled: Minutes::all(),
         })
     }
 

@@ -7,8 +7,9 @@
 //! door ([`JournalUpdate`]): they are derived, so the log does not carry them, and they are flushed once their
 //! trace has settled. Names of people in the ledger are sealed (`personal`), so that they can be erased.
 //! `maintain` merges small files, takes out of them what was told again (`telling`), and deletes what nobody
-//! lists any more. After a restart `recovery` replays the log past what the tables hold, and [`Resume`]
-//! gives the resolver the traces that were open.
+//! lists any more. What charts ask for is summed by minute (`rollup`), and a snapshot says for which minutes that
+//! holds. After a restart `recovery` replays the log past what the tables hold, and [`Resume`] gives the resolver
+//! the traces that were open.
 
 pub mod rows;
 
@@ -38,6 +39,7 @@ mod outage;
 mod personal;
 mod recovery;
 mod resume;
+mod rollup;
 mod signing;
 mod snapshot;
 mod spill;
@@ -69,6 +71,7 @@ pub use maintain::{Maintained, Maintenance, Retain, Storage, StoredTable};
 pub use moment::Moment;
 pub use objects::{DurableLocal, LATENCY_BUCKETS_MS, ObjectOperation};
 pub use resume::Resume;
+pub use rollup::{MINUTE_MICROS, Minutes, sketch};
 pub use snapshot::{Snapshot, TableSnapshot};
 pub use spill::SpilledFile;
 pub use stats::{Stats, TableStats};

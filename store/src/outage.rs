@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::buffer::Taken;
 use crate::error::Result;
 use crate::flush::{Flusher, Pending, Place, Then};
+use crate::rollup::Minutes;
 use crate::spill::Spilled;
 use crate::store::Store;
 use crate::table::Table;
@@ -135,6 +136,7 @@ impl Store {
                 first,
                 to,
                 commit,
+                minutes: Minutes::default(),
             });
             logged.buffer.committed(to);
         }
@@ -156,6 +158,7 @@ impl Store {
             .and_then(Commit::position)
             .unwrap_or(taken.resolved_to);
         let netted = tokio::task::spawn_blocking(move || taken.net()).await??;
+        let minutes = netted.flush.as_ref().map(Minutes::starts);
         let file = match netted.flush {
             Some(rows) => Some(self.spill.write(Table::Charges, vec![rows]).await?),
             None => None,
@@ -167,6 +170,7 @@ impl Store {
             first: 0,
             to,
             commit,
+            minutes: minutes.unwrap_or_default(),
         }));
         workspace.journal.committed(netted.open);
         Ok(())

@@ -22,10 +22,11 @@ use crate::error::{Error, Result};
 use crate::flush::{self, Flusher};
 use crate::ledger::{self, Keeper, SigningKey};
 use crate::log::{Files, Frame, FrameKind, Header, Log, LogPosition, Medium, Replay};
-use crate::maintain;
+use crate::maintain::{self, Maintenance};
 use crate::objects::Objects;
 use crate::outage::Outage;
 use crate::personal::Personal;
+use crate::rollup::{self, Roller};
 use crate::rows::{AuditRow, Row};
 use crate::spill::SpillFolder;
 use crate::state::{Stage, State};
@@ -138,7 +139,9 @@ impl Store {
             SpillFolder::of(&config.data_dir)?
         };
         let mut store = Self {
-            state: Arc::new(Mutex::new(load(&objects, &app, fence).await?)),
+            state: Arc::new(Mutex::new(
+                load(&objects, &app, fence, &config.maintenance).await?,
+            )),
             config,
             objects,
             app,
@@ -151,6 +154,7 @@ impl Store {
             flusher: tokio::sync::Mutex::new(Flusher::default()),
             held: tokio::sync::RwLock::default(),
             maintainer: tokio::sync::Mutex::default(),
+            roller: tokio::sync::Mutex::new(Roller::default()),
             full: Arc::new(Notify::new()),
             closed: AtomicBool::new(false),
             figures: Figures::default(),
@@ -200,6 +204,9 @@ impl Store {
         let store = Arc::new(store);
         tokio::spawn(flush::run(Arc::downgrade(&store)));
         tokio::spawn(maintain::run(Arc::downgrade(&store)));
+        if !store.config.rollup_every.is_zero() {
+            tokio::spawn(rollup::run(Arc::downgrade(&store)));
+        }
         Ok(store)
     }
 
@@ -354,7 +361,12 @@ fn decode(
 }
 
 /// Every table that exists, and how far it has come. After a crash each is fenced first.
-async fn load(objects: &Objects, app: &str, fence: bool) -> Result<State> {
+async fn load(
+    objects: &Objects,
+    app: &str,
+    fence: bool,
+    maintenance: &Maintenance,
+) -> Result<State> {
     let mut state = State::default();
     for name in objects.folders().await? {
         if append::check_workspace(&name).is_err() {
@@ -367,13 +379,21 @@ async fn load(objects: &Objects, app: &str, fence: bool) -> Result<State> {
             if fence {
                 loaded = tables::fence(objects, app, &name, table, loaded).await?;
             }
-            let committed = tables::committed(&loaded, app, &name, table).await?;
+            let app = match table {
+                Table::Rollup1m => rollup::app(app),
+                _ => app.to_owned(),
+            };
+            let committed = tables::committed(&loaded, &app, &name, table).await?;
             let workspace = state.workspace_mut(&name);
-            if !table.is_logged() {
+            if table == Table::Charges {
                 workspace.journal.resume_at(committed);
             }
             let version = workspace.version_mut(table);
             (version.delta, version.committed) = (Some(loaded), committed);
+        }
+        if let Some(workspace) = state.workspaces.get_mut(name.as_str()) {
+            let first_kept = maintenance.first_kept(&name, Table::Charges);
+            rollup::resume(workspace, &name, first_kept).await?;
         }
     }
     Ok(state)

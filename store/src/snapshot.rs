@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use deltalake::DeltaTable;
 
 use crate::bounds::Bounds;
+use crate::rollup::Minutes;
 use crate::spill::SpilledFile;
 use crate::table::Table;
 use crate::telling::Superseded;
@@ -52,4 +53,7 @@ pub struct Snapshot {
     pub workspace: Arc<str>,
     /// Every table of [`Table::ALL`], also those that have no rows yet.
     pub tables: HashMap<Table, TableSnapshot>,
+    /// The minutes of which the rollup does not say (or not rightly) what the journal holds. Rows of the
+    /// rollup count only outside of them, rows of the journal then only inside. All minutes are always right, if slow.
+    pub unrolled: Minutes,
 }

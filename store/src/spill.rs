@@ -15,6 +15,7 @@ use crate::disk::Local;
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::log::LogPosition;
+use crate::rollup::Minutes;
 use crate::table::Table;
 use crate::tables::{self, Commit};
 
@@ -47,6 +48,8 @@ pub(crate) struct Spilled {
     pub(crate) to: LogPosition,
     /// Names files that are uploaded already. It may have been made.
     pub(crate) commit: Option<Commit>,
+    /// Of charges, the minutes in which they start: the rollup does not speak for these.
+    pub(crate) minutes: Minutes,
 }
 
 impl SpillFolder {

@@ -1,6 +1,6 @@
 //! Everything a reader sees, under one lock: buffers, table versions, and how far the log has been shown.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::event::{Event, Subscribers};
 use crate::journal::{Journal, TakenCharges};
 use crate::ledger::Keeper;
 use crate::log::{Audience, FrameKind, LogPosition, Origin, Written};
+use crate::rollup::{Minutes, Rolled};
 use crate::snapshot::{Snapshot, TableSnapshot};
 use crate::spill::Spilled;
 use crate::table::Table;
@@ -47,6 +48,7 @@ pub(crate) struct Workspace {
     pub(crate) logged: BTreeMap<Table, Logged>,
     pub(crate) journal: Journal,
     pub(crate) charges: Version,
+    pub(crate) rolled: Rolled,
 }
 
 /// A table that is fed from the log.
@@ -61,7 +63,8 @@ pub(crate) struct Logged {
 pub(crate) struct Version {
     /// Loaded at the version of the last commit; None before the first.
     pub(crate) delta: Option<DeltaTable>,
-    /// The position that the last commit carries.
+    /// The position that the last commit carries: for logged tables and the charges a log position, for the rollup
+    /// the Delta version of the charges that it sums.
     pub(crate) committed: LogPosition,
     pub(crate) flushed_at: Option<Instant>,
     /// Rows past it that had to leave memory, oldest first.
@@ -87,6 +90,7 @@ impl Default for Workspace {
                 .collect(),
             journal: Journal::default(),
             charges: Version::default(),
+            rolled: Rolled::default(),
         }
     }
 }
@@ -103,8 +107,43 @@ impl Workspace {
     pub(crate) fn version_mut(&mut self, table: Table) -> &mut Version {
         match self.logged.get_mut(&table) {
             Some(logged) => &mut logged.version,
+            None if table == Table::Rollup1m => &mut self.rolled.version,
             None => &mut self.charges,
         }
+    }
+
+    /// What is committed of a table, and what is not.
+    fn table(&self, table: Table) -> TableSnapshot {
+        let mut superseded = Arc::default();
+        let (version, buffered, bounds) = match self.logged.get(&table) {
+            Some(Logged { buffer, version }) => {
+                superseded = Arc::clone(buffer.retold().superseded());
+                (version, buffer.batches(), buffer.bounds())
+            }
+            None if table == Table::Rollup1m => (&self.rolled.version, Vec::new(), Vec::new()),
+            None => (&self.charges, self.journal.batches(), self.journal.bounds()),
+        };
+        TableSnapshot {
+            table,
+            delta: version.delta.clone(),
+            spilled: version
+                .spilled
+                .iter()
+                .map(|spilled| Arc::clone(&spilled.file))
+                .collect(),
+            buffered,
+            bounds,
+            superseded,
+        }
+    }
+
+    /// Minutes of charges that no commit holds yet: in memory, or in files that wait for the object store.
+    fn uncommitted_minutes(&self) -> Minutes {
+        let mut minutes = self.journal.minutes();
+        for spilled in &self.charges.spilled {
+            minutes.extend(&spilled.minutes);
+        }
+        minutes
     }
 
     fn bytes(&self) -> u64 {
@@ -286,44 +325,23 @@ impl State {
     /// Every table of a workspace as it is now.
     pub(crate) fn snapshot(&self, name: &str) -> Snapshot {
         let workspace = self.workspaces.get(name);
-        let mut tables = HashMap::new();
-        for table in Table::ALL {
-            let mut superseded = Arc::default();
-            let (version, buffered, bounds) =
-                match workspace.map(|workspace| (workspace, workspace.logged.get(&table))) {
-                    Some((_, Some(Logged { version, buffer }))) => {
-                        superseded = Arc::clone(buffer.retold().superseded());
-                        (Some(version), buffer.batches(), buffer.bounds())
-                    }
-                    Some((
-                        Workspace {
-                            charges, journal, ..
-                        },
-                        None,
-                    )) => (Some(charges), journal.batches(), journal.bounds()),
-                    None => (None, Vec::new(), Vec::new()),
-                };
-            let delta = version.and_then(|version| version.delta.clone());
-            let spilled = version
-                .into_iter()
-                .flat_map(|version| &version.spilled)
-                .map(|spilled| Arc::clone(&spilled.file))
-                .collect();
-            tables.insert(
+        let of = |table| match workspace {
+            Some(workspace) => workspace.table(table),
+            None => TableSnapshot {
                 table,
-                TableSnapshot {
-                    table,
-                    delta,
-                    spilled,
-                    buffered,
-                    bounds,
-                    superseded,
-                },
-            );
-        }
+                delta: None,
+                spilled: Vec::new(),
+                buffered: Vec::new(),
+                bounds: Vec::new(),
+                superseded: Arc::default(),
+            },
+        };
         Snapshot {
             workspace: self.name(name),
-            tables,
+            tables: Table::ALL.map(|table| (table, of(table))).into(),
+            unrolled: workspace
+                .map(|workspace| workspace.rolled.unrolled(&workspace.uncommitted_minutes()))
+                .unwrap_or_default(),
         }
     }
 

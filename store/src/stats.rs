@@ -26,6 +26,10 @@ pub(crate) struct Figures {
     pub(crate) maintenance: Mutex<Maintained>,
     /// When files of a table were last rewritten.
     pub(crate) compacted: Mutex<HashMap<(Arc<str>, Table), DateTime<Utc>>>,
+    pub(crate) rolled_minutes: AtomicU64,
+    pub(crate) rolled_rows: AtomicU64,
+    pub(crate) rollup_commits: AtomicU64,
+    pub(crate) rollup_failures: AtomicU64,
 }
 
 /// The store's figures at one moment. Counters count from the start of the process.
@@ -75,6 +79,18 @@ pub struct Stats {
     pub oldest_buffered: Option<Duration>,
     /// What maintenance did.
     pub maintained: Maintained,
+    /// Minutes of the journal that were summed anew.
+    pub rolled_minutes: u64,
+    /// Rows that the rollup got for them.
+    pub rolled_rows: u64,
+    /// Commits made to the rollup.
+    pub rollup_commits: u64,
+    /// Times the rollup could not be made (and was, or will be, tried again).
+    pub rollup_failures: u64,
+    /// Minutes whose charges are on disk and that the rollup does not speak for yet, of all workspaces.
+    pub stale_minutes: u64,
+    /// How long the one that waits longest has done so.
+    pub oldest_stale: Option<Duration>,
     /// Table by table.
     pub tables: Vec<TableStats>,
 }
@@ -94,7 +110,8 @@ pub struct TableStats {
     pub version: Option<u64>,
     /// Files of that version.
     pub files: u64,
-    /// Log position that the last commit carries (for charges, the resolved position).
+    /// Log position that the last commit carries (for charges, the resolved position; for the rollup, the Delta
+    /// version of the charges it sums).
     pub committed: LogPosition,
     /// Time since the last commit of this process.
     pub since_flush: Option<Duration>,
@@ -122,6 +139,10 @@ impl Store {
             files_written: self.figures.files.load(Relaxed),
             file_bytes_written: self.figures.file_bytes.load(Relaxed),
             maintained: self.maintained(),
+            rolled_minutes: self.figures.rolled_minutes.load(Relaxed),
+            rolled_rows: self.figures.rolled_rows.load(Relaxed),
+            rollup_commits: self.figures.rollup_commits.load(Relaxed),
+            rollup_failures: self.figures.rollup_failures.load(Relaxed),
             ..Stats::default()
         };
         if let Some(log) = &self.log {
@@ -145,9 +166,12 @@ impl Store {
         stats.buffered_peak = state.peak;
         stats.oldest_buffered = state.oldest_wait();
         for (name, workspace) in &state.workspaces {
+            stats.stale_minutes += workspace.rolled.stale().count();
+            stats.oldest_stale = stats.oldest_stale.max(workspace.rolled.waits());
             for table in Table::ALL {
                 let (rows, bytes, version) = match workspace.logged.get(&table) {
                     Some(logged) => (logged.buffer.rows(), logged.buffer.bytes(), &logged.version),
+                    None if table == Table::Rollup1m => (0, 0, &workspace.rolled.version),
                     None => (
                         workspace.journal.rows(),
                         workspace.journal.bytes(),

@@ -22,6 +22,7 @@ use crate::maintain::Maintainer;
 use crate::objects::Objects;
 use crate::outage::Outage;
 use crate::personal::Personal;
+use crate::rollup::Roller;
 use crate::rows::{ChargeRow, Row};
 use crate::snapshot::Snapshot;
 use crate::spill::SpillFolder;
@@ -56,6 +57,8 @@ pub struct Store {
     pub(crate) held: tokio::sync::RwLock<()>,
     /// One job of maintenance at a time.
     pub(crate) maintainer: tokio::sync::Mutex<Maintainer>,
+    /// One rollup at a time.
+    pub(crate) roller: tokio::sync::Mutex<Roller>,
     /// Rings when the buffer is full.
     pub(crate) full: Arc<Notify>,
     pub(crate) closed: AtomicBool,
@@ -223,6 +226,7 @@ impl Store {
             // What was handed over before is still written, synced and answered, and so flushed.
             outcome = log.sync().await;
             outcome = outcome.and(self.flush().await);
+            self.stop_rolling_up().await;
             self.stop_flushing().await;
             log.stop();
         }

@@ -2,14 +2,14 @@
 
 use arrow::datatypes::SchemaRef;
 
-use crate::rows::{ActionRow, AlertRow, AuditRow, ChargeRow, ContentRow, Row, SpanRow};
+use crate::rows::{ActionRow, AlertRow, AuditRow, ChargeRow, ContentRow, RollupRow, Row, SpanRow};
 
 /// The tables, each a folder `<root>/<workspace>/<name>/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
     /// What was sent, normalised in form.
     Spans,
-    /// The resolver's journal. The only table that is not fed from the log.
+    /// The resolver's journal: derived from the spans, and not fed from the log.
     Charges,
     /// Prompts, completions, tool arguments and results.
     Contents,
@@ -19,17 +19,20 @@ pub enum Table {
     Actions,
     /// The ledger.
     Audit,
+    /// The journal, summed by minute and dimension: derived from the charges on disk.
+    Rollup1m,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Spans,
         Self::Charges,
         Self::Contents,
         Self::Alerts,
         Self::Actions,
         Self::Audit,
+        Self::Rollup1m,
     ];
 
     /// Folder and SQL name.
@@ -42,6 +45,7 @@ impl Table {
             Self::Alerts => "alerts",
             Self::Actions => "actions",
             Self::Audit => "audit",
+            Self::Rollup1m => "rollup_1m",
         }
     }
 
@@ -55,13 +59,14 @@ impl Table {
             Self::Alerts => AlertRow::schema(),
             Self::Actions => ActionRow::schema(),
             Self::Audit => AuditRow::schema(),
+            Self::Rollup1m => RollupRow::schema(),
         }
     }
 
-    /// Whether its rows come through the log (all but the charges, which are derived from spans).
+    /// Whether its rows come through the log. The charges are derived from spans, the rollup from charges.
     #[must_use]
     pub fn is_logged(self) -> bool {
-        self != Self::Charges
+        !matches!(self, Self::Charges | Self::Rollup1m)
     }
 
     /// Columns its files are sorted by, after the partition.
@@ -71,6 +76,7 @@ impl Table {
             Self::Charges | Self::Contents => &["start_time"],
             Self::Alerts | Self::Actions => &["at"],
             Self::Audit => &["seq"],
+            Self::Rollup1m => &["minute", "agent_name"],
         }
     }
 
@@ -101,6 +107,15 @@ impl Table {
             Self::Contents => &["start_time", "log_position"],
             Self::Alerts | Self::Actions => &["at", "log_position"],
             Self::Audit => &["at", "seq", "log_position"],
+            Self::Rollup1m => &[
+                "minute",
+                "ended_minute",
+                "kind",
+                "agent_name",
+                "tenant",
+                "team",
+                "log_position",
+            ],
         }
     }
 
@@ -112,13 +127,14 @@ impl Table {
         }
     }
 
-    /// Columns of long, mostly unique text: no dictionary, no statistics.
+    /// Columns of long, mostly unique values: no dictionary, no statistics.
     pub(crate) fn text_columns(self) -> &'static [&'static str] {
         match self {
             Self::Spans => &["attributes", "events", "links"],
             Self::Contents => &["input", "output", "reasoning"],
             Self::Alerts | Self::Actions => &["evidence"],
             Self::Audit => &["record", "previous_hash", "hash"],
+            Self::Rollup1m => &["durations", "executions", "sessions", "users"],
             Self::Charges => &[],
         }
     }

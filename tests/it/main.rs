@@ -13,5 +13,6 @@ mod killed;
 mod load;
 mod moments;
 mod readers;
+mod rollup;
 mod seaweed;
 mod serve;

@@ -11,7 +11,7 @@ use flyball_alerts::{Alerts, Parts, Settings};
 use flyball_query::{Config, Engine};
 use flyball_runtime::control::Control;
 use flyball_store::rows::{ChargeRow, Micros, Row};
-use flyball_store::{Snapshot, Table, TableSnapshot};
+use flyball_store::{Minutes, Snapshot, Table, TableSnapshot};
 use tokio::sync::mpsc;
 
 use crate::engine::{Kept, NoLedger, charge, event, now, until};
@@ -37,6 +37,7 @@ async fn over(charges: &[ChargeRow]) -> Arc<Engine> {
     let snapshot = Snapshot {
         workspace: "default".into(),
         tables: HashMap::from(tables),
+        unrolled: Minutes::all(),
     };
     Engine::new(Arc::new(snapshot), Config::default())
         .await

@@ -10,7 +10,7 @@ use flyball_dashboards::grafana::{TimeRange, queries};
 use flyball_query::{Config, Engine};
 use flyball_runtime::control::View;
 use flyball_store::rows::{ActionRow, AlertRow, ChargeRow, Date, Micros, Row};
-use flyball_store::{Snapshot, Table, TableSnapshot};
+use flyball_store::{Minutes, Snapshot, Table, TableSnapshot};
 use serde_json::Value;
 
 use crate::fake::NOW;
@@ -157,6 +157,7 @@ async fn engine(filled: bool) -> Arc<Engine> {
     let snapshot = Snapshot {
         workspace: Arc::from("default"),
         tables,
+        unrolled: Minutes::all(),
     };
     Engine::new(Arc::new(snapshot), Config::default())
         .await

@@ -4,6 +4,9 @@ use polars::prelude::{Column, DataFrame, Expr, IntoLazy, LazyFrame, PolarsResult
 
 use crate::{Dimension, Error, Percent, Result, Usd, frame};
 
+/// Nanoseconds of a minute.
+const MINUTE_NANOS: i64 = 60_000_000_000;
+
 /// A chargeback report to be made: by what, and over which time.
 ///
 /// ```
@@ -68,26 +71,46 @@ impl Chargeback {
     /// The SQL for what it needs of the journal: calls that started in `[since, until)`, both in nanoseconds
     /// since 1970, summed by dimension, kind and whether there is a price, so that the answer has as many
     /// rows as the report and not as the journal. All entries are summed, reversals too, so that the sums
-    /// are right. Sums are DECIMAL(38,s): whole numbers of 64 bits would wrap.
+    /// are right. Sums are DECIMAL(38,s): whole numbers of 64 bits would wrap. Unless the report is by user or session,
+    /// or a bound lies within a minute, what is summed is `minutes`, which knows most of the sums already.
     #[must_use]
     pub fn sql(&self, since: Option<i64>, until: Option<i64>) -> String {
         let mut keys = vec!["kind"];
         keys.extend(self.by.iter().flat_map(|dimension| dimension.columns()));
         let keys = keys.join(", ");
+        let bounds = [(">=", since), ("<", until)];
+        let (journal, priced, mut conditions) = if self.by_minute(since, until) {
+            let bound = |(how, nanos): (_, i64)| {
+                let micros = nanos / 1_000;
+                format!(
+                    "minute {how} arrow_cast({micros}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
+                )
+            };
+            ("minutes", "priced", conditions(bounds, bound))
+        } else {
+            let bound = |(how, nanos): (_, i64)| format!("start_unix_nano {how} {nanos}");
+            ("charges", "cost_usd IS NULL", conditions(bounds, bound))
+        };
+        conditions.insert(0, "kind <> 'execution'".to_owned());
         let sums = frame::MEASURES
             .map(|(name, scale)| format!("sum(CAST({name} AS DECIMAL(28,{scale}))) AS {name}"));
-        let mut sql = format!(
-            "SELECT {keys}, {} FROM charges WHERE kind <> 'execution'",
-            sums.join(", ")
-        );
-        if let Some(since) = since {
-            sql.push_str(&format!(" AND start_unix_nano >= {since}"));
-        }
-        if let Some(until) = until {
-            sql.push_str(&format!(" AND start_unix_nano < {until}"));
-        }
-        sql.push_str(&format!(" GROUP BY {keys}, cost_usd IS NULL"));
-        sql
+        format!(
+            "SELECT {keys}, {} FROM {journal} WHERE {} GROUP BY {keys}, {priced}",
+            sums.join(", "),
+            conditions.join(" AND ")
+        )
+    }
+
+    /// Whether sums by minute are enough to answer.
+    fn by_minute(&self, since: Option<i64>, until: Option<i64>) -> bool {
+        let told_apart = [Dimension::User, Dimension::Session];
+        let whole = |bound: Option<i64>| bound.is_none_or(|nanos| nanos % MINUTE_NANOS == 0);
+        !self
+            .by
+            .iter()
+            .any(|dimension| told_apart.contains(dimension))
+            && whole(since)
+            && whole(until)
     }
 
     /// The report over what [`Chargeback::sql`] answers, or over the journal's rows themselves (further
@@ -124,6 +147,17 @@ impl Chargeback {
             total,
         })
     }
+}
+
+/// The conditions that bounds make, as far as there are any.
+fn conditions<'a>(
+    bounds: [(&'a str, Option<i64>); 2],
+    condition: impl Fn((&'a str, i64)) -> String,
+) -> Vec<String> {
+    let set = bounds
+        .into_iter()
+        .filter_map(|(how, bound)| Some((how, bound?)));
+    set.map(condition).collect()
 }
 
 /// Runs a query on a thread of its own: polars blocks on its own runtime, which panics on a thread

@@ -20,10 +20,10 @@ SELECT
   sum(unpriced) AS unpriced_calls
 FROM (
   SELECT
-    date_trunc('hour', start_time) AS hour, agent_name, decisions, calls, cost_usd,
-    CASE WHEN cost_usd IS NOT NULL THEN calls ELSE 0 END AS priced,
-    CASE WHEN cost_usd IS NULL AND kind <> 'tool_call' THEN calls ELSE 0 END AS unpriced
-  FROM charges
+    date_trunc('hour', minute) AS hour, agent_name, decisions, calls, cost_usd,
+    CASE WHEN priced THEN calls ELSE 0 END AS priced,
+    CASE WHEN NOT priced AND kind <> 'tool_call' THEN calls ELSE 0 END AS unpriced
+  FROM minutes
   WHERE kind <> 'execution'
 ) c
 GROUP BY

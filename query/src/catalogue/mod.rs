@@ -42,8 +42,10 @@ pub struct Definition {
 }
 
 /// In the order in which they can be planned: an entry may use the ones before it.
-const FILES: [&str; 16] = [
+const FILES: [&str; 19] = [
     include_str!("standing_charges.sql"),
+    include_str!("minutes.sql"),
+    include_str!("minute_sketches.sql"),
     include_str!("model_calls.sql"),
     include_str!("embeddings.sql"),
     include_str!("reranks.sql"),
@@ -57,6 +59,7 @@ const FILES: [&str; 16] = [
     include_str!("escalation_rate.sql"),
     include_str!("task_success_rate.sql"),
     include_str!("latency_p95.sql"),
+    include_str!("agent_activity.sql"),
     include_str!("control_latency.sql"),
     include_str!("confidence_drift.sql"),
 ];

@@ -1,4 +1,5 @@
-//! Functions of ours in SQL: statistics ([`mod@psi`], [`wilson`]), reading content as JSON (`json_text`), names of people on the ledger (`opened`),
+//! Functions of ours in SQL: statistics ([`mod@psi`], [`wilson`]), sketches, reading content as JSON
+//! (`json_text`), names of people on the ledger (`opened`),
 //! the answers that PostgreSQL clients ask a server for (`current_setting`, `version`), and table
 //! functions whose body is a catalogue entry with parameters.
 
@@ -6,6 +7,7 @@ mod json;
 mod opened;
 pub mod psi;
 mod settings;
+mod sketch;
 mod table;
 pub mod wilson;
 
@@ -24,7 +26,14 @@ pub(crate) fn register(context: &SessionContext, source: &Arc<dyn Source>) {
     context.register_udf(wilson::wilson_high());
     context.register_udf(settings::current_setting());
     context.register_udf(settings::version());
+    context.register_udf(sketch::kll_value());
+    context.register_udf(sketch::kll_quantile());
+    context.register_udf(sketch::kll_count());
+    context.register_udf(sketch::hll_value());
+    context.register_udf(sketch::hll_count());
     context.register_udaf(psi::psi_drift());
+    context.register_udaf(sketch::kll_merge());
+    context.register_udaf(sketch::hll_merge());
 }
 
 /// Adds a table function: a plan with `$1`, `$2`, ... in it.

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use flyball_query::format::{Format, render};
 use flyball_query::{Config, Engine, Source};
 use flyball_store::rows::{ActionRow, ChargeRow, ContentRow, Date, Micros, Row};
-use flyball_store::{Snapshot, Table, TableSnapshot};
+use flyball_store::{Minutes, Snapshot, Table, TableSnapshot};
 use rust_decimal::Decimal;
 use serde_json::Value;
 
@@ -224,6 +224,7 @@ pub(crate) fn moment(tables: Vec<(Table, RecordBatch)>) -> Snapshot {
     Snapshot {
         workspace: "default".into(),
         tables: all,
+        unrolled: Minutes::all(),
     }
 }
 

@@ -10,6 +10,8 @@ mod metrics;
 mod moment;
 mod pg;
 mod retold;
+mod roads;
+mod rollup;
 mod spilled;
 mod stored;
 mod views;

@@ -93,6 +93,23 @@ async fn the_simple_protocol_speaks_text() {
     assert_eq!(row.get("input_tokens"), Some("1000"));
 }
 
+/// A sketch is bytes to every client: whole in the binary protocol, hexadecimal in text and JSON.
+#[tokio::test]
+async fn sketches_come_as_bytes_by_every_port() {
+    let sql = "SELECT kll_merge(durations) AS durations FROM minute_sketches WHERE agent_name = 'triage' AND kind = 'model_call'";
+    let engine = engine(whole_world()).await;
+    let json = crate::fixture::ask(&engine, sql).await;
+    let client = connect(engine).await;
+    let row = client.query_one(sql, &[]).await.unwrap();
+    let bytes: Vec<u8> = row.get("durations");
+    let sketch = flyball_store::sketch::Quantiles::from_bytes(&bytes).unwrap();
+    assert_eq!((sketch.count(), sketch.quantile(0.5)), (2, Some(1e9)));
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(json[0]["durations"], hex.as_str());
+    let text = only_row(client.simple_query(sql).await.unwrap());
+    assert_eq!(text.get("durations"), Some(format!("\\x{hex}").as_str()));
+}
+
 #[tokio::test]
 async fn the_extended_protocol_speaks_binary_and_takes_parameters() {
     let client = connect(engine(whole_world()).await).await;

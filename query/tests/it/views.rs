@@ -59,7 +59,7 @@ async fn every_column_has_a_type_that_every_port_speaks() {
         for field in empty[0].schema().fields() {
             let known = match field.data_type() {
                 DataType::Utf8 | DataType::Int64 | DataType::Float64 => true,
-                DataType::Boolean | DataType::Date32 => true,
+                DataType::Boolean | DataType::Date32 | DataType::Binary => true,
                 DataType::Decimal128(_, 12) => true,
                 DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) => zone.as_ref() == "UTC",
                 _ => false,

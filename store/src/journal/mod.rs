@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::bounds::Bounds;
 use crate::chunks::Chunks;
 use crate::log::LogPosition;
+use crate::rollup::Minutes;
 use crate::rows::{ChargeRow, Entry};
 use crate::table::Table;
 
@@ -42,6 +43,10 @@ pub(crate) struct Journal {
     taken: Arc<HashSet<String>>,
     resolved_to: LogPosition,
     since: Option<Instant>,
+    /// The minutes in which rows start that a flush has taken up (and maybe further ones)...
+    fixed: Minutes,
+    /// ...and those of the others.
+    loose: Minutes,
 }
 
 /// What a flush takes.
@@ -61,6 +66,8 @@ impl Default for Journal {
             taken: Arc::default(),
             resolved_to: 0,
             since: None,
+            fixed: Minutes::default(),
+            loose: Minutes::default(),
         }
     }
 }
@@ -73,6 +80,7 @@ impl Journal {
         settled: Vec<String>,
         resolved_to: LogPosition,
     ) {
+        self.loose.extend(&Minutes::starts(&rows));
         self.chunks.push(0, 0, rows);
         if !settled.is_empty() && !self.chunks.is_empty() {
             self.since.get_or_insert_with(Instant::now);
@@ -97,6 +105,7 @@ impl Journal {
             return None;
         }
         self.taken = Arc::new(settled);
+        self.fixed.extend(&std::mem::take(&mut self.loose));
         Some(TakenCharges {
             batches: self.chunks.fix_all(),
             settled: Arc::clone(&self.taken),
@@ -121,6 +130,7 @@ impl Journal {
 
     /// What was taken is in the table now, but for the rows of open traces.
     pub(crate) fn committed(&mut self, open: Option<RecordBatch>) {
+        self.fixed = open.as_ref().map(Minutes::starts).unwrap_or_default();
         self.chunks.replace_fixed(open);
         self.taken = Arc::default();
         self.since = (!self.settled.is_empty()).then(Instant::now);
@@ -145,6 +155,13 @@ impl Journal {
     /// What is known of each of them.
     pub(crate) fn bounds(&self) -> Vec<Bounds> {
         self.chunks.bounds()
+    }
+
+    /// The minutes in which its rows start.
+    pub(crate) fn minutes(&self) -> Minutes {
+        let mut minutes = self.fixed.clone();
+        minutes.extend(&self.loose);
+        minutes
     }
 }
 

@@ -169,7 +169,11 @@ impl Store {
             Outcome::Overtaken(delta) => (delta, false),
         };
         let mut state = self.state.lock();
-        state.workspace_mut(workspace).version_mut(table).delta = Some(delta);
+        let workspace = state.workspace_mut(workspace);
+        workspace.version_mut(table).delta = Some(delta);
+        if table == Table::Charges && made {
+            workspace.rolled.touch(&commit.minutes("start_time"));
+        }
         Ok(made)
     }
 

@@ -2,7 +2,7 @@
 
 use chrono::{Days, NaiveDate, Utc};
 
-use super::Place;
+use super::{Maintenance, Place};
 use crate::error::Result;
 use crate::store::Store;
 use crate::table::Table;
@@ -44,8 +44,7 @@ impl std::str::FromStr for Retain {
 impl Store {
     /// Takes the days that are too old off a table, in one commit.
     pub(super) async fn expire(&self, place: &Place) -> Result<()> {
-        let rules = &self.config.maintenance.retain;
-        let Some(first) = first_kept(rules, &place.0, place.1, Utc::now().date_naive()) else {
+        let Some(first) = self.config.maintenance.first_kept(&place.0, place.1) else {
             return Ok(());
         };
         let Some(delta) = self.version(place) else {
@@ -54,6 +53,14 @@ impl Store {
         let mut old = tables::files(&delta, &place.0, place.1)?;
         old.retain(|file| file.day.is_some_and(|day| day < first));
         if old.is_empty() {
+            return Ok(());
+        }
+        // What is summed of the journal outlives it.
+        if place.1 == Table::Charges && !self.outlived(&place.0, first) {
+            tracing::info!(
+                workspace = &*place.0, before = %first,
+                "charges past their retention stay until their minutes are summed"
+            );
             return Ok(());
         }
         let removes = old.iter().map(tables::Listed::remove).collect();
@@ -73,6 +80,13 @@ impl Store {
             );
         }
         Ok(())
+    }
+}
+
+impl Maintenance {
+    /// The first day of a table that is kept today; None when all are.
+    pub(crate) fn first_kept(&self, workspace: &str, table: Table) -> Option<NaiveDate> {
+        first_kept(&self.retain, workspace, table, Utc::now().date_naive())
     }
 }
 

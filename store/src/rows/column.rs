@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array,
-    RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array,
+    Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Float64Type, Int64Type, TimeUnit,
@@ -180,6 +180,19 @@ impl WithDataType for Decimal128Array {
     }
 }
 
+/// A sum of money in trillionths of a US dollar: what does not fit one row's column.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Total(pub i128);
+
+impl From<Decimal> for Total {
+    /// Exact for every amount that fits a money column.
+    fn from(money: Decimal) -> Self {
+        let mut exact = money;
+        exact.rescale(MONEY_SCALE as u32);
+        Self(exact.mantissa())
+    }
+}
+
 /// The type of a time column: microseconds, UTC.
 #[must_use]
 pub fn time_type() -> DataType {
@@ -190,6 +203,12 @@ pub fn time_type() -> DataType {
 #[must_use]
 pub fn money_type() -> DataType {
     DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE)
+}
+
+/// The type of a column of sums of money.
+#[must_use]
+pub fn total_type() -> DataType {
+    DataType::Decimal128(38, MONEY_SCALE)
 }
 
 fn scaled(money: &Decimal) -> Result<i128, ArrowError> {
@@ -260,3 +279,34 @@ column!(
     |v: &Decimal| scaled(v),
     |v: i128| Decimal::from_i128_with_scale(v, MONEY_SCALE as u32).normalize()
 );
+column!(
+    Total,
+    total_type(),
+    Decimal128Array,
+    |c: &ArrayRef| c.as_primitive::<Decimal128Type>().clone(),
+    |v: &Total| Ok(v.0),
+    |v: i128| Total(v)
+);
+
+/// Bytes that only a function can read, such as a sketch.
+impl Column for Option<Vec<u8>> {
+    fn field(name: &str) -> Field {
+        Field::new(name, DataType::Binary, true)
+    }
+
+    fn array<'a>(values: impl Iterator<Item = &'a Self>) -> Result<ArrayRef, ArrowError> {
+        let values: Vec<Option<&[u8]>> = values.map(Option::as_deref).collect();
+        Ok(Arc::new(BinaryArray::from(values)))
+    }
+
+    fn values(batch: &RecordBatch, name: &str) -> Result<Vec<Self>, ArrowError> {
+        let column = typed(batch, name, &DataType::Binary)?;
+        Ok(column.map_or_else(Vec::new, |column| {
+            let values = column.as_binary::<i32>();
+            values
+                .iter()
+                .map(|value| value.map(<[u8]>::to_vec))
+                .collect()
+        }))
+    }
+}

@@ -7,12 +7,16 @@ mod action;
 mod charge;
 mod column;
 mod content;
+mod rollup;
 mod span;
 
 pub use action::{ActionRow, AlertRow, AuditRow};
 pub use charge::{ChargeRow, Entry, Kind};
-pub use column::{Column, Date, MONEY_PRECISION, MONEY_SCALE, Micros, money_type, time_type};
+pub use column::{
+    Column, Date, MONEY_PRECISION, MONEY_SCALE, Micros, Total, money_type, time_type, total_type,
+};
 pub use content::ContentRow;
+pub use rollup::RollupRow;
 pub use span::{SpanRow, Usage};
 
 use arrow::array::RecordBatch;

@@ -67,11 +67,12 @@ impl Run {
         let config = Config {
             flush_age: Duration::from_secs(2),
             segment_bytes: 2_000,
-            // It works on threads of its own, whose order no seed decides.
+            // They work on threads of their own, whose order no seed decides.
             maintenance: Maintenance {
                 every: Duration::ZERO,
                 ..Maintenance::default()
             },
+            rollup_every: Duration::ZERO,
             ..Config::local(DATA)
         };
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());

@@ -12,10 +12,11 @@ use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, Remove, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 
-use super::{PARTITION, create, delta, epoch, load};
+use super::{PARTITION, create, delta, epoch, load, minutes};
 use crate::error::Result;
 use crate::log::LogPosition;
 use crate::objects::Objects;
+use crate::rollup::Minutes;
 use crate::table::Table;
 
 /// Attempts before the error goes up; whoever asked comes back later with the same files.
@@ -32,6 +33,8 @@ pub(crate) enum Operation {
     Compact { target_bytes: u64 },
     /// Rows are left out, for this reason.
     Delete { reason: &'static str },
+    /// Rows take the place of others, for this reason.
+    Update { reason: &'static str },
 }
 
 /// Files that are written and wait to be named by a commit, and files that are to be listed no more.
@@ -84,6 +87,25 @@ impl Commit {
             position: None,
             operation,
         }
+    }
+
+    /// The same, carrying a position.
+    pub(crate) fn at(self, position: LogPosition) -> Self {
+        Self {
+            position: Some(position),
+            ..self
+        }
+    }
+
+    /// The minutes of which rows come or go, by a column of times.
+    pub(crate) fn minutes(&self, time: &str) -> Minutes {
+        let adds = self.adds.iter().cloned().map(Action::Add);
+        let removes = self.removes.iter().cloned().map(Action::Remove);
+        let mut changed = Minutes::default();
+        for action in adds.chain(removes) {
+            changed.extend(&minutes::changed(&action, time));
+        }
+        changed
     }
 
     pub(crate) fn adds(&self) -> &[Add] {
@@ -210,6 +232,9 @@ impl Operation {
                 target_size: target_bytes.min(i64::MAX as u64) as i64,
             },
             Self::Delete { reason } => DeltaOperation::Delete {
+                predicate: Some(reason.to_owned()),
+            },
+            Self::Update { reason } => DeltaOperation::Update {
                 predicate: Some(reason.to_owned()),
             },
         }

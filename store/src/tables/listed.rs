@@ -9,8 +9,9 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 
 use super::object::Object;
-use super::{PARTITION, delta, stats};
+use super::{PARTITION, delta, minutes, stats};
 use crate::error::Result;
+use crate::rollup::Minutes;
 use crate::table::Table;
 
 /// A file that a table lists.
@@ -73,6 +74,12 @@ impl Listed {
     /// Where it is, in the table's folder.
     pub(crate) fn object_path(&self) -> Path {
         self.view.object_store_path()
+    }
+
+    /// The minutes that its rows may be of, by this column of times.
+    pub(crate) fn minutes(&self, time: &str) -> Minutes {
+        let day = self.day.map(|day| day.to_string());
+        minutes::spanned(self.view.stats().as_deref(), time, day.as_deref())
     }
 
     pub(super) fn object(&self, store: &Arc<dyn ObjectStore>) -> Object {

@@ -117,7 +117,7 @@ pub(crate) fn request(told: &[Told]) -> Append {
     request_at(told, Origin::Live, 1_000)
 }
 
-/// Flushes, signs the ledger by the clock, and maintains only when asked.
+/// Flushes, sums, signs the ledger by the clock, and maintains only when asked.
 pub(crate) fn config(dir: &Path) -> Config {
     Config {
         flush_age: Duration::from_secs(3_600),
@@ -126,6 +126,7 @@ pub(crate) fn config(dir: &Path) -> Config {
             every: Duration::ZERO,
             ..Maintenance::default()
         },
+        rollup_every: Duration::ZERO,
         ..Config::local(dir)
     }
 }

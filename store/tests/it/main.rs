@@ -18,6 +18,7 @@ mod ledger_proofs;
 mod outage;
 mod requests;
 mod retold;
+mod rollup;
 mod s3;
 mod simulation;
 mod snapshots;

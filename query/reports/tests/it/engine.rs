@@ -7,7 +7,7 @@ use arrow::util::display::array_value_to_string;
 use flyball_query::{Config, Engine};
 use flyball_reports::{Chargeback, Dimension};
 use flyball_store::rows::{ChargeRow, Date, Micros, Row};
-use flyball_store::{Snapshot, Table, TableSnapshot};
+use flyball_store::{Minutes, Snapshot, Table, TableSnapshot};
 use rust_decimal::Decimal;
 
 const HOUR: i64 = 3_600_000_000;
@@ -74,6 +74,7 @@ async fn engine(journal: &[ChargeRow]) -> Arc<Engine> {
     let snapshot = Snapshot {
         workspace: Arc::from("default"),
         tables,
+        unrolled: Minutes::all(),
     };
     Engine::new(Arc::new(snapshot), Config::default())
         .await
