@@ -266,7 +266,11 @@ impl Dice {
             0 => row.tenant = Some("merged".into()),
             1 => row.duration_ns = row.duration_ns.map(|ns| ns / 2),
             2 => row.start_time = Micros(row.start_time.0 + 61_000_000),
-            _ => row.cost_usd = row.cost_usd.map(|cost| cost * Decimal::new(15, 1)),
+            _ => {
+                row.cost_usd = row
+                    .cost_usd
+                    .map(|cost| (cost * Decimal::new(15, 1)).round_dp(12))
+            }
         }
         row.date = flyball_store::rows::Date::of_micros(row.start_time.0);
         row.start_unix_nano = row.start_time.0 * 1_000;

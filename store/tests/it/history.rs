@@ -56,7 +56,13 @@ async fn a_moment_shows_what_was_flushed_by_then() {
         for _ in 0..2 {
             let snapshot = read(&store, moment).await.unwrap();
             assert_eq!(counts(&snapshot), wanted, "{moment}");
-            assert_eq!(snapshot.tables.len(), Table::ALL.len());
+            let mut missing = Table::ALL.to_vec();
+            missing.retain(|table| !snapshot.tables.contains_key(table));
+            // Sums are replaced all the time: the past is read from what was summed.
+            assert!(
+                missing.iter().all(|table| *table == Table::Rollup1m),
+                "{moment}: {missing:?}"
+            );
         }
     }
     let only = store
