@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Status,
     /// Show what the tables take up, or tidy them now.
     Storage(Storage),
+    /// Forget a user, a session or a tenant: their traces go, their sums stay.
+    Erase(Erase),
     /// Print every setting in force, and where each value came from.
     Config,
     /// Run agents of the bundled runtime.
@@ -293,6 +295,35 @@ pub(crate) enum StorageFormat {
 pub(crate) enum StorageCommand {
     /// Merge small files, remove what was told again or is past its retention, delete what nobody lists.
     Compact,
+}
+
+/// Options of `erase`.
+#[derive(Debug, Args)]
+pub(crate) struct Erase {
+    /// Whom.
+    #[command(flatten)]
+    pub(crate) subject: SubjectArgs,
+    /// Only say what would go.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How to print: table or json.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: StorageFormat,
+}
+
+/// Exactly one of these, exactly as it was sent.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct SubjectArgs {
+    /// A user.
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// A session.
+    #[arg(long)]
+    pub(crate) session: Option<String>,
+    /// A tenant.
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
 }
 
 /// Options of `audit`.

@@ -248,6 +248,7 @@ impl Settings {
             every: seconds("store.maintain_every_s")?,
             target_bytes: self.number("store.compact_target_bytes")?.max(1),
             vacuum_after: seconds("store.vacuum_after_s")?,
+            erased_after: seconds("store.erased_after_s")?,
             orphan_after: seconds("store.orphan_after_s")?,
             log_after: seconds("store.log_after_s")?,
             retain: list(self.text("store.retain_days"))

@@ -32,7 +32,7 @@ struct Rooms {
 }
 
 /// `GET /healthz`, `/readyz`, `/metrics`, `/api/v1/alerts/status`, `/api/v1/storage`; `POST /api/v1/import`,
-/// `/api/v1/storage/compact`.
+/// `/api/v1/storage/compact`, `/api/v1/erase`.
 pub(crate) fn router(
     store: Arc<Store>,
     counts: Asker,
@@ -55,6 +55,7 @@ pub(crate) fn router(
         )
         .route("/api/v1/storage", get(storage))
         .route("/api/v1/storage/compact", post(compact))
+        .route("/api/v1/erase", post(erase))
         .with_state(Rooms {
             store,
             counts,
@@ -112,6 +113,21 @@ async fn storage(State(rooms): State<Rooms>) -> Response {
 /// Runs maintenance until nothing is left to do, and says what that was.
 async fn compact(State(rooms): State<Rooms>) -> Response {
     told(rooms.store.maintain().await)
+}
+
+/// Forgets a user, a session or a tenant. Open traces are settled first: the resolver's memory is not the store's.
+async fn erase(
+    State(rooms): State<Rooms>,
+    axum::Json(order): axum::Json<crate::commands::Order>,
+) -> Response {
+    if !order.dry_run
+        && let Err(error) = rooms.counts.settle_all().await
+    {
+        let text = serde_json::json!({ "error": error.to_string() });
+        return (StatusCode::SERVICE_UNAVAILABLE, axum::Json(text)).into_response();
+    }
+    let (subject, dry_run) = (order.subject(), order.dry_run);
+    told(rooms.store.erase(WORKSPACE, &subject, "api", dry_run).await)
 }
 
 fn told<T: serde::Serialize>(outcome: flyball_store::Result<T>) -> Response {

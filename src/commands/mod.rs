@@ -5,12 +5,14 @@ mod audit;
 mod backup;
 mod control;
 mod demo;
+mod erase;
 mod import;
 mod progress;
 mod query;
 mod report;
 mod storage;
 
+pub(crate) use erase::Order;
 pub(crate) use import::Answer;
 
 use std::process::ExitCode;
@@ -46,6 +48,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Degrade(options) => control::degrade(&config, &options).await?,
         Command::Release(target) => control::release(&config, &target).await?,
         Command::Status => control::status(&config).await?,
+        Command::Erase(options) => erase::run(&config, &options).await?,
         Command::Storage(options) => storage::run(&config, &options).await?,
         Command::Agent(options) => return agent::run(options.command).await,
         Command::Backup(options) => return backup::run(&config, options).await,

@@ -115,6 +115,11 @@ pub(crate) const KEYS: &[Key] = &[
         doc: "delete files this long after a table took them off its list; no query runs longer",
     },
     Key {
+        name: "store.erased_after_s",
+        default: "600",
+        doc: "the same for files that held what was erased",
+    },
+    Key {
         name: "store.orphan_after_s",
         default: "86400",
         doc: "delete files that no table ever listed when they are this old; no flush takes longer",

@@ -192,6 +192,16 @@ pub enum Error {
         /// The table, as `workspace/name`.
         table: String,
     },
+    /// The log cannot be cut yet.
+    #[error(
+        "the log still holds what stands at positions up to {position}, since rows from {held_at} on could not be flushed: ask again"
+    )]
+    LogHeld {
+        /// Up to where it was to be cut.
+        position: LogPosition,
+        /// Up to where it can be.
+        held_at: LogPosition,
+    },
     /// A table on disk has other columns than this version of Flyball writes.
     #[error("table {table}: {reason}")]
     SchemaDiffers {

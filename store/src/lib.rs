@@ -23,6 +23,7 @@ mod dedupe;
 mod directory;
 mod disk;
 mod diskless;
+mod erase;
 mod error;
 mod event;
 mod flush;
@@ -59,6 +60,7 @@ pub use backup::{
 pub use bounds::{Bound, Bounds, ColumnBounds};
 pub use config::{Config, Diskless, Durability};
 pub use diskless::LogKey;
+pub use erase::{Erased, ErasedTable, Erasure, Subject, SubjectKind};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use journal::JournalUpdate;

@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod crash;
 mod demo;
+mod erase;
 mod finops;
 mod harness;
 mod import;

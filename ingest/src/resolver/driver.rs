@@ -42,6 +42,15 @@ pub enum Command {
 pub struct Asker(mpsc::WeakSender<Command>);
 
 impl Asker {
+    /// As [`Handle::settle_all`].
+    ///
+    /// # Errors
+    /// [`Error::ResolverStopped`] when the resolver has stopped.
+    pub async fn settle_all(&self) -> Result<Counts> {
+        let commands = self.0.upgrade().ok_or(Error::ResolverStopped)?;
+        ask(&commands, Command::SettleAll).await
+    }
+
     /// What was done since the start.
     ///
     /// # Errors

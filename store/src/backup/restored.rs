@@ -59,7 +59,8 @@ fn unusable(path: &Path) -> impl FnOnce(serde_json::Error) -> Error {
 }
 
 impl Store {
-    /// Says on every ledger where a restored directory comes from; done again after a crash, it says it once.
+    /// Says on every ledger where a restored directory comes from, once however often it is done; and carries out
+    /// erasures that are newer than the backup.
     pub(crate) async fn finish_restore(&self) -> Result<()> {
         let data_dir = &self.config.data_dir;
         let Some(note) = noted(data_dir)? else {
@@ -82,6 +83,8 @@ impl Store {
             };
             self.record(&workspace, OwnEvent::Audit(row)).await?;
         }
+        // Who was erased since the backup was taken is erased again, before anybody reads.
+        self.replay_erasures(&self.erasures()?).await?;
         let path = data_dir.join(FILE);
         Local
             .remove(&path)

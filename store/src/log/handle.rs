@@ -63,6 +63,9 @@ pub(super) enum Command {
     Sync {
         answer: oneshot::Sender<Result<()>>,
     },
+    Roll {
+        answer: oneshot::Sender<Result<LogPosition>>,
+    },
     Cut {
         to: LogPosition,
         answer: oneshot::Sender<Result<()>>,
@@ -136,6 +139,13 @@ impl Log {
     pub(crate) async fn sync(&self) -> Result<()> {
         let (answer, receiver) = oneshot::channel();
         self.send(Command::Sync { answer })?;
+        receiver.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Begins a new segment. The answer is the last position of those before it.
+    pub(crate) async fn roll(&self) -> Result<LogPosition> {
+        let (answer, receiver) = oneshot::channel();
+        self.send(Command::Roll { answer })?;
         receiver.await.map_err(|_| Error::Closed)?
     }
 

@@ -156,6 +156,11 @@ impl Writer {
                 self.count();
                 let _ = answer.send(self.sound());
             }
+            Some(Command::Roll { answer }) => {
+                let outcome = self.sound().and_then(|()| self.close_segment());
+                self.count();
+                let _ = answer.send(outcome);
+            }
             Some(Command::Cut { to, answer }) => {
                 let outcome = self.sound().and_then(|()| self.cut(to));
                 self.count();
@@ -329,6 +334,14 @@ impl Writer {
             bytes: 0,
         });
         Ok(())
+    }
+
+    /// What comes from now on stands in another segment than what was.
+    fn close_segment(&mut self) -> Result<LogPosition> {
+        if self.active_bytes() > 0 {
+            self.roll().map_err(|error| self.explain(&error))?;
+        }
+        Ok(self.next - 1)
     }
 
     /// Oldest first, so that a crash in between leaves no gap; the last, empty one keeps the position.

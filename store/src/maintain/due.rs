@@ -17,16 +17,21 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(600);
 
 /// The background task: ends when the store is closed or gone.
 pub(crate) async fn run(store: Weak<Store>) {
-    let mut last = Instant::now();
+    let (mut last, mut first) = (Instant::now(), true);
     loop {
         let Some(strong) = store.upgrade() else {
             return;
         };
         let every = strong.config.maintenance.every;
-        drop(strong);
         if every.is_zero() {
             return;
         }
+        if std::mem::take(&mut first)
+            && let Err(error) = strong.resume_erasures().await
+        {
+            tracing::error!(%error, "an erasure that was cut off could not be carried out; the next start tries again");
+        }
+        drop(strong);
         tokio::time::sleep(WAKE_EVERY.min(every.max(Duration::from_millis(10)))).await;
         let Some(strong) = store.upgrade() else {
             return;

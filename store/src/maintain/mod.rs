@@ -35,7 +35,7 @@ use crate::store::Store;
 use crate::table::Table;
 use crate::tables::{self, Commit, Outcome};
 
-type Place = (Arc<str>, Table);
+pub(crate) type Place = (Arc<str>, Table);
 
 /// How tables are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct Maintenance {
     /// A file that a table has not listed for so long is deleted. No query runs longer, and no version of a table
     /// older than this can be read.
     pub vacuum_after: Duration,
+    /// The same for files that held what was erased. No query runs longer.
+    pub erased_after: Duration,
     /// A file that no table ever listed is deleted when it is so old. No flush takes longer.
     pub orphan_after: Duration,
     /// Entries of the Delta log behind a checkpoint are deleted when they are so old.
@@ -61,6 +63,7 @@ impl Default for Maintenance {
             every: Duration::from_secs(15),
             target_bytes: 128 << 20,
             vacuum_after: Duration::from_secs(7 * 86_400),
+            erased_after: Duration::from_secs(600),
             orphan_after: Duration::from_secs(86_400),
             log_after: Duration::from_secs(7 * 86_400),
             retain: Vec::new(),
@@ -114,6 +117,7 @@ impl Store {
     /// [`Error::ReadOnly`], [`Error::Closed`], and the first failure; tables after it are still tried.
     pub async fn maintain(&self) -> Result<Maintained> {
         self.open_log()?;
+        self.resume_erasures().await?;
         let before = self.maintained();
         let mut maintainer = self.maintainer.lock().await;
         let mut outcome = Ok(());
@@ -146,14 +150,14 @@ impl Store {
     }
 
     /// A table as it is now; None before its first commit.
-    fn version(&self, (workspace, table): &Place) -> Option<DeltaTable> {
+    pub(crate) fn version(&self, (workspace, table): &Place) -> Option<DeltaTable> {
         let mut state = self.state.lock();
         let version = state.workspace_mut(workspace).version_mut(*table);
         version.delta.clone()
     }
 
     /// Commits, between two flushes, and shows readers the result. False when somebody else was quicker.
-    async fn replace(&self, place: &Place, commit: &Commit) -> Result<bool> {
+    pub(crate) async fn replace(&self, place: &Place, commit: &Commit) -> Result<bool> {
         let mut flusher = self.flusher.lock().await;
         // A table that has a flush's files, and not yet the buffer's word for it, must not be shown.
         self.commit_pending(&mut flusher, place).await?;
@@ -178,7 +182,7 @@ impl Store {
     }
 
     /// Long work asks whether it is still wanted.
-    fn goes_on(&self) -> bool {
+    pub(crate) fn goes_on(&self) -> bool {
         !self.closed.load(Relaxed)
     }
 

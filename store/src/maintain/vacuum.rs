@@ -28,10 +28,12 @@ impl Store {
         place: &Place,
         at_once: bool,
     ) -> Result<()> {
-        let due = maintainer
-            .vacuumed
-            .get(place)
-            .is_none_or(|at| at.elapsed() >= EVERY);
+        let erased = self.erased_files(place)?;
+        let due = !erased.is_empty()
+            || maintainer
+                .vacuumed
+                .get(place)
+                .is_none_or(|at| at.elapsed() >= EVERY);
         if !due && !at_once {
             return Ok(());
         }
@@ -52,7 +54,13 @@ impl Store {
         }
         // Nothing goes while somebody copies an older version.
         let nobody_copies = self.held.write().await;
-        self.spare(place, &mut found).await?;
+        let mut purged: Vec<Path> = erased
+            .iter()
+            .filter(|path| !found.contains_key(*path))
+            .cloned()
+            .collect();
+        self.spare(place, &mut found, &erased).await?;
+        purged.extend(found.keys().filter(|path| erased.contains(*path)).cloned());
         let bytes: u64 = found.values().map(|(bytes, _)| bytes).sum();
         let files = found.len() as u64;
         let paths = futures::stream::iter(found.into_keys().map(Ok)).boxed();
@@ -63,7 +71,8 @@ impl Store {
                 Err(error) => return Err(Error::objects("delete a file")(error)),
             }
         }
-        let entries = self.trim_log(place).await?;
+        let entries = self.trim_log(place, !purged.is_empty()).await?;
+        self.purged(place, &purged)?;
         drop(nobody_copies);
         if entries > 0 {
             self.reload(place).await?;
@@ -79,7 +88,12 @@ impl Store {
 
     /// Takes off the list of found files all that must stay: judged by the newest version of the table, between
     /// two flushes.
-    async fn spare(&self, place: &Place, found: &mut HashMap<Path, (u64, i64)>) -> Result<()> {
+    async fn spare(
+        &self,
+        place: &Place,
+        found: &mut HashMap<Path, (u64, i64)>,
+        erased: &HashSet<Path>,
+    ) -> Result<()> {
         let mut flusher = self.flusher.lock().await;
         self.commit_pending(&mut flusher, place).await?;
         let Some(mut delta) = self.version(place) else {
@@ -90,22 +104,22 @@ impl Store {
         delta.update_incremental(None).await.map_err(failed())?;
         let now = Utc::now().timestamp_millis();
         let age = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        let (listed_after, orphan_after) = (
-            age(self.config.maintenance.vacuum_after),
-            age(self.config.maintenance.orphan_after),
-        );
+        let keep = &self.config.maintenance;
+        let listed_after = age(keep.vacuum_after);
+        let erased_after = age(keep.erased_after).min(listed_after);
+        let orphan_after = age(keep.orphan_after);
         for file in tables::files(&delta, &place.0, place.1)? {
             found.remove(&file.object_path());
         }
         let mut taken_off: HashSet<Path> = HashSet::new();
-        let state = delta.snapshot().map_err(failed())?;
-        let log_store = delta.log_store();
-        let mut tombstones = state.all_tombstones(log_store.as_ref());
-        while let Some(gone) = tombstones.try_next().await.map_err(failed())? {
-            let path = gone.path();
-            let path = Path::parse(path.as_ref()).unwrap_or_else(|_| Path::from(path.as_ref()));
-            let at = gone.deletion_timestamp().unwrap_or(now);
-            if now.saturating_sub(at) < listed_after {
+        for (path, at) in tables::taken_off(&delta, &place.0, place.1).await? {
+            let at = at.unwrap_or(now);
+            let after = if erased.contains(&path) {
+                erased_after
+            } else {
+                listed_after
+            };
+            if now.saturating_sub(at) < after {
                 found.remove(&path);
             } else {
                 taken_off.insert(path);
@@ -118,16 +132,20 @@ impl Store {
     }
 
     /// Deletes entries of the Delta log that a checkpoint has made superfluous. A checkpoint is made with every
-    /// hundredth commit.
-    async fn trim_log(&self, place: &Place) -> Result<u64> {
+    /// hundredth commit; after an erasure one is made now and all before it goes, since the entries tell of the
+    /// smallest and largest names in files that are no more.
+    async fn trim_log(&self, place: &Place, all: bool) -> Result<u64> {
         let Some(delta) = self.version(place) else {
             return Ok(0);
         };
         let failed = || tables::failed("trim its log", &place.0, place.1);
         let after = i64::try_from(self.config.maintenance.log_after.as_millis());
-        let cutoff = Utc::now()
-            .timestamp_millis()
-            .saturating_sub(after.unwrap_or(i64::MAX));
+        let after = if all { 0 } else { after.unwrap_or(i64::MAX) };
+        let cutoff = Utc::now().timestamp_millis().saturating_sub(after);
+        if all {
+            let made = checkpoints::create_checkpoint(&delta, None).await;
+            made.map_err(failed())?;
+        }
         let version = delta.version().unwrap_or(0);
         let log_store = delta.log_store();
         let deleted =

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use deltalake::DeltaTable;
 use deltalake::kernel::{LogicalFileView, Remove};
+use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
@@ -97,4 +98,24 @@ pub(crate) fn files(loaded: &DeltaTable, workspace: &str, table: Table) -> Resul
         .snapshot()
         .map_err(delta("list its files", workspace, table))?;
     Ok(state.log_data().iter().map(Listed::of).collect())
+}
+
+/// Files that a table has taken off its list, with when it did (milliseconds since 1970), as far as its log still
+/// tells: readers of older versions may need them yet.
+pub(crate) async fn taken_off(
+    loaded: &DeltaTable,
+    workspace: &str,
+    table: Table,
+) -> Result<Vec<(Path, Option<i64>)>> {
+    let failed = || delta("list what it took off its list", workspace, table);
+    let state = loaded.snapshot().map_err(failed())?;
+    let log_store = loaded.log_store();
+    let mut tombstones = state.all_tombstones(log_store.as_ref());
+    let mut found = Vec::new();
+    while let Some(gone) = tombstones.try_next().await.map_err(failed())? {
+        let path = gone.path();
+        let path = Path::parse(path.as_ref()).unwrap_or_else(|_| Path::from(path.as_ref()));
+        found.push((path, gone.deletion_timestamp()));
+    }
+    Ok(found)
 }

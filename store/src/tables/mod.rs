@@ -28,13 +28,13 @@ mod tests;
 
 pub(crate) use commit::{Commit, Operation, Outcome, commit, fence};
 pub(crate) use files::write;
-pub(crate) use listed::{Listed, files};
+pub(crate) use listed::{Listed, files, taken_off};
 pub(crate) use local::{read_local, write_local};
 pub(crate) use minutes::{Slice, changed_since, read as read_minutes};
 pub(crate) use read::{Wanted, count_rows, latest_tellings, read, read_spilled, tail_begins};
 pub(crate) use restored::{First, add_of, check_columns, columns, create_restored};
 pub(crate) use rewrite::{Pass, Rewrite, Rewritten};
-pub(crate) use tellings::{newest, tellings};
+pub(crate) use tellings::{newest, some_columns, tellings};
 pub(crate) use window::Window;
 
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
@@ -55,6 +55,13 @@ const PARTITION: &str = "date";
 /// A table's name in messages.
 pub(crate) fn full_name(workspace: &str, table: Table) -> String {
     format!("{workspace}/{}", table.name())
+}
+
+/// Somebody else was quicker.
+pub(crate) fn overtaken(workspace: &str, table: Table) -> Error {
+    Error::Overtaken {
+        table: full_name(workspace, table),
+    }
 }
 
 /// For `map_err` on Delta operations outside.

@@ -39,6 +39,24 @@ pub(crate) async fn tellings(
     Ok(stream.map_err(Error::from).boxed())
 }
 
+/// Some columns of a file's rows; without those that the file lacks.
+pub(crate) async fn some_columns(
+    loaded: &DeltaTable,
+    file: &Listed,
+    names: &[&str],
+) -> Result<Batches> {
+    let store = loaded.log_store().object_store(None);
+    let builder = ParquetRecordBatchStreamBuilder::new(file.object(&store)).await?;
+    let schema = builder.parquet_schema();
+    let wanted = (0..schema.num_columns()).filter(|at| names.contains(&schema.column(*at).name()));
+    let mask = ProjectionMask::leaves(schema, wanted);
+    let stream = builder
+        .with_projection(mask)
+        .with_batch_size(ROWS)
+        .build()?;
+    Ok(stream.map_err(Error::from).boxed())
+}
+
 /// The files that hold a table's last so many rows, oldest first, by what the Delta log says of them.
 pub(crate) fn newest(mut files: Vec<Listed>, rows: u64) -> Vec<Listed> {
     let last = |file: &Listed| file.positions().map_or(i64::MAX, |(_, last)| last);

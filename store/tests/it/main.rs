@@ -6,6 +6,7 @@ mod cable;
 mod charges;
 mod dice;
 mod diskless;
+mod erase;
 mod exactly_once;
 mod faults;
 mod faulty;
