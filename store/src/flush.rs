@@ -72,7 +72,8 @@ impl Store {
             return Err(Error::ReadOnly);
         }
         let tables = self.state.lock().tables();
-        self.flush_tables(tables, true).await
+        let flushed = self.flush_tables(tables, true).await;
+        flushed.and(self.tell_corrections().await)
     }
 
     /// Flushes until nothing more may be, table by table, then cuts the log.
@@ -247,16 +248,18 @@ impl Store {
             let netted = tokio::task::spawn_blocking(move || taken.net()).await??;
             let log_store = self.objects.log_store(workspace, *table)?;
             let minutes = netted.flush.as_ref().map(Minutes::starts);
-            let adds = match netted.flush {
-                Some(rows) => tables::write(&log_store, *table, vec![rows]).await?,
-                None => Vec::new(),
+            let rows = Vec::from_iter(netted.flush);
+            let adds = match rows.is_empty() {
+                false => tables::write(&log_store, *table, rows.clone()).await?,
+                true => Vec::new(),
             };
+            let commit = Commit::append(adds, position);
+            self.note_corrections(place, &commit, &rows).await?;
             let (open, minutes) = (netted.open, minutes.unwrap_or_default());
-            Ok((adds, Then::Charges { open, minutes }))
+            Ok((commit, Then::Charges { open, minutes }))
         };
         match written.await {
-            Ok((adds, then)) => {
-                let commit = Commit::append(adds, position);
+            Ok((commit, then)) => {
                 if commit.adds().is_empty() {
                     self.swap(place, None, &commit, then);
                     return Ok(None);
@@ -282,6 +285,7 @@ impl Store {
         commit: &Commit,
         then: Then,
     ) {
+        self.corrections.made(commit);
         let mut state = self.state.lock();
         let workspace = state.workspace_mut(&place.0);
         if let Some(delta) = delta {
@@ -440,6 +444,9 @@ pub(crate) async fn run(store: Weak<Store>) {
         if !due.is_empty() {
             // Failures are logged and tried again where they happen.
             let _ = strong.flush_tables(due, false).await;
+        }
+        if let Err(error) = strong.tell_corrections().await {
+            tracing::warn!(%error, "corrections could not be put on the ledger; tried again");
         }
         strong.sign_overdue().await;
     }

@@ -19,6 +19,7 @@ mod bounds;
 mod buffer;
 mod chunks;
 mod config;
+mod correction;
 mod dedupe;
 mod directory;
 mod disk;

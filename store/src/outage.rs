@@ -196,8 +196,9 @@ impl Store {
                     let read = move || tables::read_local(table, path.path());
                     let rows = tokio::task::spawn_blocking(read).await??;
                     let log_store = self.objects.log_store(workspace, table)?;
-                    let adds = tables::write(&log_store, table, rows).await?;
+                    let adds = tables::write(&log_store, table, rows.clone()).await?;
                     let commit = Commit::append(adds, spilled.to);
+                    self.note_corrections(place, &commit, &rows).await?;
                     // Before it is tried: whoever flushes next has to know what may have been written.
                     let mut state = self.state.lock();
                     let version = state.workspace_mut(workspace).version_mut(table);

@@ -14,6 +14,7 @@ use url::Url;
 use crate::append::{self, Decoder, OwnEvent, stamp};
 use crate::backup;
 use crate::config::Config;
+use crate::correction::Corrections;
 use crate::dedupe::Dedupe;
 use crate::directory::{self, Directory};
 use crate::disk::Local;
@@ -118,6 +119,7 @@ impl Store {
             (Some(key), SigningKey::next_of(disk.as_ref(), ledger_dir)?)
         };
         let personal = Arc::new(Personal::of(ledger_dir, read_only));
+        let corrections = Corrections::of(disk.as_ref(), ledger_dir)?;
         let bucket = match diskless {
             Some(diskless) => {
                 let dedupe = Arc::clone(&dedupe);
@@ -148,6 +150,7 @@ impl Store {
             dedupe,
             ledger: Arc::new(Mutex::new(Keeper::new(key, next_key))),
             personal,
+            corrections,
             disk,
             log: None,
             bucket,
@@ -200,6 +203,7 @@ impl Store {
         )?);
         store.check_heads();
         store.settle_key().await?;
+        store.tell_corrections_left().await?;
         store.finish_restore().await?;
         let store = Arc::new(store);
         tokio::spawn(flush::run(Arc::downgrade(&store)));

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::append::{self, Append, Appended, OwnEvent};
 use crate::config::{Config, Durability};
+use crate::correction::Corrections;
 use crate::dedupe::Dedupe;
 use crate::directory::Directory;
 use crate::disk::Disk;
@@ -46,6 +47,7 @@ pub struct Store {
     pub(crate) dedupe: Arc<Dedupe>,
     pub(crate) ledger: Arc<Mutex<Keeper>>,
     pub(crate) personal: Arc<Personal>,
+    pub(crate) corrections: Corrections,
     pub(crate) disk: Arc<dyn Disk>,
     /// None when opened for reading only.
     pub(crate) log: Option<Log>,
@@ -214,6 +216,10 @@ impl Store {
         if let Some(bucket) = &self.bucket {
             // One attempt each for what waits: nobody would be there to see the next.
             bucket.close();
+        }
+        if self.log.is_some() && !self.closed.load(Relaxed) {
+            // While the ledger still takes records of what this corrects. What fails fails again below.
+            let _ = self.flush().await;
         }
         self.sign_ledgers().await;
         if self.closed.swap(true, Relaxed) {

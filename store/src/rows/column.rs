@@ -76,6 +76,14 @@ impl Micros {
 )]
 pub struct Date(pub i32);
 
+/// As Delta names its partitions: `2026-11-22`.
+impl std::fmt::Display for Date {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let day = chrono::NaiveDate::from_epoch_days(self.0).unwrap_or_default();
+        write!(f, "{}", day.format("%Y-%m-%d"))
+    }
+}
+
 impl Date {
     /// The day of an instant in microseconds since 1970.
     #[must_use]

@@ -4,6 +4,7 @@
 mod backup;
 mod cable;
 mod charges;
+mod corrections;
 mod dice;
 mod diskless;
 mod erase;
