@@ -6,6 +6,7 @@
 mod in_flight;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,9 +14,10 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use axum::http::HeaderValue;
 use bytes::Bytes;
+use flyball_store::rows::AuditRow;
 use flyball_store::{
-    Append, Appended, Decoder, Durability, Encoding, FrameKind, Header, Origin, Signal, Store,
-    Table,
+    Append, Appended, Decoder, Durability, Encoding, FrameKind, Header, Origin, OwnEvent, Signal,
+    Store, Table,
 };
 use sha2::{Digest, Sha256};
 
@@ -38,6 +40,14 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// [`flyball_store::Error::Full`] when there is no room for now, anything else when the store is broken.
     async fn append(&self, append: Append) -> flyball_store::Result<Appended>;
 
+    /// Puts a record on the ledger; told again it stands there once. Who only passes requests on has no ledger.
+    ///
+    /// # Errors
+    /// As [`Sink::append`].
+    async fn record(&self, _workspace: &str, _record: AuditRow) -> flyball_store::Result<()> {
+        Ok(())
+    }
+
     /// What an acknowledgement promises, for the answer's header; None says nothing.
     fn durability(&self) -> Option<Durability> {
         None
@@ -48,6 +58,11 @@ pub trait Sink: fmt::Debug + Send + Sync {
 impl Sink for Store {
     async fn append(&self, append: Append) -> flyball_store::Result<Appended> {
         Self::append(self, append).await
+    }
+
+    async fn record(&self, workspace: &str, record: AuditRow) -> flyball_store::Result<()> {
+        let record = OwnEvent::Audit(record);
+        Self::record(self, workspace, record).await.map(drop)
     }
 
     fn durability(&self) -> Option<Durability> {
@@ -195,6 +210,10 @@ impl Ingest {
                 .collect(),
             digest,
         };
+        let decisions = match origin {
+            Origin::Live => verdicts::records(&normalised.spans),
+            _ => Vec::new(),
+        };
         let batches = batches(normalised);
         let appended = self
             .sink
@@ -205,6 +224,9 @@ impl Ingest {
             })
             .await?;
         accepted.duplicate = appended.duplicate;
+        for record in decisions {
+            self.sink.record(workspace, record).await?;
+        }
         Ok(accepted)
     }
 }

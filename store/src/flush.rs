@@ -76,6 +76,14 @@ impl Store {
         flushed.and(self.tell_corrections().await)
     }
 
+    /// Flushes the charges alone, and tells the ledger what that corrects.
+    pub(crate) async fn flush_charges(&self) -> Result<()> {
+        let mut tables = self.state.lock().tables();
+        tables.retain(|(_, table)| *table == Table::Charges);
+        self.flush_tables(tables, true).await?;
+        self.tell_corrections().await
+    }
+
     /// Flushes until nothing more may be, table by table, then cuts the log.
     pub(crate) async fn flush_tables(
         &self,

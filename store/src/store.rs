@@ -219,7 +219,7 @@ impl Store {
         }
         if self.log.is_some() && !self.closed.load(Relaxed) {
             // While the ledger still takes records of what this corrects. What fails fails again below.
-            let _ = self.flush().await;
+            let _ = self.flush_charges().await;
         }
         self.sign_ledgers().await;
         if self.closed.swap(true, Relaxed) {

@@ -119,6 +119,30 @@ impl Table {
         }
     }
 
+    /// Columns of ids: unique, or the same in rows nearby. A dictionary of them would be as long as they are.
+    pub(crate) fn id_columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Spans => &[
+                "trace_id",
+                "span_id",
+                "parent_span_id",
+                "session_id",
+                "execution_id",
+                "response_id",
+                "tool_call_id",
+            ],
+            Self::Charges => &[
+                "charge_id",
+                "trace_id",
+                "span_id",
+                "session_id",
+                "execution_id",
+            ],
+            Self::Contents => &["trace_id", "span_id"],
+            _ => &[],
+        }
+    }
+
     /// Columns that get a bloom filter: people look rows up by them, and sorting does not help.
     pub(crate) fn bloom_columns(self) -> &'static [&'static str] {
         match self {
@@ -157,6 +181,7 @@ mod tests {
             let named = [
                 table.sort_columns(),
                 table.stat_columns(),
+                table.id_columns(),
                 table.bloom_columns(),
                 table.text_columns(),
             ];

@@ -109,6 +109,7 @@ fn what_people_did_is_on_the_ledger_and_no_byte_of_it_changes_unseen() {
 /// What an auditor does with a few small files and no data directory; and what erasure leaves of a person.
 #[test]
 fn proofs_need_no_ledger_and_the_forgotten_are_not_named() {
+    // No name that hex digits could spell by chance.
     let (dir, auditor) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let dir = dir.path();
     let file = |name: &str| auditor.path().join(name).display().to_string();
@@ -124,8 +125,8 @@ fn proofs_need_no_ledger_and_the_forgotten_are_not_named() {
         text
     };
     let server = Server::start(dir, &[]);
-    let freeze = ["freeze", "--agent", "triage", "--reason", "ada saw it"];
-    run(flyball(dir).env("USER", "ada").args(freeze));
+    let freeze = ["freeze", "--agent", "triage", "--reason", "zoe saw it"];
+    run(flyball(dir).env("USER", "zoe").args(freeze));
     server.stop();
     sound(&["head", "--out", &file("head.json")]);
     let head: serde_json::Value =
@@ -150,7 +151,7 @@ fn proofs_need_no_ledger_and_the_forgotten_are_not_named() {
         "{said}"
     );
     let text = std::fs::read_to_string(file("proof.json")).unwrap();
-    assert!(!text.contains("ada"), "{text}");
+    assert!(!text.contains("zoe"), "{text}");
     std::fs::write(
         file("altered.json"),
         text.replace("agent:triage", "agent:writer"),
@@ -171,9 +172,9 @@ fn proofs_need_no_ledger_and_the_forgotten_are_not_named() {
 
     let server = Server::start(dir, &[]);
     let who = "SELECT actor, json_text(record, 'reason') AS reason FROM audit WHERE seq = 2";
-    assert_eq!(server.query(who)[0]["actor"], "cli:ada");
-    assert!(sound(&["forget", "cli:ada"]).contains("erased"));
-    assert!(sound(&["forget", "cli:ada"]).contains("nobody"));
+    assert_eq!(server.query(who)[0]["actor"], "cli:zoe");
+    assert!(sound(&["forget", "cli:zoe"]).contains("erased"));
+    assert!(sound(&["forget", "cli:zoe"]).contains("nobody"));
     let row = &server.query(who)[0];
     assert_eq!(
         (&row["actor"], &row["reason"]),

@@ -16,7 +16,7 @@ mod tests;
 pub use content::{CONTENT, Side, content_side};
 pub use operations::{OPERATIONS, Operation, is_model_call, misnamed, operation};
 pub use table::RULES;
-pub(crate) use table::rules_of;
+pub(crate) use table::{is_leading, is_token_count, rules_of};
 
 /// A set of attribute names that instrumentations share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

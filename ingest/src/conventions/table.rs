@@ -197,3 +197,30 @@ pub(crate) fn rules_of(key: &str) -> &'static [(usize, Rule)] {
     });
     BY_KEY.get(key).map_or(&[], Vec::as_slice)
 }
+
+/// Whether a rule, by its place in the table, is the first of its column: the key that our own columns are named after.
+pub(crate) fn is_leading(place: usize) -> bool {
+    static LEADING: LazyLock<Vec<bool>> = LazyLock::new(|| {
+        let first = |(place, rule): (usize, &Rule)| {
+            RULES[..place]
+                .iter()
+                .all(|other| other.column != rule.column)
+        };
+        RULES.iter().enumerate().map(first).collect()
+    });
+    LEADING.get(place).is_some_and(|leading| *leading)
+}
+
+/// Whether a key's value is a number of tokens.
+pub(crate) fn is_token_count(key: &str) -> bool {
+    let tokens = [
+        InputTokens,
+        CacheReadTokens,
+        CacheWriteTokens,
+        OutputTokens,
+        ReasoningTokens,
+    ];
+    rules_of(key)
+        .iter()
+        .any(|(_, rule)| tokens.contains(&rule.column))
+}

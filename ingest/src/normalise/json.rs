@@ -35,13 +35,12 @@ pub(super) fn object<'a>(attributes: impl Iterator<Item = &'a KeyValue>) -> Map<
         .collect()
 }
 
-/// The attributes that are no content, as the text of an object; `None` when there are none.
-pub(super) fn attributes(attributes: &[KeyValue]) -> Option<String> {
-    text(object(
-        attributes
-            .iter()
-            .filter(|kv| content_side(&kv.key).is_none()),
-    ))
+/// The attributes that are no content and do not stand in columns, as the text of an object; `None` when there are
+/// none.
+pub(super) fn attributes(attributes: &[KeyValue], in_columns: &[&str]) -> Option<String> {
+    let rest =
+        |kv: &&KeyValue| content_side(&kv.key).is_none() && !in_columns.contains(&kv.key.as_str());
+    text(object(attributes.iter().filter(rest)))
 }
 
 /// The text of an object; `None` when it is empty.

@@ -16,7 +16,8 @@ use super::usage::Counts;
 use super::value::{self, Found};
 use super::{answer, json};
 use crate::conventions::{
-    Column, Convention, Place, is_model_call, misnamed, operation, rules_of, sources,
+    Column, Convention, Place, RULES, is_leading, is_model_call, is_token_count, misnamed,
+    operation, rules_of, sources,
 };
 
 /// Values by column, each with the rank of the rule that found it (the lower, the better).
@@ -44,6 +45,19 @@ impl Columns {
                 }
             }
         }
+    }
+
+    /// The keys whose values stand in a column just as they were sent, and need not stand in `attributes` as well:
+    /// the leading key of the column, so that nobody has to guess where the value came from.
+    fn said_exactly(&self, attributes: &[KeyValue]) -> Vec<&'static str> {
+        let found = self.0.iter().flatten();
+        let leading = found.filter(|(place, _)| is_leading(*place));
+        leading
+            .filter_map(|(place, found)| {
+                let key = RULES[*place].key;
+                value::is_exactly(find(attributes, key)?, found).then_some(key)
+            })
+            .collect()
     }
 
     /// Takes from the resource what the span itself did not say.
@@ -146,7 +160,6 @@ pub(super) fn row(
         service_name: resource.service_name.clone(),
         convention: Convention::of(sent.attributes.iter().map(|kv| kv.key.as_str()))
             .map(|c| c.as_str().to_owned()),
-        attributes: json::attributes(&sent.attributes),
         resource: resource.json.clone(),
         events: json::events(&sent.events),
         links: json::links(&sent.links),
@@ -163,6 +176,7 @@ pub(super) fn row(
     });
     let mut columns = Columns::new();
     columns.read(&sent.attributes, false, named.as_deref());
+    let mut in_columns = columns.said_exactly(&sent.attributes);
     columns.fall_back_on(&resource.columns);
     fill(&mut row, &mut columns);
     row.operation = named
@@ -175,9 +189,24 @@ pub(super) fn row(
     if row.operation.as_deref() == Some("execute_tool") {
         describe_tool(&mut row, sent);
     }
+    let told = Counts::of(&row);
     count_tokens(&mut row, scope_name.as_deref().unwrap_or_default());
+    if told != Counts::of(&row) {
+        in_columns.retain(|key| !is_token_count(key));
+    }
+    if find(&sent.attributes, OPERATION).is_some_and(|sent| is_text(sent, &row.operation)) {
+        in_columns.push(OPERATION);
+    }
+    row.attributes = json::attributes(&sent.attributes, &in_columns);
     row.scope_name = scope_name;
     row
+}
+
+/// Where the operation stands, if it does.
+const OPERATION: &str = "gen_ai.operation.name";
+
+fn is_text(sent: &Value, column: &Option<String>) -> bool {
+    matches!((sent, column), (Value::StringValue(sent), Some(column)) if sent == column)
 }
 
 /// Moves what the rules found into the row.
@@ -305,14 +334,7 @@ fn describe_tool(row: &mut SpanRow, sent: &Span) {
 }
 
 fn count_tokens(row: &mut SpanRow, scope: &str) {
-    let counts = Counts {
-        input: row.input_tokens,
-        cache_read: row.cache_read_tokens,
-        cache_write: row.cache_write_tokens,
-        output: row.output_tokens,
-        reasoning: row.reasoning_tokens,
-    }
-    .as_otel_counts(scope);
+    let counts = Counts::of(row).as_otel_counts(scope);
     let broke_off = row.status == "error"
         || row.error_type.is_some()
         || row.finish_reason.as_deref() == Some("error");

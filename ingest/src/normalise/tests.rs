@@ -318,6 +318,56 @@ fn what_the_resource_says_counts_where_the_span_says_nothing() {
 }
 
 #[test]
+fn what_stands_in_a_column_as_it_was_sent_does_not_stand_in_attributes_again() {
+    let sent = |pairs| {
+        let request = request("any", Vec::new(), vec![span(pairs)]);
+        let row = SpanRow::read(&spans(&request, RECEIVED, &[]).spans)
+            .unwrap()
+            .remove(0);
+        row.attributes
+            .map_or(json!({}), |text| serde_json::from_str(&text).unwrap())
+    };
+    let exact = vec![
+        ("gen_ai.operation.name", text("chat")),
+        ("gen_ai.request.model", text("gpt-4o")),
+        ("gen_ai.conversation.id", text("s1")),
+        ("gen_ai.usage.input_tokens", Value::IntValue(7)),
+        ("gen_ai.usage.output_tokens", Value::IntValue(2)),
+        ("flyball.confidence", Value::DoubleValue(0.25)),
+        ("flyball.escalated", Value::BoolValue(true)),
+    ];
+    assert_eq!(sent(exact), json!({}));
+    let changed = vec![
+        // Read as another word, of another type, trimmed, or not at all.
+        ("gen_ai.operation.name", text("text_completion ")),
+        ("gen_ai.provider.name", text("OpenAI")),
+        ("gen_ai.request.model", text(" gpt-4o")),
+        ("gen_ai.usage.output_tokens", text("2")),
+        ("flyball.confidence", Value::DoubleValue(7.0)),
+        // Not the leading key: nobody could tell where the value came from.
+        ("session.id", text("s1")),
+        // Cached tokens that are no part of the input are added to it.
+        ("gen_ai.usage.input_tokens", Value::IntValue(7)),
+        ("gen_ai.usage.cache_read.input_tokens", Value::IntValue(100)),
+    ];
+    let told: std::collections::BTreeSet<_> = changed.iter().map(|(key, _)| *key).collect();
+    let kept = sent(changed);
+    let kept: std::collections::BTreeSet<_> = kept
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(kept, told);
+    // Of two keys of one column the other one stays, whatever it says.
+    let both = vec![
+        ("gen_ai.conversation.id", text("s1")),
+        ("session.id", text("s2")),
+    ];
+    assert_eq!(sent(both), json!({"session.id": "s2"}));
+}
+
+#[test]
 fn content_is_set_apart_and_nothing_else_is_dropped() {
     let nested = Value::KvlistValue(KeyValueList {
         values: attributes(vec![("a", Value::IntValue(1))]),
@@ -357,7 +407,7 @@ fn content_is_set_apart_and_nothing_else_is_dropped() {
     let row = SpanRow::read(&normalised.spans).unwrap().remove(0);
     let kept: Json = serde_json::from_str(row.attributes.as_deref().unwrap()).unwrap();
     let expected = json!({
-        "gen_ai.operation.name": "chat", "nested": {"a": 1}, "list": ["x", null], "bytes": "ab", "nan": "NaN", "empty": "",
+        "nested": {"a": 1}, "list": ["x", null], "bytes": "ab", "nan": "NaN", "empty": "",
     });
     assert_eq!(kept, expected);
     let events: Json = serde_json::from_str(row.events.as_deref().unwrap()).unwrap();

@@ -1,6 +1,6 @@
 //! Token counts: brought to one meaning, and how much of the truth they tell.
 
-use flyball_store::rows::Usage;
+use flyball_store::rows::{SpanRow, Usage};
 
 use crate::conventions::{is_model_call, sources};
 
@@ -15,6 +15,17 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// The tokens that a row tells of.
+    pub(super) fn of(row: &SpanRow) -> Self {
+        Self {
+            input: row.input_tokens,
+            cache_read: row.cache_read_tokens,
+            cache_write: row.cache_write_tokens,
+            output: row.output_tokens,
+            reasoning: row.reasoning_tokens,
+        }
+    }
+
     /// The same tokens as OpenTelemetry counts them: input is all input, output is all output.
     ///
     /// A scope known to leave cached tokens out of input gets them added. So does one whose cached tokens

@@ -40,6 +40,17 @@ pub(super) fn read(value: &Value, how: Read) -> Option<Found> {
     }
 }
 
+/// Whether what was read is all that was sent, to the type.
+pub(super) fn is_exactly(sent: &Value, found: &Found) -> bool {
+    match (sent, found) {
+        (Value::StringValue(sent), Found::Text(found)) => sent == found,
+        (Value::IntValue(sent), Found::Count(found)) => sent == found,
+        (Value::DoubleValue(sent), Found::Number(found)) => sent.to_bits() == found.to_bits(),
+        (Value::BoolValue(sent), Found::Flag(found)) => sent == found,
+        _ => false,
+    }
+}
+
 /// Text, trimmed; numbers and booleans written out. Blank text and redaction's leavings are absent.
 pub(super) fn text(value: &Value) -> Option<String> {
     match value {

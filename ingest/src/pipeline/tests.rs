@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use flyball_store::rows::{Row, SpanRow};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use proptest::prelude::*;
 use prost::Message;
@@ -18,6 +19,7 @@ use super::*;
 struct List {
     appended: Mutex<Vec<Append>>,
     digests: Mutex<HashSet<[u8; 32]>>,
+    records: Mutex<Vec<AuditRow>>,
 }
 
 #[tonic::async_trait]
@@ -32,6 +34,11 @@ impl Sink for List {
             position: appended.len() as u64,
             duplicate,
         })
+    }
+
+    async fn record(&self, _: &str, record: AuditRow) -> flyball_store::Result<()> {
+        self.records.lock().unwrap().push(record);
+        Ok(())
     }
 }
 
@@ -54,6 +61,15 @@ fn span(n: u8) -> Span {
         start_time_unix_nano: 1_795_307_539_000_000_000,
         end_time_unix_nano: 1_795_307_539_500_000_000,
         ..Span::default()
+    }
+}
+
+fn text(key: &str, value: &str) -> KeyValue {
+    let value = any_value::Value::StringValue(value.into());
+    KeyValue {
+        key: key.into(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
     }
 }
 
@@ -301,5 +317,32 @@ proptest! {
             prop_assert_eq!(&one.batches, &other.batches);
             prop_assert_eq!(&one.header.rejected, &other.header.rejected);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_denial_that_a_live_request_tells_of_is_on_the_ledger_before_the_answer() {
+    let denied = Span {
+        attributes: vec![
+            text("gen_ai.agent.name", "triage"),
+            text("flyball.policy.verdict", "deny"),
+            text("flyball.policy.rule", "zones/red"),
+        ],
+        ..span(1)
+    };
+    for (origin, wanted) in [(Origin::Live, 1), (Origin::Import, 0)] {
+        let (list, ingest) = ingest();
+        let body = body(vec![denied.clone(), span(2)]);
+        ingest
+            .traces(body, Encoding::Protobuf, origin, DEFAULT_WORKSPACE)
+            .await
+            .unwrap();
+        let records = list.records.lock().unwrap();
+        assert_eq!(records.len(), wanted);
+        assert!(
+            records
+                .iter()
+                .all(|record| record.subject == "agent:triage")
+        );
     }
 }

@@ -269,7 +269,7 @@ impl Dice {
             _ => {
                 row.cost_usd = row
                     .cost_usd
-                    .map(|cost| (cost * Decimal::new(15, 1)).round_dp(12))
+                    .map(|cost| (cost * Decimal::new(15, 1)).round_dp(12));
             }
         }
         row.date = flyball_store::rows::Date::of_micros(row.start_time.0);

@@ -175,7 +175,8 @@ crate::row! {
         pub outcome: Option<String>,
         /// `flyball.value_usd`.
         pub value_usd: Option<Decimal>,
-        /// Every attribute that is not content, as one JSON object.
+        /// Every attribute that is no content, as one JSON object; without those that a column holds exactly as they
+        /// were sent under its leading key.
         pub attributes: Option<String>,
         /// Resource attributes, as one JSON object.
         pub resource: Option<String>,

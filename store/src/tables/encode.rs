@@ -20,6 +20,10 @@ const ROW_GROUP_ROWS: usize = 128 * 1024;
 /// Bytes of a row group, for tables whose rows are large.
 const ROW_GROUP_BYTES: usize = 64 << 20;
 
+/// The largest rate of false positives at which a full row group's filter still fits into 128 KiB: filters are
+/// powers of two, and at 1 % it would take twice that for one more look saved in fifty.
+const BLOOM_FPP: f64 = 0.03;
+
 /// How much time a file is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effort {
@@ -33,7 +37,7 @@ impl Effort {
     fn zstd_level(self) -> i32 {
         match self {
             Self::Quick => 1,
-            Self::Thorough => 3,
+            Self::Thorough => 9,
         }
     }
 }
@@ -113,7 +117,9 @@ pub(super) fn properties(table: Table, effort: Effort, sorted: bool) -> Result<W
     for field in fields {
         // Times and positions grow in small steps; a dictionary of them would be as long as they are.
         let is_time = matches!(field.data_type(), arrow::datatypes::DataType::Timestamp(..));
-        if is_time
+        // One request's spans share it.
+        let repeats = field.name() == "received_at";
+        if is_time && !repeats
             || matches!(
                 field.name().as_str(),
                 "start_unix_nano" | "duration_ns" | "log_position" | "seq"
@@ -125,12 +131,17 @@ pub(super) fn properties(table: Table, effort: Effort, sorted: bool) -> Result<W
                 .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
         }
     }
-    for name in table.bloom_columns() {
+    for name in table.id_columns() {
         let column = ColumnPath::from(*name);
         builder = builder
             .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_encoding(column, Encoding::DELTA_LENGTH_BYTE_ARRAY);
+    }
+    for name in table.bloom_columns() {
+        let column = ColumnPath::from(*name);
+        builder = builder
             .set_column_bloom_filter_enabled(column.clone(), true)
-            .set_column_bloom_filter_fpp(column.clone(), 0.01)
+            .set_column_bloom_filter_fpp(column.clone(), BLOOM_FPP)
             .set_column_bloom_filter_max_ndv(column, ROW_GROUP_ROWS as u64);
     }
     for name in table.text_columns() {

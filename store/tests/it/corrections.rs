@@ -44,6 +44,8 @@ fn repriced() -> Vec<ChargeRow> {
 
 /// The records of corrections that the buffer or a file holds.
 async fn told(store: &Store) -> Vec<Value> {
+    // What the first corrects is told when it is done; the second writes that.
+    store.flush().await.unwrap();
     store.flush().await.unwrap();
     let snapshot = store.snapshot("default");
     let delta = snapshot.tables[&Table::Audit].delta.as_ref();
