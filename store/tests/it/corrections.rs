@@ -65,6 +65,7 @@ async fn told(store: &Store) -> Vec<Value> {
         }
     }
     found.retain(|row| row.event == "charges.corrected");
+    found.sort_by_key(|row| row.seq);
     found
         .iter()
         .map(|row| serde_json::from_str(&row.record).unwrap())
