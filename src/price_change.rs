@@ -3,11 +3,10 @@
 //! Which book was in force last stands in `prices-in-force.json` of the data directory. After a crash between the
 //! record and that file the record may come twice; it is never missing.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use flyball_pricing::{Book, Price};
+use flyball_pricing::{Book, Entry, ToolPrice};
 use flyball_store::rows::{AuditRow, Micros};
 use flyball_store::{OwnEvent, Store, sha256};
 use serde::{Deserialize, Serialize};
@@ -34,7 +33,7 @@ impl Told {
         Self {
             source: name.map_or_else(|| "builtin".into(), |name| name.to_string_lossy().into()),
             sha256: digest(book),
-            prices: book.prices().len(),
+            prices: book.entries().map(|entry| entry.prices.len()).sum(),
         }
     }
 }
@@ -97,36 +96,26 @@ async fn enter(
     Ok(())
 }
 
-/// Of every price's model, provider, amounts and time, in no particular order.
+/// Of all that entries and tools say, but where they were read from, in no particular order.
 fn digest(book: &Book) -> String {
-    let mut lines: Vec<String> = book.prices().iter().map(line).collect();
+    let entries = book.entries().map(|entry| line(entry.clone()));
+    let tools = book.tools().map(|tool| tool_line(tool.clone()));
+    let mut lines: Vec<String> = entries.chain(tools).collect();
     lines.sort();
     sha256(lines.concat().as_bytes())
 }
 
-fn line(price: &Price) -> String {
-    let mut line = format!("{:?} {:?}", price.model, price.provider);
-    let amounts = [
-        price.input,
-        price.cache_read,
-        price.cache_write,
-        price.output,
-        price.reasoning,
-        price.request,
-    ];
-    for amount in amounts {
-        // Writing to a String cannot fail.
-        let _ = match amount {
-            Some(amount) => write!(line, " {}", amount.normalize()),
-            None => write!(line, " -"),
-        };
+fn line(mut entry: Entry) -> String {
+    (entry.book, entry.source) = (String::new(), String::new());
+    for price in &mut entry.prices {
+        price.id = String::new();
     }
-    let _ = writeln!(
-        line,
-        " {:?} {:?}",
-        price.from_unix_nano, price.until_unix_nano
-    );
-    line
+    format!("{entry:?}\n")
+}
+
+fn tool_line(mut tool: ToolPrice) -> String {
+    (tool.id, tool.source) = (String::new(), String::new());
+    format!("{tool:?}\n")
 }
 
 #[cfg(test)]

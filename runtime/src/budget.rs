@@ -138,11 +138,18 @@ pub trait Prices: Send + Sync + std::fmt::Debug {
 pub struct BookPrices(pub std::sync::Arc<flyball_pricing::Book>);
 
 impl Prices for BookPrices {
-    fn cost(&self, _: &str, model: &str, usage: &Usage, at_unix_nano: i64) -> Option<Decimal> {
+    fn cost(
+        &self,
+        provider: &str,
+        model: &str,
+        usage: &Usage,
+        at_unix_nano: i64,
+    ) -> Option<Decimal> {
         let call = flyball_pricing::Call {
+            provider: Some(provider),
             response_model: Some(model),
-            request_model: None,
             start_unix_nano: at_unix_nano,
+            ..flyball_pricing::Call::default()
         };
         let count = |tokens: u64| i64::try_from(tokens).ok();
         let tokens = flyball_pricing::Tokens {
@@ -151,6 +158,7 @@ impl Prices for BookPrices {
             cache_write: count(usage.cache_write_tokens),
             output: count(usage.output_tokens),
             reasoning: count(usage.reasoning_tokens),
+            ..flyball_pricing::Tokens::default()
         };
         self.0.charge(&call, &tokens).map(|(_, cost)| cost.total)
     }

@@ -1,47 +1,93 @@
-//! The book: prices by model name and time.
+//! The book: which price holds for a call.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::{Cost, Error, Price, Result, Tokens, builtin, cost, litellm, name};
+use crate::{
+    Cost, Entry, Error, Price, Result, Tokens, ToolPrice, builtin, cost, format, glob, litellm,
+    name, overlap, service_tier,
+};
 
-/// Prices by model name and time.
+/// Prices by model name, seller, conditions and time.
 #[derive(Debug, Clone, Default)]
 pub struct Book {
-    prices: Vec<Price>,
-    by_model: HashMap<String, Vec<usize>>,
+    /// The first that has an entry for a call decides.
+    layers: Vec<Layer>,
+}
+
+/// Entries of which at most one holds for any call.
+#[derive(Debug, Clone, Default)]
+struct Layer {
+    entries: Vec<Entry>,
+    tools: Vec<ToolPrice>,
+    by_name: HashMap<String, Vec<usize>>,
+    patterned: Vec<usize>,
 }
 
 /// What a call tells of the price it should have.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Call<'a> {
+    /// The workspace that pays: what was negotiated for it comes first.
+    pub workspace: Option<&'a str>,
+    /// Who sold it, in any [spelling](name::provider).
+    pub provider: Option<&'a str>,
     /// Model used: looked up first, in every spelling.
     pub response_model: Option<&'a str>,
     /// Model asked for: an alias may move in time, so it comes second.
     pub request_model: Option<&'a str>,
+    /// The tier it was served in, in any [spelling](service_tier).
+    pub service_tier: Option<&'a str>,
     /// Start of the call, nanoseconds since 1970.
     pub start_unix_nano: i64,
+    /// What was known at this instant (nanoseconds since 1970) decides; all that is known, when absent.
+    pub known_unix_nano: Option<i64>,
 }
 
 impl Book {
-    /// A book of these prices. Where two of one model are in force at once, the later begun wins.
-    #[must_use]
-    pub fn of(mut prices: Vec<Price>) -> Self {
-        prices.sort_by_key(|price| std::cmp::Reverse(price.from_unix_nano));
-        let mut by_model: HashMap<String, Vec<usize>> = HashMap::new();
-        for (index, price) in prices.iter().enumerate() {
-            by_model.entry(price.model.clone()).or_default().push(index);
+    /// A book of these entries and tools; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// When two could hold for one call: names both.
+    pub fn of(name: &str, entries: Vec<Entry>, tools: Vec<ToolPrice>) -> Result<Self> {
+        overlap::refuse(name, &entries)?;
+        overlap::refuse_tools(name, &tools)?;
+        let mut layer = Layer {
+            entries,
+            tools,
+            ..Layer::default()
+        };
+        for (index, entry) in layer.entries.iter().enumerate() {
+            if entry.quarantined.is_some() {
+                continue;
+            }
+            for name in entry.names() {
+                let rows = layer.by_name.entry(name.to_owned()).or_default();
+                if rows.last() != Some(&index) {
+                    rows.push(index);
+                }
+            }
+            if !entry.patterns.is_empty() {
+                layer.patterned.push(index);
+            }
         }
-        Self { prices, by_model }
+        Ok(Self {
+            layers: vec![layer],
+        })
     }
 
-    /// The small book that comes with Flyball: current models of OpenAI, Anthropic and Google that have
-    /// one price whatever the length of the context, and the two models of the demo.
+    /// This book under another, whose entries win: what an entry there speaks for, it speaks for whole.
+    #[must_use]
+    pub fn under(mut self, mut overlay: Self) -> Self {
+        overlay.layers.append(&mut self.layers);
+        overlay
+    }
+
+    /// The book that comes with Flyball.
     ///
     /// # Errors
     /// When the list in this crate is broken, which its tests rule out.
     pub fn builtin() -> Result<Self> {
-        builtin::prices().map(Self::of)
+        builtin::book()
     }
 
     /// A book in LiteLLM's format (a JSON object by model name), valid for all time. Numbers are read as
@@ -51,124 +97,158 @@ impl Book {
     /// When the text is no such object, or a price is not a non-negative decimal: names the model, the
     /// field and the value.
     pub fn litellm(text: &str, source: &str) -> Result<Self> {
-        litellm::prices(text, source).map(Self::of)
+        litellm::book(text, source)
     }
 
-    /// [`Book::litellm`] from a file.
+    /// A book in our own format (see docs/prices.md), or in LiteLLM's: the text says which.
     ///
     /// # Errors
-    /// As [`Book::litellm`], and when the file cannot be read.
+    /// When the text is neither, or something in it is not as it must be: names entry, field and value.
+    pub fn parse(text: &str, source: &str) -> Result<Self> {
+        if format::is_own(text) {
+            format::book(text, source)
+        } else {
+            litellm::book(text, source)
+        }
+    }
+
+    /// [`Book::parse`] from a file.
+    ///
+    /// # Errors
+    /// As [`Book::parse`], and when the file cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|source| Error::Unreadable {
             path: path.to_owned(),
             source,
         })?;
-        Self::litellm(&text, &path.display().to_string())
+        Self::parse(&text, &path.display().to_string())
     }
 
-    /// Every price in the book.
-    #[must_use]
-    pub fn prices(&self) -> &[Price] {
-        &self.prices
+    /// Every entry of the book, quarantined ones included; an overlay's first.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.layers.iter().flat_map(|layer| &layer.entries)
     }
 
-    /// The price in force for a call: by the response model as it stands, then by its plainer
-    /// [spellings](name::spellings), then the same by the request model.
+    /// Every price of a tool in the book; an overlay's first.
+    pub fn tools(&self) -> impl Iterator<Item = &ToolPrice> {
+        self.layers.iter().flat_map(|layer| &layer.tools)
+    }
+
+    /// The entry that speaks for a call: what was negotiated for its workspace, then what holds for everyone;
+    /// by the response model as it stands, then by its plainer [spellings](name::spellings), then the same by
+    /// the request model; under each name first by name, then by pattern, and first its own seller's.
     #[must_use]
-    pub fn find(&self, call: &Call<'_>) -> Option<&Price> {
-        let names = [call.response_model, call.request_model];
-        names
+    pub fn entry(&self, call: &Call<'_>) -> Option<&Entry> {
+        let provider = call.provider.map(name::provider);
+        let asked = call
+            .request_model
+            .filter(|_| call.request_model != call.response_model);
+        let names: Vec<String> = [call.response_model, asked]
             .into_iter()
             .flatten()
             .flat_map(name::spellings)
-            .find_map(|name| {
-                let rows = self.by_model.get(&name)?;
-                rows.iter()
-                    .map(|row| &self.prices[*row])
-                    .find(|price| price.in_force(call.start_unix_nano))
-            })
+            .collect();
+        let find = |workspace: Option<&str>| {
+            self.layers
+                .iter()
+                .find_map(|layer| layer.entry(workspace, provider.as_deref(), &names, call))
+        };
+        let own = call.workspace.and_then(|workspace| find(Some(workspace)));
+        own.or_else(|| find(None))
+    }
+
+    /// The price that holds for a call with so many input tokens in all, cached ones included.
+    ///
+    /// `None` when nothing in the book speaks for it, and when what does has no price for its tier, its length
+    /// (or has several and the length is unknown) or its hour.
+    #[must_use]
+    pub fn find(&self, call: &Call<'_>, input: Option<i64>) -> Option<&Price> {
+        self.entry(call)?.price(
+            &service_tier(call.service_tier),
+            call.start_unix_nano,
+            input,
+        )
     }
 
     /// What a call costs, and by which price; `None` when it has none (see [`cost()`]).
     #[must_use]
     pub fn charge(&self, call: &Call<'_>, tokens: &Tokens) -> Option<(&Price, Cost)> {
-        let price = self.find(call)?;
-        cost(price, tokens).map(|cost| (price, cost))
+        let price = self.find(call, tokens.input)?;
+        cost(&price.amounts, tokens).map(|cost| (price, cost))
     }
+
+    /// What a call of a tool costs: what was negotiated for the workspace, else what holds for everyone.
+    #[must_use]
+    pub fn tool(
+        &self,
+        workspace: Option<&str>,
+        tool: &str,
+        start_unix_nano: i64,
+        known_unix_nano: Option<i64>,
+    ) -> Option<&ToolPrice> {
+        let find = |workspace: Option<&str>| {
+            self.layers.iter().find_map(|layer| {
+                layer
+                    .tools
+                    .iter()
+                    .filter(|price| {
+                        price.tool == tool
+                            && price.workspace.as_deref() == workspace
+                            && price.holds(start_unix_nano, known_unix_nano)
+                    })
+                    .max_by_key(|price| price.known_unix_nano)
+            })
+        };
+        let own = workspace.and_then(|workspace| find(Some(workspace)));
+        own.or_else(|| find(None))
+    }
+}
+
+impl Layer {
+    fn entry(
+        &self,
+        workspace: Option<&str>,
+        provider: Option<&str>,
+        names: &[String],
+        call: &Call<'_>,
+    ) -> Option<&Entry> {
+        names.iter().find_map(|name| {
+            let named = self
+                .by_name
+                .get(name)
+                .map(Vec::as_slice)
+                .unwrap_or_default();
+            let holds = |entry: &&Entry| {
+                entry.workspace.as_deref() == workspace
+                    && entry.in_force(call.start_unix_nano)
+                    && entry.known(call.known_unix_nano)
+            };
+            let named = named.iter().map(|row| &self.entries[*row]);
+            standing(named.filter(holds), provider).or_else(|| {
+                let fits = |entry: &&Entry| {
+                    entry
+                        .patterns
+                        .iter()
+                        .any(|pattern| glob::matches(pattern, name))
+                };
+                let patterned = self.patterned.iter().map(|row| &self.entries[*row]);
+                standing(patterned.filter(holds).filter(fits), provider)
+            })
+        })
+    }
+}
+
+/// Of the entries that hold: the seller's own before what holds elsewhere, and the later learnt of each.
+fn standing<'a>(
+    entries: impl Iterator<Item = &'a Entry>,
+    provider: Option<&str>,
+) -> Option<&'a Entry> {
+    let own = |entry: &Entry| provider.is_some() && entry.provider.as_deref() == provider;
+    entries
+        .filter(|entry| own(entry) || entry.elsewhere || entry.provider.is_none())
+        .max_by_key(|entry| (own(entry), entry.known_unix_nano))
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use rust_decimal::Decimal;
-
-    use super::*;
-
-    fn row(model: &str, input: i64, from: Option<i64>, until: Option<i64>) -> Price {
-        Price {
-            model: model.into(),
-            input: Some(Decimal::new(input, 6)),
-            from_unix_nano: from,
-            until_unix_nano: until,
-            ..Price::default()
-        }
-    }
-
-    fn found<'a>(
-        book: &'a Book,
-        response: Option<&'a str>,
-        request: Option<&'a str>,
-        at: i64,
-    ) -> Option<&'a str> {
-        book.find(&Call {
-            response_model: response,
-            request_model: request,
-            start_unix_nano: at,
-        })
-        .map(|p| p.model.as_str())
-    }
-
-    #[test]
-    fn the_exact_name_comes_before_its_family_and_the_response_before_the_request() {
-        let book = Book::of(vec![
-            row("m", 1, None, None),
-            row("m-2026-01-01", 2, None, None),
-            row("n", 3, None, None),
-        ]);
-        assert_eq!(
-            found(&book, Some("m-2026-01-01"), Some("n"), 0),
-            Some("m-2026-01-01")
-        );
-        assert_eq!(found(&book, Some("m-2025-12-31"), Some("n"), 0), Some("m"));
-        assert_eq!(found(&book, Some("my-deployment"), Some("n"), 0), Some("n"));
-        assert_eq!(found(&book, None, Some("openai/m"), 0), Some("m"));
-        assert_eq!(found(&book, Some("mm"), None, 0), None);
-        assert_eq!(found(&book, None, None, 0), None);
-    }
-
-    #[test]
-    fn the_price_is_the_one_in_force_when_the_call_began() {
-        let book = Book::of(vec![
-            row("m", 2, None, Some(100)),
-            row("m", 4, Some(100), None),
-        ]);
-        let input = |at| {
-            book.find(&Call {
-                response_model: Some("m"),
-                request_model: None,
-                start_unix_nano: at,
-            })
-            .unwrap()
-            .input
-        };
-        assert_eq!(input(99), Some(Decimal::new(2, 6)));
-        assert_eq!(input(100), Some(Decimal::new(4, 6)));
-    }
-
-    #[test]
-    fn a_family_price_out_of_force_is_no_price() {
-        let book = Book::of(vec![row("m", 2, Some(10), Some(20))]);
-        assert_eq!(found(&book, Some("m"), None, 5), None);
-        assert_eq!(found(&book, Some("m"), None, 15), Some("m"));
-    }
-}
+#[path = "book/tests.rs"]
+mod tests;

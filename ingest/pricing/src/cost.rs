@@ -2,7 +2,7 @@
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
-use crate::Price;
+use crate::Amounts;
 
 /// Digits after the point to which every component is rounded.
 const SCALE: u32 = 12;
@@ -18,6 +18,8 @@ pub struct Tokens {
     pub cache_read: Option<i64>,
     /// Of input: written to a cache.
     pub cache_write: Option<i64>,
+    /// Of those written: kept for an hour.
+    pub cache_write_1h: Option<i64>,
     /// All output tokens, reasoning included.
     pub output: Option<i64>,
     /// Of output: reasoning.
@@ -31,7 +33,7 @@ pub struct Cost {
     pub input: Decimal,
     /// Input read from a cache.
     pub cache_read: Decimal,
-    /// Input written to a cache.
+    /// Input written to a cache, for however long.
     pub cache_write: Decimal,
     /// Output, reasoning included.
     pub output: Decimal,
@@ -47,28 +49,29 @@ pub struct Cost {
 /// share is unknown are charged as uncached input.
 ///
 /// `None` when neither side is known, when the price lacks a component that was used, when the tokens
-/// contradict each other (cached more than input, reasoning more than output, anything negative), or
+/// contradict each other (cached more than input, kept for an hour more than written, reasoning more than
+/// output, anything negative), or
 /// when the sum would not fit a money column (a million dollars).
 ///
 /// ```
-/// use flyball_pricing::{Price, Tokens, cost};
+/// use flyball_pricing::{Amounts, Tokens, cost};
 /// use rust_decimal::Decimal;
 ///
 /// // 2 US dollars a million tokens of input, 0.10 read from cache, 2.50 written, 10 of output.
 /// let per_million = |cents: i64| Some(Decimal::new(cents, 2 + 6));
-/// let price = Price {
+/// let price = Amounts {
 ///     input: per_million(200),
 ///     cache_read: per_million(10),
 ///     cache_write: per_million(250),
 ///     output: per_million(1000),
-///     ..Price::default()
+///     ..Amounts::default()
 /// };
 /// let tokens = Tokens {
 ///     input: Some(10_000),
 ///     cache_read: Some(8_000),
 ///     cache_write: Some(1_000),
 ///     output: Some(500),
-///     reasoning: None,
+///     ..Tokens::default()
 /// };
 /// // 1,000 x 2 + 8,000 x 0.10 + 1,000 x 2.50 + 500 x 10, a millionth of it.
 /// let cost = cost(&price, &tokens).ok_or("unpriced")?;
@@ -76,38 +79,40 @@ pub struct Cost {
 /// # Ok::<(), &'static str>(())
 /// ```
 #[must_use]
-pub fn cost(price: &Price, tokens: &Tokens) -> Option<Cost> {
+pub fn cost(price: &Amounts, tokens: &Tokens) -> Option<Cost> {
     if tokens.input.is_none() && tokens.output.is_none() {
         return None;
     }
     let input = tokens.input.unwrap_or(0);
-    let (read, write) = match tokens.input {
+    let (read, written, hour) = match tokens.input {
         Some(_) => (
             tokens.cache_read.unwrap_or(0),
             tokens.cache_write.unwrap_or(0),
+            tokens.cache_write_1h.unwrap_or(0),
         ),
-        None => (0, 0),
+        None => (0, 0, 0),
     };
+    let write = written.checked_sub(hour)?;
     let output = tokens.output.unwrap_or(0);
     let reasoning = match (price.reasoning, tokens.output) {
         (Some(_), Some(_)) => tokens.reasoning.unwrap_or(0),
         _ => 0,
     };
-    let uncached = input.checked_sub(read)?.checked_sub(write)?;
+    let uncached = input.checked_sub(read)?.checked_sub(written)?;
     let spoken = output.checked_sub(reasoning)?;
-    if [read, write, uncached, reasoning, spoken]
+    if [read, write, hour, uncached, reasoning, spoken]
         .iter()
         .any(|count| *count < 0)
     {
         return None;
     }
 
-    let read = exact(read, price.cache_read.or(price.input))?;
-    let write = exact(write, price.cache_write.or(price.input))?;
+    let hour = exact(hour, price.cache_write_1h)?;
+    let write = exact(write, price.cache_write)?.checked_add(hour)?;
     let reasoning = exact(reasoning, price.reasoning)?;
     let cost = Cost {
         input: rounded(exact(uncached, price.input)?),
-        cache_read: rounded(read),
+        cache_read: rounded(exact(read, price.cache_read)?),
         cache_write: rounded(write),
         output: rounded(exact(spoken, price.output)?.checked_add(reasoning)?),
         request: rounded(price.request.unwrap_or_default()),
@@ -130,7 +135,8 @@ fn exact(count: i64, price: Option<Decimal>) -> Option<Decimal> {
     Decimal::from(count).checked_mul(price?)
 }
 
-fn rounded(amount: Decimal) -> Decimal {
+/// To the digits of a money column, halves to the even neighbour.
+pub(crate) fn rounded(amount: Decimal) -> Decimal {
     amount
         .round_dp_with_strategy(SCALE, RoundingStrategy::MidpointNearestEven)
         .normalize()

@@ -5,6 +5,24 @@ use rust_decimal::Decimal;
 /// Reads `12`, `0.5` or `1.5E-7` exactly: `None` when the text is no number, or has more digits than a
 /// decimal keeps (28).
 pub(crate) fn exact(text: &str) -> Option<Decimal> {
+    shifted(text, 0)
+}
+
+/// [`exact`], of a number a million times too large: prices are quoted a million tokens.
+pub(crate) fn millionth(text: &str) -> Option<Decimal> {
+    shifted(text, -6)
+}
+
+/// The same number a million times, as text; the inverse of [`millionth`].
+pub(crate) fn a_million(amount: Decimal) -> String {
+    let mut amount = amount.normalize();
+    match amount.scale().checked_sub(6) {
+        Some(scale) if amount.set_scale(scale).is_ok() => amount.normalize().to_string(),
+        _ => (amount * Decimal::from(1_000_000)).normalize().to_string(),
+    }
+}
+
+fn shifted(text: &str, by: i64) -> Option<Decimal> {
     let (base, exponent) = match text.split_once(['e', 'E']) {
         Some((base, exponent)) => (base, exponent.parse::<i32>().ok()?),
         None => (text, 0),
@@ -13,7 +31,7 @@ pub(crate) fn exact(text: &str) -> Option<Decimal> {
     if base.is_zero() {
         return Some(Decimal::ZERO);
     }
-    let scale = i64::from(base.scale()) - i64::from(exponent);
+    let scale = i64::from(base.scale()) - i64::from(exponent) - by;
     let value = if scale >= 0 {
         let scale = u32::try_from(scale)
             .ok()
@@ -47,6 +65,27 @@ mod tests {
         assert_eq!(exact("2.5e+1"), Some(Decimal::from(25)));
         assert_eq!(exact("1E3"), Some(Decimal::from(1000)));
         assert_eq!(exact("0e-40"), Some(Decimal::ZERO));
+    }
+
+    #[test]
+    fn a_million_times_a_millionth_is_the_same() {
+        for text in [
+            "2.5",
+            "0.0028",
+            "1e-7",
+            "150",
+            "1E3",
+            "0",
+            "0.00000000000000000001",
+        ] {
+            let amount = millionth(text).unwrap();
+            assert_eq!(
+                amount,
+                exact(text).unwrap() / Decimal::from(1_000_000),
+                "{text}"
+            );
+            assert_eq!(exact(&a_million(amount)), exact(text), "{text}");
+        }
     }
 
     #[test]

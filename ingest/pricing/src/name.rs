@@ -1,4 +1,4 @@
-//! Model names: what to strip, and in what order.
+//! Names of models, what to strip of them and in what order; and names of providers.
 //!
 //! A dated or prefixed name can have a price of its own, so nothing is stripped before the name as it
 //! stands has been tried. What is stripped ends at a boundary: `gpt-4` never catches `gpt-4o`.
@@ -33,6 +33,40 @@ pub fn spellings(name: &str) -> Vec<String> {
         }
     }
     spellings
+}
+
+/// Spellings of providers, in lower case, and the canonical name.
+#[rustfmt::skip]
+const PROVIDERS: &[(&str, &str)] = &[
+    ("vertex_ai", "gcp.vertex_ai"),
+    ("vertexai", "gcp.vertex_ai"),
+    ("gemini", "gcp.gemini"),
+    ("google", "gcp.gemini"),
+    ("google_genai", "gcp.gemini"),
+    ("google-gla", "gcp.gemini"),
+    ("google-vertex", "gcp.vertex_ai"),
+    ("az.ai.inference", "azure.ai.inference"),
+    ("az.ai.openai", "azure.ai.openai"),
+    ("azure", "azure.ai.openai"),
+    ("azure_openai", "azure.ai.openai"),
+    ("aws", "aws.bedrock"),
+    ("bedrock", "aws.bedrock"),
+    ("xai", "x_ai"),
+    ("x-ai", "x_ai"),
+    ("mistralai", "mistral_ai"),
+    ("mistral", "mistral_ai"),
+    ("moonshot", "moonshot_ai"),
+    ("moonshotai", "moonshot_ai"),
+    ("bedrock_converse", "aws.bedrock"),
+    ("watsonx", "ibm.watsonx.ai"),
+];
+
+/// The canonical name of a provider: its word in lower case, or what that word is a spelling of.
+#[must_use]
+pub fn provider(word: &str) -> String {
+    let word = word.trim().to_lowercase();
+    let canonical = PROVIDERS.iter().find(|(spelling, _)| *spelling == word);
+    canonical.map_or(word, |(_, name)| (*name).to_owned())
 }
 
 /// The plainest spelling: two names of one model have it in common.

@@ -1,44 +1,140 @@
-//! One price: what a model's tokens cost while it is in force.
+//! One price: what tokens cost under one set of conditions; and the entry that holds a model's prices together.
 
 use rust_decimal::Decimal;
 
-/// What one model costs, in US dollars a token (or a request), while it is in force.
+use crate::When;
+
+/// US dollars a token, or a request. What is absent is not known: a call that used it has no price.
 ///
-/// A price without a cache price charges cached tokens like any other input: a book that leaves a
-/// discount out is then too dear, never too cheap. A price without a reasoning price charges reasoning
-/// as the output it is part of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Price {
-    /// Stable: the same row of the same book has the same id in every run. `BOOK:MODEL:HASH`.
-    pub id: String,
-    /// The model's name, as the book spells it.
-    pub model: String,
-    /// Who sells it, as the book spells it.
-    pub provider: Option<String>,
+/// Reasoning without a price of its own is charged as the output it is part of; everything else that was used
+/// needs its price here, cached input too, since no discount can be told from another price.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amounts {
     /// A token of uncached input.
     pub input: Option<Decimal>,
-    /// A token of input read from a cache; `input` when absent.
+    /// A token of input read from a cache.
     pub cache_read: Option<Decimal>,
-    /// A token of input written to a cache; `input` when absent.
+    /// A token of input written to a cache, for minutes.
     pub cache_write: Option<Decimal>,
+    /// A token of input written to a cache for an hour.
+    pub cache_write_1h: Option<Decimal>,
     /// A token of output.
     pub output: Option<Decimal>,
     /// A token of reasoning, where it differs from output.
     pub reasoning: Option<Decimal>,
     /// A request, whatever its length.
     pub request: Option<Decimal>,
+}
+
+/// The components of a price, by the names of the file format.
+pub(crate) const COMPONENTS: [&str; 7] = [
+    "input",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    "output",
+    "reasoning",
+    "request",
+];
+
+impl Amounts {
+    /// In the order of [`COMPONENTS`].
+    pub(crate) fn list(&self) -> [Option<Decimal>; 7] {
+        [
+            self.input,
+            self.cache_read,
+            self.cache_write,
+            self.cache_write_1h,
+            self.output,
+            self.reasoning,
+            self.request,
+        ]
+    }
+
+    /// From [`Amounts::list`].
+    pub(crate) fn of(list: [Option<Decimal>; 7]) -> Self {
+        let [
+            input,
+            cache_read,
+            cache_write,
+            cache_write_1h,
+            output,
+            reasoning,
+            request,
+        ] = list;
+        Self {
+            input,
+            cache_read,
+            cache_write,
+            cache_write_1h,
+            output,
+            reasoning,
+            request,
+        }
+    }
+
+    /// Whether it prices anything at all.
+    pub(crate) fn says_something(&self) -> bool {
+        self.input.is_some() || self.output.is_some() || self.request.is_some()
+    }
+
+    /// With every cache price that is missing filled in with the input's: what formats mean that know of no
+    /// cache price other than a discount.
+    pub(crate) fn cached_as_input(mut self) -> Self {
+        self.cache_read = self.cache_read.or(self.input);
+        self.cache_write = self.cache_write.or(self.input);
+        self
+    }
+}
+
+/// What a model's tokens cost under one set of conditions, whole: no part of it is taken from another price.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Price {
+    /// Stable: the same price of the same book has the same id in every run. `BOOK:MODEL:HASH`.
+    pub id: String,
+    /// The model's name, as the book spells it.
+    pub model: String,
+    /// When it holds.
+    pub when: When,
+    /// What it says.
+    pub amounts: Amounts,
+}
+
+/// The prices of one model from one seller over one stretch of time: what a book is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// The book it comes from: `builtin`, `litellm`, or the name a file gives itself.
+    pub book: String,
+    /// The workspace it was negotiated for; everyone's, when absent. It wins over everyone's.
+    pub workspace: Option<String>,
+    /// Who sells it, canonical (`openai`, `aws.bedrock`); anyone, when absent.
+    pub provider: Option<String>,
+    /// Whether it holds, too, where another seller, or none, is named that has no entry of its own for the name.
+    pub elsewhere: bool,
+    /// The model's name.
+    pub model: String,
+    /// Other names of it.
+    pub aliases: Vec<String>,
+    /// Patterns of names (`*` is any text), tried after all names.
+    pub patterns: Vec<String>,
     /// In force from this instant (nanoseconds since 1970), inclusive; always, when absent.
     pub from_unix_nano: Option<i64>,
     /// In force until this instant (nanoseconds since 1970), exclusive; for ever, when absent.
     pub until_unix_nano: Option<i64>,
-    /// Where the price is taken from.
+    /// When we learnt of it (nanoseconds since 1970). Of two that hold for one call, the later learnt stands.
+    pub known_unix_nano: Option<i64>,
+    /// Where it is taken from.
     pub source: String,
     /// The day (`2026-11-21`) on which it stood there; empty when the source does not say.
     pub source_date: String,
+    /// Why it is kept out of force until a person accepts it.
+    pub quarantined: Option<String>,
+    /// Its prices, of which at most one holds for any call.
+    pub prices: Vec<Price>,
 }
 
-impl Price {
-    /// Whether the price is in force at an instant, nanoseconds since 1970.
+impl Entry {
+    /// Whether it is in force at an instant, nanoseconds since 1970.
     #[must_use]
     pub fn in_force(&self, at_unix_nano: i64) -> bool {
         self.from_unix_nano.is_none_or(|from| from <= at_unix_nano)
@@ -47,35 +143,68 @@ impl Price {
                 .is_none_or(|until| at_unix_nano < until)
     }
 
-    /// Whether it prices anything at all.
-    pub(crate) fn says_something(&self) -> bool {
-        self.input.is_some() || self.output.is_some() || self.request.is_some()
+    /// Whether it was known at an instant; everything is, when none is given.
+    #[must_use]
+    pub fn known(&self, as_of_unix_nano: Option<i64>) -> bool {
+        match (self.known_unix_nano, as_of_unix_nano) {
+            (Some(known), Some(as_of)) => known <= as_of,
+            _ => true,
+        }
     }
 
-    /// Fills in the id, from what the row says.
-    pub(crate) fn identified(mut self, book: &str) -> Self {
-        let amounts = [
-            self.input,
-            self.cache_read,
-            self.cache_write,
-            self.output,
-            self.reasoning,
-            self.request,
-        ];
-        let mut told = format!("{:?} {:?}", self.from_unix_nano, self.until_unix_nano);
-        for amount in amounts {
-            told.push(' ');
-            if let Some(amount) = amount {
-                told.push_str(&amount.normalize().to_string());
+    /// The price that holds for a call; see [`When::holds`].
+    #[must_use]
+    pub fn price(&self, tier: &str, start_unix_nano: i64, input: Option<i64>) -> Option<&Price> {
+        self.prices
+            .iter()
+            .find(|price| price.when.holds(tier, start_unix_nano, input))
+    }
+
+    /// The same in every run for the same entry: `BOOK:MODEL:HASH`.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let prices: Vec<&str> = self.prices.iter().map(|price| price.id.as_str()).collect();
+        let told = format!("{} {:?}", prices.join(" "), self.known_unix_nano);
+        format!("{}:{}:{:08x}", self.book, self.model, fnv(&told))
+    }
+
+    /// Every name of its model.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.model.as_str()).chain(self.aliases.iter().map(String::as_str))
+    }
+
+    /// Whether both are in force at one instant.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        let ends = |until: Option<i64>, from: Option<i64>| {
+            until.zip(from).is_some_and(|(until, from)| until <= from)
+        };
+        !ends(self.until_unix_nano, other.from_unix_nano)
+            && !ends(other.until_unix_nano, self.from_unix_nano)
+    }
+
+    /// With the ids of its prices filled in, from what they say.
+    pub(crate) fn identified(mut self) -> Self {
+        let whose = format!(
+            "{:?} {:?} {:?} {:?}",
+            self.workspace, self.provider, self.from_unix_nano, self.until_unix_nano
+        );
+        for price in &mut self.prices {
+            let mut told = format!("{whose} {}", price.when);
+            for amount in price.amounts.list() {
+                told.push(' ');
+                if let Some(amount) = amount {
+                    told.push_str(&amount.normalize().to_string());
+                }
             }
+            price.model.clone_from(&self.model);
+            price.id = format!("{}:{}:{:08x}", self.book, self.model, fnv(&told));
         }
-        self.id = format!("{book}:{}:{:08x}", self.model, fnv(&told));
         self
     }
 }
 
-/// FNV-1a: short, and the same in every build. It tells apart two prices of one model, no more.
-fn fnv(text: &str) -> u32 {
+/// FNV-1a: short, and the same in every build. It tells apart the prices of one model, no more.
+pub(crate) fn fnv(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     })
@@ -87,32 +216,38 @@ mod tests {
 
     #[test]
     fn the_first_instant_is_in_and_the_last_is_out() {
-        let price = Price {
+        let entry = Entry {
             from_unix_nano: Some(10),
             until_unix_nano: Some(20),
-            ..Price::default()
+            ..Entry::default()
         };
         assert_eq!(
-            [9, 10, 19, 20].map(|at| price.in_force(at)),
+            [9, 10, 19, 20].map(|at| entry.in_force(at)),
             [false, true, true, false]
         );
-        assert!(Price::default().in_force(i64::MIN));
+        assert!(Entry::default().in_force(i64::MIN));
     }
 
     #[test]
     fn an_id_tells_prices_of_one_model_apart_and_nothing_else() {
-        let price = |input| Price {
-            model: "m".into(),
-            input: Some(Decimal::new(input, 6)),
-            ..Price::default()
+        let id = |input| {
+            let amounts = Amounts {
+                input: Some(input),
+                ..Amounts::default()
+            };
+            let price = Price {
+                amounts,
+                ..Price::default()
+            };
+            let entry = Entry {
+                model: "m".into(),
+                prices: vec![price],
+                ..Entry::default()
+            };
+            entry.identified().prices[0].id.clone()
         };
-        assert_eq!(price(250).identified("b").id, price(250).identified("b").id);
-        assert_ne!(price(250).identified("b").id, price(251).identified("b").id);
-        let mut spelled_longer = price(0);
-        spelled_longer.input = Some(Decimal::new(2500, 7));
-        assert_eq!(
-            price(250).identified("b").id,
-            spelled_longer.identified("b").id
-        );
+        assert_eq!(id(Decimal::new(250, 6)), id(Decimal::new(250, 6)));
+        assert_ne!(id(Decimal::new(250, 6)), id(Decimal::new(251, 6)));
+        assert_eq!(id(Decimal::new(250, 6)), id(Decimal::new(2500, 7)));
     }
 }

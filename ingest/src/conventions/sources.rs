@@ -1,28 +1,5 @@
-//! What has to be known about a sender beyond its keys: what it calls the providers, and what it counts
+//! What has to be known about a sender beyond its keys: which names are no provider's, and what it counts
 //! as input.
-
-/// Spellings of providers, and the canonical name. Compared in lower case.
-#[rustfmt::skip]
-const PROVIDERS: &[(&str, &str)] = &[
-    ("vertex_ai", "gcp.vertex_ai"),
-    ("vertexai", "gcp.vertex_ai"),
-    ("gemini", "gcp.gemini"),
-    ("google", "gcp.gemini"),
-    ("google_genai", "gcp.gemini"),
-    ("google-gla", "gcp.gemini"),
-    ("google-vertex", "gcp.vertex_ai"),
-    ("az.ai.inference", "azure.ai.inference"),
-    ("az.ai.openai", "azure.ai.openai"),
-    ("azure", "azure.ai.openai"),
-    ("azure_openai", "azure.ai.openai"),
-    ("aws", "aws.bedrock"),
-    ("bedrock", "aws.bedrock"),
-    ("xai", "x_ai"),
-    ("mistralai", "mistral_ai"),
-    ("mistral", "mistral_ai"),
-    ("moonshot", "moonshot_ai"),
-    ("watsonx", "ibm.watsonx.ai"),
-];
 
 /// Names of frameworks that stand where a provider's name should: they tell nothing of the provider.
 const FRAMEWORKS: &[&str] = &[
@@ -60,12 +37,8 @@ const EXCLUSIVE_INPUT: &[&str] = &["openlit.instrumentation.anthropic"];
 /// The canonical name of a provider; `None` when the word names a framework.
 #[must_use]
 pub fn provider(word: &str) -> Option<String> {
-    let word = word.trim().to_lowercase();
-    if word.is_empty() || FRAMEWORKS.contains(&word.as_str()) {
-        return None;
-    }
-    let canonical = PROVIDERS.iter().find(|(spelling, _)| *spelling == word);
-    Some(canonical.map_or(word, |(_, name)| (*name).to_owned()))
+    let name = flyball_pricing::name::provider(word);
+    (!name.is_empty() && !FRAMEWORKS.contains(&name.as_str())).then_some(name)
 }
 
 /// The maker of a model, by the start of its plain name; `None` when several sell under it, or nobody known.

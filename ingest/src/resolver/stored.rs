@@ -100,6 +100,7 @@ fn told(row: &ChargeRow, words: &mut Words) -> Detail {
             cache_write: row.cache_write_tokens,
             output: row.output_tokens,
             reasoning: row.reasoning_tokens,
+            ..Tokens::default()
         },
         client_cost: row.client_cost_usd,
         value: row.value_usd,

@@ -313,15 +313,19 @@ impl Trace {
         before: Option<&Posted>,
         rules: &Rules,
     ) -> Option<(String, Cost)> {
-        let countable = matches!(charge.told.usage, Some(Usage::Exact | Usage::Partial));
-        if charge.duplicate_of.is_some() || !countable || charge.kind == Kind::Execution {
+        let countable = match charge.kind {
+            Kind::Execution => false,
+            Kind::ToolCall => true,
+            _ => matches!(charge.told.usage, Some(Usage::Exact | Usage::Partial)),
+        };
+        if charge.duplicate_of.is_some() || !countable {
             return None;
         }
         let amounts = |charge: &Charge| {
+            let told = &charge.told;
             (
-                charge.told.tokens,
-                charge.told.request_model,
-                charge.told.response_model,
+                (told.tokens, told.tool_name, told.provider),
+                (told.request_model, told.response_model, told.service_tier),
                 charge.start,
             )
         };
@@ -330,10 +334,21 @@ impl Trace {
         {
             return Some((self.words.get(priced.price_id).to_owned(), priced.cost));
         }
+        if charge.kind == Kind::ToolCall {
+            let tool = self.words.text(charge.told.tool_name)?;
+            let price = rules
+                .book
+                .tool(Some(&rules.workspace), tool, charge.start, None)?;
+            return Some((price.id.clone(), price.cost()));
+        }
         let call = Call {
+            workspace: Some(&rules.workspace),
+            provider: self.words.text(charge.told.provider),
             response_model: self.words.text(charge.told.response_model),
             request_model: self.words.text(charge.told.request_model),
+            service_tier: self.words.text(charge.told.service_tier),
             start_unix_nano: charge.start,
+            known_unix_nano: None,
         };
         let (price, cost) = rules.book.charge(&call, &charge.told.tokens)?;
         Some((price.id.clone(), cost))

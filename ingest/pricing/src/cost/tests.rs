@@ -8,14 +8,14 @@ fn dollars(text: &str) -> Decimal {
     Decimal::from_str_exact(text).unwrap()
 }
 
-fn price(input: &str, read: &str, write: &str, output: &str) -> Price {
+fn price(input: &str, read: &str, write: &str, output: &str) -> Amounts {
     let a_token = |text: &str| (!text.is_empty()).then(|| dollars(text) / Decimal::from(1_000_000));
-    Price {
+    Amounts {
         input: a_token(input),
         cache_read: a_token(read),
         cache_write: a_token(write),
         output: a_token(output),
-        ..Price::default()
+        ..Amounts::default()
     }
 }
 
@@ -26,6 +26,7 @@ fn tokens(input: i64, read: i64, write: i64, output: i64, reasoning: i64) -> Tok
         cache_write: Some(write),
         output: Some(output),
         reasoning: Some(reasoning),
+        ..Tokens::default()
     }
 }
 
@@ -40,16 +41,37 @@ fn reasoning_is_part_of_output_unless_priced_apart() {
 }
 
 #[test]
-fn a_missing_cache_price_is_the_input_price() {
-    let used = tokens(1_000, 400, 100, 0, 0);
+fn a_cache_that_was_used_needs_its_own_price() {
+    let price = price("2", "1", "", "10");
+    let total = |read, write| cost(&price, &tokens(1_000, read, write, 0, 0)).map(|c| c.total);
+    // 600 x 2 + 400 x 1, a millionth of it.
+    assert_eq!(total(400, 0), Some(dollars("0.0016")));
+    assert_eq!(total(0, 0), Some(dollars("0.002")));
+    assert_eq!(total(0, 1), None, "a cache write has no price");
+    let input_is_theirs = price.cached_as_input();
     assert_eq!(
-        cost(&price("2", "", "", "10"), &used).unwrap().total,
-        dollars("0.002")
-    );
-    assert_eq!(
-        cost(&price("2", "1", "", "10"), &used).unwrap().total,
+        cost(&input_is_theirs, &tokens(1_000, 400, 100, 0, 0))
+            .unwrap()
+            .total,
         dollars("0.0016")
     );
+}
+
+#[test]
+fn what_is_kept_for_an_hour_has_a_price_of_its_own() {
+    let mut price = price("2", "0.1", "2.5", "10");
+    let mut used = tokens(10_000, 8_000, 1_000, 500, 0);
+    assert_eq!(cost(&price, &used).unwrap().total, dollars("0.0103"));
+    used.cache_write_1h = Some(1_000);
+    assert_eq!(cost(&price, &used), None);
+    price.cache_write_1h = Some(dollars("0.000004"));
+    // 1,000 x 2 + 8,000 x 0.1 + 1,000 x 4 + 500 x 10, a millionth of it.
+    assert_eq!(cost(&price, &used).unwrap().total, dollars("0.0118"));
+    used.cache_write_1h = Some(400);
+    // Of the 1,000 written, 600 x 2.5 and 400 x 4.
+    assert_eq!(cost(&price, &used).unwrap().cache_write, dollars("0.0031"));
+    used.cache_write_1h = Some(1_001);
+    assert_eq!(cost(&price, &used), None);
 }
 
 #[test]
@@ -113,9 +135,9 @@ fn a_million_dollars_for_one_call_is_not_believed() {
 
 #[test]
 fn halves_go_to_the_even_neighbour() {
-    let a_token = |text| Price {
+    let a_token = |text| Amounts {
         input: Some(dollars(text)),
-        ..Price::default()
+        ..Amounts::default()
     };
     let one = Tokens {
         input: Some(1),
@@ -140,9 +162,9 @@ proptest! {
         output in 0i64..5_000_000, reasoning in 0i64..5_000_000,
     ) {
         let a_token = |i: usize| Some(Decimal::new(amounts[i], scale));
-        let price = Price {
+        let price = Amounts {
             input: a_token(0), cache_read: a_token(1), cache_write: a_token(2),
-            output: a_token(3), reasoning: a_token(4), ..Price::default()
+            output: a_token(3), reasoning: a_token(4), ..Amounts::default()
         };
         let priced = cost(&price, &tokens(input, read, write, output, reasoning));
         if read + write > input || reasoning > output {
