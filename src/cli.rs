@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Make a data directory and tables out of a backup.
     Restore(Restore),
+    /// What the price book says, and what a foreign list would change.
+    Prices(Prices),
     /// The ledger, a chain nobody can change unseen: check it, prove what is on it, change its key, erase people.
     Audit(Audit),
 }
@@ -73,7 +75,7 @@ pub(crate) struct Listen {
     /// Console and REST API.
     #[arg(long)]
     pub http: Option<String>,
-    /// Price file in LiteLLM's format, instead of the built-in book.
+    /// Price file (flyball-prices/1 or LiteLLM's format), instead of the built-in book.
     #[arg(long)]
     pub prices: Option<PathBuf>,
     /// Alert rules, instead of the built-in ones.
@@ -101,7 +103,7 @@ pub(crate) struct Import {
     /// Files or folders.
     #[arg(required = true)]
     pub paths: Vec<PathBuf>,
-    /// Price file in LiteLLM's format that replaces the book for this run, valid for all time.
+    /// Price file (flyball-prices/1 or LiteLLM's format) that replaces the book for this run.
     #[arg(long)]
     pub prices: Option<PathBuf>,
 }
@@ -264,7 +266,7 @@ pub(crate) enum AgentCommand {
         /// File that keeps every transition; without it they go with the process.
         #[arg(long)]
         journal: Option<PathBuf>,
-        /// Price file in LiteLLM's format, instead of the built-in book.
+        /// Price file (flyball-prices/1 or LiteLLM's format), instead of the built-in book.
         #[arg(long)]
         prices: Option<PathBuf>,
     },
@@ -324,6 +326,68 @@ pub(crate) struct SubjectArgs {
     /// A tenant.
     #[arg(long)]
     pub(crate) tenant: Option<String>,
+}
+
+/// Options of `prices`.
+#[derive(Debug, Args)]
+pub(crate) struct Prices {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: PricesCommand,
+}
+
+/// What can be done with a price book.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PricesCommand {
+    /// Bring a foreign list into the book, show what changes, and write the book to a file. What is negative or jumps
+    /// more than tenfold is kept in quarantine, out of force.
+    Import {
+        /// The list.
+        file: PathBuf,
+        /// Its format; told by the file itself when not given.
+        #[arg(long, value_enum)]
+        format: Option<PriceList>,
+        /// Where the book goes.
+        #[arg(long)]
+        out: PathBuf,
+        /// The book to bring it into, instead of `prices.file` or the built-in one.
+        #[arg(long)]
+        book: Option<PathBuf>,
+    },
+    /// Print the book.
+    List {
+        /// Only this model, in any spelling.
+        #[arg(long)]
+        model: Option<String>,
+        /// Only what was in force, and known, then (a UTC day or instant).
+        #[arg(long)]
+        at: Option<String>,
+        /// Only what is kept out of force.
+        #[arg(long)]
+        quarantined: bool,
+        /// A price file, instead of the book in use.
+        #[arg(long)]
+        book: Option<PathBuf>,
+    },
+    /// Put an entry that is in quarantine in force.
+    Accept {
+        /// Its id, as `prices list --quarantined` shows it.
+        id: String,
+        /// The price file, instead of `prices.file`.
+        #[arg(long)]
+        book: Option<PathBuf>,
+    },
+}
+
+/// Formats of price lists.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum PriceList {
+    /// Our own, flyball-prices/1.
+    Flyball,
+    /// LiteLLM's model prices.
+    Litellm,
+    /// genai-prices' providers.
+    GenaiPrices,
 }
 
 /// Options of `audit`.

@@ -271,6 +271,7 @@ impl Settings {
             http: self.address("listen.http")?,
             request_bytes_max: bytes_max("ingest.request_bytes_max")?,
             prices_file: self.some("prices.file").map(PathBuf::from),
+            prices_overlay: self.some("prices.overlay").map(PathBuf::from),
             escalation_tools: list(self.text("resolver.escalation_tools")),
             rules: self.some("alerts.rules").map(PathBuf::from),
             webhook_url: self.some("alerts.webhook_url"),
@@ -297,6 +298,8 @@ pub(crate) struct Config {
     pub request_bytes_max: usize,
     /// Replaces the built-in price book.
     pub prices_file: Option<PathBuf>,
+    /// Wins over it.
+    pub prices_overlay: Option<PathBuf>,
     /// Tools whose call is an escalation.
     pub(crate) escalation_tools: Vec<String>,
     /// Replaces the built-in rules.

@@ -14,12 +14,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 
-/// The book of `prices.file`, else the built-in one.
+/// The book of `prices.file`, else the built-in one; under that of `prices.overlay`, when there is one.
 pub(crate) fn configured(config: &Config) -> Result<Book> {
-    match &config.prices_file {
-        Some(path) => Book::read(path).with_context(|| format!("prices.file {}", path.display())),
-        None => Ok(Book::builtin()?),
-    }
+    let read = |setting: &str, path: &Path| {
+        Book::read(path).with_context(|| format!("{setting} {}", path.display()))
+    };
+    let book = match &config.prices_file {
+        Some(path) => read("prices.file", path)?,
+        None => Book::builtin()?,
+    };
+    Ok(match &config.prices_overlay {
+        Some(path) => book.under(read("prices.overlay", path)?),
+        None => book,
+    })
 }
 
 /// A price file as it was when an import began.
@@ -46,7 +53,7 @@ impl ImportBook {
 
     /// The book it holds.
     pub(crate) fn book(&self) -> Result<Book> {
-        Ok(Book::litellm(&self.text, &self.source)?)
+        Ok(Book::parse(&self.text, &self.source)?)
     }
 
     /// The book of an import that was cut off, if one was.

@@ -7,6 +7,7 @@ mod control;
 mod demo;
 mod erase;
 mod import;
+mod prices;
 mod progress;
 mod query;
 mod report;
@@ -54,6 +55,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Backup(options) => return backup::run(&config, options).await,
         Command::Restore(options) => backup::restore(config, options).await?,
         Command::Audit(options) => return audit::run(&config, &options.command).await,
+        Command::Prices(options) => prices::run(&config, &options.command)?,
         Command::Config => {}
     }
     Ok(ExitCode::SUCCESS)

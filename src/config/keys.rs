@@ -167,7 +167,12 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "prices.file",
         default: "",
-        doc: "a price file in LiteLLM's format that replaces the built-in book",
+        doc: "a price file (flyball-prices/1 or LiteLLM's format) that replaces the built-in book",
+    },
+    Key {
+        name: "prices.overlay",
+        default: "",
+        doc: "a price file whose entries win over the book: custom and negotiated prices",
     },
     Key {
         name: "resolver.escalation_tools",

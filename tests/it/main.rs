@@ -13,6 +13,7 @@ mod import;
 mod killed;
 mod load;
 mod moments;
+mod prices;
 mod readers;
 mod rollup;
 mod seaweed;
