@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Status,
     /// Show what the tables take up, or tidy them now.
     Storage(Storage),
+    /// Price again what was charged, by the book in use: what differs is taken back and entered anew.
+    Reprice(Reprice),
     /// Forget a user, a session or a tenant: their traces go, their sums stay.
     Erase(Erase),
     /// Print every setting in force, and where each value came from.
@@ -326,6 +328,23 @@ pub(crate) struct SubjectArgs {
     /// A tenant.
     #[arg(long)]
     pub(crate) tenant: Option<String>,
+}
+
+/// Options of `reprice`.
+#[derive(Debug, Args)]
+pub(crate) struct Reprice {
+    /// Calls that began then or later: a UTC day or an instant.
+    #[arg(long)]
+    pub(crate) since: String,
+    /// ... and before this.
+    #[arg(long)]
+    pub(crate) until: Option<String>,
+    /// Only this model (or tool), in any spelling.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Only say what would change.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Options of `prices`.

@@ -64,7 +64,7 @@ fn scope(args: &ScopeArgs) -> (&'static str, Value) {
 }
 
 /// Who types: the login name, as the ledger will show it.
-fn actor() -> String {
+pub(super) fn actor() -> String {
     format!(
         "cli:{}",
         std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned())

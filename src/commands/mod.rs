@@ -11,6 +11,7 @@ mod prices;
 mod progress;
 mod query;
 mod report;
+mod reprice;
 mod storage;
 
 pub(crate) use erase::Order;
@@ -49,6 +50,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Degrade(options) => control::degrade(&config, &options).await?,
         Command::Release(target) => control::release(&config, &target).await?,
         Command::Status => control::status(&config).await?,
+        Command::Reprice(options) => reprice::run(&config, &options).await?,
         Command::Erase(options) => erase::run(&config, &options).await?,
         Command::Storage(options) => storage::run(&config, &options).await?,
         Command::Agent(options) => return agent::run(options.command).await,

@@ -32,7 +32,7 @@ pub(super) fn run(config: &Config, command: &PricesCommand) -> Result<()> {
                 Some(path) => Book::read(path)?,
                 None => prices::configured(config)?,
             };
-            let at = at.as_deref().map(instant).transpose()?;
+            let at = at.as_deref().map(|at| instant("--at", at)).transpose()?;
             list(&book, model.as_deref(), at, *quarantined);
             Ok(())
         }
@@ -232,8 +232,9 @@ fn now() -> i64 {
     Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX)
 }
 
-fn instant(text: &str) -> Result<i64> {
+/// A time, as nanoseconds since 1970; an error names the option it was given as.
+pub(super) fn instant(option: &str, text: &str) -> Result<i64> {
     flyball_pricing::instant(text).with_context(|| {
-        format!("--at {text:?}: expected a UTC day such as 2026-11-21 or an instant such as 2026-11-21T16:00:00Z")
+        format!("{option} {text:?}: expected a UTC day such as 2026-11-21 or an instant such as 2026-11-21T16:00:00Z")
     })
 }

@@ -1,6 +1,9 @@
 //! The price book from the command line: what an unpriced model looks like, and how a list comes in.
 
-use crate::harness::{flyball, query, recording, run};
+use serde_json::{Value, json};
+
+use crate::harness::{flyball, import, number, prices, query, recording, run};
+use crate::import::FRAMEWORKS;
 
 #[test]
 fn a_model_without_a_price_costs_null_and_is_listed() {
@@ -95,5 +98,76 @@ fn a_list_comes_in_shows_what_it_changes_and_what_jumps_waits_for_a_person() {
     assert!(
         !refused.status.success(),
         "it is not in quarantine any more"
+    );
+}
+
+#[test]
+fn what_was_unpriced_is_priced_later_and_nothing_is_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, priced) = (dir.path().join("data"), dir.path().join("priced"));
+    let empty = dir.path().join("empty.json");
+    std::fs::write(&empty, r#"{"format": "flyball-prices/1", "entries": []}"#).unwrap();
+    run(flyball(&data)
+        .arg("import")
+        .args(FRAMEWORKS.map(recording))
+        .arg("--prices")
+        .arg(&empty));
+    import(&priced, &FRAMEWORKS.map(recording));
+    let by_model = "SELECT coalesce(response_model, request_model) AS model, count(*) AS calls, sum(cost_usd) AS cost \
+         FROM model_calls GROUP BY 1 ORDER BY 1";
+    let wanted = query(&priced, by_model);
+    assert_ne!(query(&data, by_model), wanted);
+    let reprice = |more: &[&str]| {
+        let output = run(flyball(&data)
+            .env("FLYBALL_PRICES_FILE", prices())
+            .args(["reprice", "--since", "2020-01-01"])
+            .args(more));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = reprice(&["--dry-run"]);
+    assert!(said.contains("would be corrected: 0 USD before"), "{said}");
+    assert_eq!(
+        query(&data, "SELECT * FROM charges WHERE entry = 'reversal'").len(),
+        0
+    );
+    let said = reprice(&[]);
+    assert!(said.contains("are corrected"), "{said}");
+    assert_eq!(query(&data, by_model), wanted);
+    let minutes = "SELECT sum(cost_usd) AS cost, sum(calls) AS calls, sum(input_tokens) AS input FROM minutes";
+    assert_eq!(query(&data, minutes), query(&priced, minutes));
+    // What was charged then still stands there, taken back with the reason.
+    let taken_back = "SELECT count(*) AS n, count(DISTINCT reason) AS reasons, max(reason) AS reason FROM charges WHERE entry = 'reversal'";
+    let taken_back = &query(&data, taken_back)[0];
+    assert_eq!(
+        (&taken_back["reasons"], &taken_back["reason"]),
+        (&json!(1), &json!("reprice"))
+    );
+    let ledger = query(
+        &data,
+        "SELECT event, record FROM audit WHERE event IN ('prices.repriced', 'charges.corrected') ORDER BY seq",
+    );
+    let record = |at: usize| -> Value {
+        serde_json::from_str(ledger[at]["record"].as_str().unwrap()).unwrap()
+    };
+    assert_eq!(ledger[0]["event"], "prices.repriced");
+    assert_eq!(record(0)["charges"], taken_back["n"]);
+    assert!(number(&record(0)["after_usd"]) > 0.0);
+    let changed: f64 = (1..ledger.len())
+        .map(|at| number(&record(at)["cost_usd_change"]))
+        .sum();
+    assert!(
+        (changed - number(&record(0)["after_usd"])).abs() < 1e-9,
+        "{ledger:?}"
+    );
+    let again = reprice(&[]);
+    assert!(again.contains("0 charges are corrected"), "{again}");
+    let refused = flyball(&data)
+        .args(["reprice", "--since", "yesterday"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("--since \"yesterday\""),
+        "{said}"
     );
 }

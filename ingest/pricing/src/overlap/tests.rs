@@ -156,8 +156,8 @@ proptest! {
                         .filter(|e| speaks(e, None, provider, name, at)).collect();
                     let exact = |e: &&Entry| e.model == name || e.aliases.iter().any(|a| a == name);
                     let own = |e: &&Entry| provider.is_some() && e.provider.as_deref() == provider;
-                    if speak.iter().any(|e| exact(e)) { speak.retain(exact); }
-                    if speak.iter().any(|e| own(e)) { speak.retain(own); }
+                    if speak.iter().any(&exact) { speak.retain(exact); }
+                    if speak.iter().any(&own) { speak.retain(own); }
                     let last = speak.iter().map(|e| e.known_unix_nano).max();
                     speak.retain(|e| Some(e.known_unix_nano) == last);
                     prop_assert!(speak.len() <= 1, "{speak:?}");
