@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Reprice(Reprice),
     /// Forget a user, a session or a tenant: their traces go, their sums stay.
     Erase(Erase),
+    /// Print which attributes of which convention fill which column, best first.
+    Conventions(Conventions),
     /// Print every setting in force, and where each value came from.
     Config,
     /// Run agents of the bundled runtime.
@@ -328,6 +330,16 @@ pub(crate) struct SubjectArgs {
     /// A tenant.
     #[arg(long)]
     pub(crate) tenant: Option<String>,
+}
+
+/// Options of `conventions`.
+#[derive(Debug, Args)]
+pub(crate) struct Conventions {
+    /// Only what fills this column of `spans`, or stands under this key.
+    pub(crate) of: Option<String>,
+    /// How to print: table or json.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: StorageFormat,
 }
 
 /// Options of `reprice`.

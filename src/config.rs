@@ -259,6 +259,7 @@ impl Settings {
                     let expected = "table=days or workspace/table=days, comma between";
                     self.wrong("store.retain_days", expected)
                 })?,
+            ..flyball_store::Maintenance::default()
         };
         let bytes_max = |key| {
             usize::try_from(self.number(key)?).map_err(|_| self.wrong(key, "bytes of memory"))

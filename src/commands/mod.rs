@@ -4,6 +4,7 @@ mod agent;
 mod audit;
 mod backup;
 mod control;
+mod conventions;
 mod demo;
 mod erase;
 mod import;
@@ -50,6 +51,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Degrade(options) => control::degrade(&config, &options).await?,
         Command::Release(target) => control::release(&config, &target).await?,
         Command::Status => control::status(&config).await?,
+        Command::Conventions(options) => conventions::run(&options)?,
         Command::Reprice(options) => reprice::run(&config, &options).await?,
         Command::Erase(options) => erase::run(&config, &options).await?,
         Command::Storage(options) => storage::run(&config, &options).await?,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{import, number, query, recording, row};
+use crate::harness::{flyball, import, number, query, recording, row};
 
 /// The frameworks of which the spans alone tell every call's usage.
 pub(crate) const FRAMEWORKS: [&str; 5] = [
@@ -118,4 +118,28 @@ fn nobody_who_reads_the_report_is_no_error() {
     );
     let spans = row(dir.path(), "SELECT count(*) AS n FROM spans");
     assert_eq!(number(&spans["n"]), 105.0);
+}
+
+#[test]
+fn the_table_of_conventions_is_printed_as_it_is_in_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let print = |more: &[&str]| {
+        flyball(dir.path())
+            .arg("conventions")
+            .args(more)
+            .output()
+            .unwrap()
+    };
+    let all = String::from_utf8(print(&[]).stdout).unwrap();
+    assert!(all.lines().count() > 100 && all.contains("gen_ai.usage.input_tokens"));
+    let rows: Vec<serde_json::Value> =
+        serde_json::from_slice(&print(&["session_id", "--format", "json"]).stdout).unwrap();
+    assert_eq!(rows[0]["key"], "gen_ai.conversation.id");
+    assert_eq!(
+        (&rows[1]["key"], &rows[1]["rank"]),
+        (&"session.id".into(), &2.into())
+    );
+    let unknown = print(&["no.such.key"]);
+    assert!(!unknown.status.success());
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("\"no.such.key\""));
 }

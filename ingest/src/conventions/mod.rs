@@ -120,6 +120,19 @@ pub enum Column {
 impl Column {
     /// How many there are.
     pub(crate) const COUNT: usize = Self::ValueUsd as usize + 1;
+
+    /// Its name in the `spans` table.
+    #[must_use]
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_ascii_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    }
 }
 
 /// Where a key is looked for.
@@ -129,6 +142,17 @@ pub enum Place {
     Span,
     /// On the span, else on its resource.
     Both,
+}
+
+impl Place {
+    /// The words for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Span => "span",
+            Self::Both => "span, else resource",
+        }
+    }
 }
 
 /// How a value is read. Blank text and what redaction left behind are absent, whatever the reading.
@@ -154,6 +178,25 @@ pub enum Read {
     Estimate,
     /// True or false, as a boolean or a word.
     Flag,
+}
+
+impl Read {
+    /// What becomes of a value, and the unit of what has one.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Word => "lower-case text",
+            Self::FirstWord => "first of a list, lower-case",
+            Self::Provider => "provider's name",
+            Self::Count => "count",
+            Self::Number => "number",
+            Self::Share => "number from 0 to 1",
+            Self::Money => "US dollars",
+            Self::Estimate => "US dollars, zero is unknown",
+            Self::Flag => "true or false",
+        }
+    }
 }
 
 /// One row of the table: under this key stands that column.

@@ -162,3 +162,13 @@ fn the_providers_own_scope_is_closer_than_a_wrappers() {
         0
     );
 }
+
+#[test]
+fn every_column_is_one_of_the_spans_table() {
+    use flyball_store::rows::{Row, SpanRow};
+    let schema = SpanRow::schema();
+    for rule in RULES {
+        let name = rule.column.name();
+        assert!(schema.index_of(&name).is_ok(), "{name}");
+    }
+}

@@ -286,6 +286,7 @@ impl Store {
             table: place.1,
             day,
             target_bytes: u64::MAX,
+            part_bytes: self.config.maintenance.part_bytes,
         };
         let written = rewrite
             .run(std::slice::from_ref(file), pass, &|| self.goes_on())

@@ -45,6 +45,7 @@ impl Store {
                     table: place.1,
                     day,
                     target_bytes: rules.target_bytes,
+                    part_bytes: self.config.maintenance.part_bytes,
                 };
                 let done = rewrite.run(&files, pass, &|| self.goes_on()).await?;
                 if !self.swap_files(place, done).await? {

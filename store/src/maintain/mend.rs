@@ -65,6 +65,7 @@ impl Store {
                 table: place.1,
                 day,
                 target_bytes: self.config.maintenance.target_bytes,
+                part_bytes: self.config.maintenance.part_bytes,
             };
             let done = rewrite.run(&some, pass, &|| self.goes_on()).await?;
             if !self.swap_files(place, done).await? {

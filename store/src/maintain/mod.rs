@@ -44,6 +44,8 @@ pub struct Maintenance {
     pub every: Duration,
     /// Compaction makes files of about so many bytes.
     pub target_bytes: u64,
+    /// A file that is larger is sent in parts of so many bytes. S3 takes none under 5 MiB but the last, and 10,000.
+    pub part_bytes: usize,
     /// A file that a table has not listed for so long is deleted. No query runs longer, and no version of a table
     /// older than this can be read.
     pub vacuum_after: Duration,
@@ -62,6 +64,7 @@ impl Default for Maintenance {
         Self {
             every: Duration::from_secs(15),
             target_bytes: 128 << 20,
+            part_bytes: 8 << 20,
             vacuum_after: Duration::from_secs(7 * 86_400),
             erased_after: Duration::from_secs(600),
             orphan_after: Duration::from_secs(86_400),

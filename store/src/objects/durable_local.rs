@@ -2,8 +2,10 @@
 //!
 //! object_store's own local store never syncs: after a power failure its newest files may be empty. This
 //! one syncs the file before it gets its name, and the folder after, also for folders it had to make.
-//! Everything that only reads is passed on.
+//! Everything that only reads is passed on, once all names are known to be durable: what a reader sees may be built
+//! upon, and must not be gone after a power failure.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
@@ -13,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::FutureExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -41,6 +43,38 @@ pub struct DurableLocal {
     inner: Arc<dyn ObjectStore>,
     /// Says which file an object is.
     paths: Arc<LocalFileSystem>,
+    unsynced: Arc<Unsynced>,
+}
+
+/// Folders that could not be synced, in which names may stand that a power failure would take.
+#[derive(Debug, Default)]
+struct Unsynced(Mutex<BTreeSet<PathBuf>>);
+
+impl Unsynced {
+    /// Makes the names beside a file durable.
+    fn sync_folder_of(&self, disk: &dyn Disk, path: &FsPath) -> Result<()> {
+        let Some(above) = path.parent() else {
+            return Ok(());
+        };
+        disk.sync_folder(above).map_err(|error| {
+            self.0.lock().insert(above.to_owned());
+            failed(above, error)
+        })
+    }
+
+    /// Makes good what failed before.
+    fn settle(&self, disk: &dyn Disk) -> Result<()> {
+        let folders = self.0.lock().clone();
+        for folder in folders {
+            match disk.sync_folder(&folder) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(failed(&folder, error));
+                }
+                _ => self.0.lock().remove(&folder),
+            };
+        }
+        Ok(())
+    }
 }
 
 impl Default for DurableLocal {
@@ -59,7 +93,32 @@ impl DurableLocal {
     /// On any disk, with a store that reads what is on it.
     pub(crate) fn on(disk: Arc<dyn Disk>, inner: Arc<dyn ObjectStore>) -> Self {
         let paths = Arc::new(LocalFileSystem::new());
-        Self { disk, inner, paths }
+        let unsynced = Arc::default();
+        Self {
+            disk,
+            inner,
+            paths,
+            unsynced,
+        }
+    }
+
+    /// Before anything is read.
+    async fn settle(&self) -> Result<()> {
+        if self.unsynced.0.lock().is_empty() {
+            return Ok(());
+        }
+        let (disk, unsynced) = (Arc::clone(&self.disk), Arc::clone(&self.unsynced));
+        blocking(&self.disk, move || unsynced.settle(disk.as_ref())).await
+    }
+
+    /// The same before a list.
+    fn after_settling(
+        &self,
+        list: BoxStream<'static, Result<ObjectMeta>>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let own = self.clone();
+        let settled = async move { own.settle().await.map(|()| list) };
+        stream::once(settled).try_flatten().boxed()
     }
 
     fn file_of(&self, location: &Path) -> Result<PathBuf> {
@@ -87,6 +146,7 @@ impl ObjectStore for DurableLocal {
             PutMode::Update(_) => return Err(unsupported("put with PutMode::Update")),
         };
         let (disk, target) = (Arc::clone(&self.disk), self.file_of(location)?);
+        let unsynced = Arc::clone(&self.unsynced);
         blocking(&self.disk, move || {
             let (mut file, staged) = stage(disk.as_ref(), &target)?;
             let written = payload.iter().try_for_each(|part| file.write(part));
@@ -97,6 +157,7 @@ impl ObjectStore for DurableLocal {
                 &staged,
                 &target,
                 create,
+                &unsynced,
             )?;
             Ok(PutResult {
                 e_tag: None,
@@ -123,14 +184,17 @@ impl ObjectStore for DurableLocal {
             staged: Some(staged),
             target,
             offset: 0,
+            unsynced: Arc::clone(&self.unsynced),
         }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.settle().await?;
         self.inner.get_opts(location, options).await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.settle().await?;
         self.inner.get_ranges(location, ranges).await
     }
 
@@ -142,7 +206,7 @@ impl ObjectStore for DurableLocal {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        self.after_settling(self.inner.list(prefix))
     }
 
     fn list_with_offset(
@@ -150,17 +214,18 @@ impl ObjectStore for DurableLocal {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
+        self.after_settling(self.inner.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.settle().await?;
         self.inner.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         let (source, target) = (self.file_of(from)?, self.file_of(to)?);
         let create = options.mode == CopyMode::Create;
-        let disk = Arc::clone(&self.disk);
+        let (disk, unsynced) = (Arc::clone(&self.disk), Arc::clone(&self.unsynced));
         blocking(&self.disk, move || {
             let source = disk.read(&source).map_err(|error| failed(&source, error))?;
             let (mut file, staged) = stage(disk.as_ref(), &target)?;
@@ -172,6 +237,7 @@ impl ObjectStore for DurableLocal {
                 &staged,
                 &target,
                 create,
+                &unsynced,
             )
         })
         .await
@@ -192,10 +258,11 @@ impl ObjectStore for DurableLocal {
         )
         .await?;
         let (disk, source) = (Arc::clone(&self.disk), self.file_of(from)?);
+        let unsynced = Arc::clone(&self.unsynced);
         blocking(&self.disk, move || {
             disk.remove(&source)
                 .map_err(|error| failed(&source, error))?;
-            sync_folder_of(disk.as_ref(), &source)
+            unsynced.sync_folder_of(disk.as_ref(), &source)
         })
         .await
     }
@@ -209,6 +276,7 @@ struct Upload {
     staged: Option<PathBuf>,
     target: PathBuf,
     offset: u64,
+    unsynced: Arc<Unsynced>,
 }
 
 #[async_trait]
@@ -235,7 +303,7 @@ impl MultipartUpload for Upload {
             .take()
             .ok_or_else(|| unsupported("complete an upload twice"))?;
         let (file, target) = (Arc::clone(&self.file), self.target.clone());
-        let disk = Arc::clone(&self.disk);
+        let (disk, unsynced) = (Arc::clone(&self.disk), Arc::clone(&self.unsynced));
         blocking(&self.disk, move || {
             let mut file = file.lock();
             publish(
@@ -245,6 +313,7 @@ impl MultipartUpload for Upload {
                 &staged,
                 &target,
                 false,
+                &unsynced,
             )?;
             Ok(PutResult {
                 e_tag: None,
@@ -312,6 +381,7 @@ fn publish(
     staged: &FsPath,
     target: &FsPath,
     create: bool,
+    unsynced: &Unsynced,
 ) -> Result<()> {
     let named = written.and_then(|()| file.sync_all()).and_then(|()| {
         if create {
@@ -324,17 +394,9 @@ fn publish(
         let _ = disk.remove(staged);
     }
     // An error does not say that nothing was done: what others may see now has to be durable, too.
-    let settled = sync_folder_of(disk, target);
+    let settled = unsynced.sync_folder_of(disk, target);
     named.map_err(|error| failed(target, error))?;
     settled
-}
-
-fn sync_folder_of(disk: &dyn Disk, path: &FsPath) -> Result<()> {
-    let Some(above) = path.parent() else {
-        return Ok(());
-    };
-    disk.sync_folder(above)
-        .map_err(|error| failed(above, error))
 }
 
 fn copy(mut source: Box<dyn Read + Send>, file: &mut dyn DiskFile) -> io::Result<()> {

@@ -32,9 +32,6 @@ const ROWS_OUT: usize = 4_096;
 const ROWS_IN: usize = 1_024;
 /// Bytes of decoded rows of one input, about, that are in memory.
 const BYTES_IN: usize = 2 << 20;
-/// Bytes that are sent to the object store in one go.
-const UPLOAD_BYTES: usize = 8 << 20;
-
 /// What becomes of rows on their way. It may leave some out or change them, but not the columns they are sorted by.
 pub(crate) type Pass =
     Box<dyn FnMut(RecordBatch) -> std::result::Result<RecordBatch, ArrowError> + Send>;
@@ -47,6 +44,8 @@ pub(crate) struct Rewrite<'a> {
     pub(crate) day: NaiveDate,
     /// A file is closed when it has so many bytes, unless little is left.
     pub(crate) target_bytes: u64,
+    /// Bytes that are sent to the object store in one go.
+    pub(crate) part_bytes: usize,
 }
 
 /// What came of it.
@@ -189,7 +188,12 @@ struct Output {
 
 impl Output {
     fn begin(
-        Rewrite { table, day, .. }: Rewrite<'_>,
+        Rewrite {
+            table,
+            day,
+            part_bytes,
+            ..
+        }: Rewrite<'_>,
         store: &Arc<dyn ObjectStore>,
         sorted: bool,
     ) -> Result<Self> {
@@ -197,7 +201,7 @@ impl Output {
         let path = Path::from(add(&day, &name, 0, String::new()).path);
         Ok(Self {
             encoder: Encoder::begin(table, Effort::Thorough, sorted)?,
-            upload: BufWriter::with_capacity(Arc::clone(store), path, UPLOAD_BYTES),
+            upload: BufWriter::with_capacity(Arc::clone(store), path, part_bytes),
             day,
             name,
             uploaded: 0,

@@ -124,6 +124,8 @@ pub(crate) fn config(dir: &Path) -> Config {
         checkpoint_age: Duration::from_secs(3_600),
         maintenance: Maintenance {
             every: Duration::ZERO,
+            // So that small files come in parts, too.
+            part_bytes: 1_000,
             ..Maintenance::default()
         },
         rollup_every: Duration::ZERO,

@@ -125,3 +125,89 @@ async fn copies_and_renames_keep_their_modes() {
     ));
     assert_eq!(read(&store, &to).await, "x");
 }
+
+/// A disk of which folders cannot be synced for a while.
+#[derive(Debug, Default)]
+struct Unwilling(std::sync::atomic::AtomicBool);
+
+impl Disk for Unwilling {
+    fn sync_folder(&self, folder: &FsPath) -> io::Result<()> {
+        match self.0.load(Relaxed) {
+            true => Err(io::Error::other("the disk is not willing")),
+            false => Local.sync_folder(folder),
+        }
+    }
+
+    fn open(&self, path: &FsPath, how: Open) -> io::Result<Box<dyn DiskFile>> {
+        Local.open(path, how)
+    }
+
+    fn read(&self, path: &FsPath) -> io::Result<Box<dyn Read + Send>> {
+        Local.read(path)
+    }
+
+    fn list(&self, folder: &FsPath) -> io::Result<Vec<crate::disk::Entry>> {
+        Local.list(folder)
+    }
+
+    fn is_folder(&self, path: &FsPath) -> bool {
+        Local.is_folder(path)
+    }
+
+    fn make_folder(&self, folder: &FsPath, private: bool) -> io::Result<()> {
+        Local.make_folder(folder, private)
+    }
+
+    fn rename(&self, from: &FsPath, to: &FsPath) -> io::Result<()> {
+        Local.rename(from, to)
+    }
+
+    fn link(&self, from: &FsPath, to: &FsPath) -> io::Result<()> {
+        Local.link(from, to)
+    }
+
+    fn remove(&self, path: &FsPath) -> io::Result<()> {
+        Local.remove(path)
+    }
+
+    fn database(&self, path: &FsPath) -> rusqlite::Result<rusqlite::Connection> {
+        Local.database(path)
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_may_not_last_is_not_shown() {
+    let (_dir, _, root) = store();
+    let disk = Arc::new(Unwilling::default());
+    let store = DurableLocal::on(
+        Arc::<Unwilling>::clone(&disk),
+        Arc::new(LocalFileSystem::new()),
+    );
+    let (one, two) = (root.clone().join("one"), root.clone().join("two"));
+    store.put(&one, "1".into()).await.unwrap();
+    disk.0.store(true, Relaxed);
+    store
+        .put_opts(&two, "2".into(), create())
+        .await
+        .unwrap_err();
+    // Nobody may take it for made, nor anything else for all there is.
+    store.get(&two).await.unwrap_err();
+    store.get(&one).await.unwrap_err();
+    store
+        .list(Some(&root))
+        .try_collect::<Vec<_>>()
+        .await
+        .unwrap_err();
+    store.list_with_delimiter(Some(&root)).await.unwrap_err();
+    disk.0.store(false, Relaxed);
+    assert_eq!(read(&store, &two).await, "2");
+    assert_eq!(
+        store
+            .list(Some(&root))
+            .try_collect::<Vec<_>>()
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
+}

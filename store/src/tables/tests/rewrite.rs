@@ -33,6 +33,7 @@ async fn anew(table: &DeltaTable, day: i32, target_bytes: u64, pass: Pass) -> Re
         table: Table::Spans,
         day: NaiveDate::from_epoch_days(day).unwrap(),
         target_bytes,
+        part_bytes: 8 << 20,
     };
     let files = of_day(table, day);
     rewrite.run(&files, pass, &|| true).await.unwrap()

@@ -1,0 +1,78 @@
+//! `flyball conventions`: the table that spans are read by, as it is in force.
+
+use std::collections::HashMap;
+
+use anyhow::{Result, bail};
+use flyball_ingest::conventions::{RULES, Rule};
+use serde_json::json;
+
+use crate::cli::{Conventions, StorageFormat};
+use crate::say::say;
+
+/// Prints it, or the part that was asked for.
+pub(super) fn run(options: &Conventions) -> Result<()> {
+    let wanted = |rule: &&Rule| match &options.of {
+        Some(of) => rule.key == of || rule.column.name() == *of,
+        None => true,
+    };
+    let mut seen = HashMap::new();
+    let ranked = RULES.iter().map(|rule| {
+        let rank = seen.entry(rule.column).or_insert(0);
+        *rank += 1;
+        (*rank, rule)
+    });
+    let rows: Vec<(i32, &Rule)> = ranked.filter(|(_, rule)| wanted(rule)).collect();
+    if rows.is_empty() {
+        let of = options.of.as_deref().unwrap_or_default();
+        bail!(
+            "{of:?} is neither a column that attributes fill nor a key that is read; `flyball conventions` prints all"
+        );
+    }
+    match options.format {
+        StorageFormat::Json => say!("{}", serde_json::to_string_pretty(&as_json(&rows))?),
+        StorageFormat::Table => print(&rows),
+    }
+    Ok(())
+}
+
+fn as_json(rows: &[(i32, &Rule)]) -> serde_json::Value {
+    let row = |(rank, rule): &(i32, &Rule)| {
+        json!({
+            "column": rule.column.name(),
+            "rank": rank,
+            "key": rule.key,
+            "convention": rule.convention.as_str(),
+            "on": rule.place.as_str(),
+            "read_as": rule.read.as_str(),
+            "operation": rule.only,
+        })
+    };
+    rows.iter().map(row).collect()
+}
+
+fn print(rows: &[(i32, &Rule)]) {
+    let mut table = comfy_table::Table::new();
+    table
+        .load_preset(comfy_table::presets::NOTHING)
+        .set_header([
+            "column",
+            "rank",
+            "key",
+            "convention",
+            "on",
+            "read as",
+            "only if operation is",
+        ]);
+    for (rank, rule) in rows {
+        table.add_row([
+            rule.column.name(),
+            rank.to_string(),
+            rule.key.to_owned(),
+            rule.convention.as_str().to_owned(),
+            rule.place.as_str().to_owned(),
+            rule.read.as_str().to_owned(),
+            rule.only.unwrap_or_default().to_owned(),
+        ]);
+    }
+    say!("{table}");
+}
