@@ -41,10 +41,13 @@ fn as_json(rows: &[(i32, &Rule)]) -> serde_json::Value {
             "column": rule.column.name(),
             "rank": rank,
             "key": rule.key,
+            "field": rule.field,
             "convention": rule.convention.as_str(),
             "on": rule.place.as_str(),
             "read_as": rule.read.as_str(),
             "operation": rule.only,
+            "only_where_marked": rule.marked,
+            "parts_are_apart": rule.apart,
         })
     };
     rows.iter().map(row).collect()
@@ -67,7 +70,11 @@ fn print(rows: &[(i32, &Rule)]) {
         table.add_row([
             rule.column.name(),
             rank.to_string(),
-            rule.key.to_owned(),
+            match rule.field {
+                Some("") => format!("{} (JSON)", rule.key),
+                Some(field) => format!("{} (JSON: {field})", rule.key),
+                None => rule.key.to_owned(),
+            },
             rule.convention.as_str().to_owned(),
             rule.place.as_str().to_owned(),
             rule.read.as_str().to_owned(),

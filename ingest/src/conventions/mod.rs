@@ -27,6 +27,18 @@ pub enum Convention {
     OpenInference,
     /// OpenLLMetry (Traceloop).
     OpenLlmetry,
+    /// Vercel's AI SDK up to version 6 (`ai.*`); later ones write OpenTelemetry's names.
+    Vercel,
+    /// Langfuse's SDKs.
+    Langfuse,
+    /// MLflow, whose values are JSON in strings.
+    Mlflow,
+    /// LangSmith's exporter.
+    LangSmith,
+    /// Claude Code and its SDK: bare names, told by `span.type`.
+    ClaudeCode,
+    /// What CrewAI, Google ADK and others add to OpenTelemetry's names under names of their own.
+    Framework,
     /// Our own `flyball.*` keys, for what none of the others covers.
     Flyball,
     /// No convention of agents: names of OpenTelemetry at large, and what people commonly send.
@@ -41,6 +53,12 @@ impl Convention {
             Self::Otel => "otel",
             Self::OpenInference => "openinference",
             Self::OpenLlmetry => "openllmetry",
+            Self::Vercel => "vercel_ai",
+            Self::Langfuse => "langfuse",
+            Self::Mlflow => "mlflow",
+            Self::LangSmith => "langsmith",
+            Self::ClaudeCode => "claude_code",
+            Self::Framework => "framework",
             Self::Flyball => "flyball",
             Self::General => "general",
         }
@@ -51,10 +69,20 @@ impl Convention {
     #[must_use]
     pub fn of<'a>(keys: impl Iterator<Item = &'a str> + Clone) -> Option<Self> {
         let any = |mark: fn(&str) -> bool| keys.clone().any(mark);
-        if any(|key| key == "openinference.span.kind") {
+        if any(|key| key.starts_with("langfuse.observation.")) {
+            Some(Self::Langfuse)
+        } else if any(|key| key == "mlflow.spanType") {
+            Some(Self::Mlflow)
+        } else if any(|key| key == "openinference.span.kind") {
             Some(Self::OpenInference)
+        } else if any(|key| key == "span.type") {
+            Some(Self::ClaudeCode)
         } else if any(|key| key.starts_with("traceloop.") || key == "llm.request.type") {
             Some(Self::OpenLlmetry)
+        } else if any(|key| key == "langsmith.span.kind") {
+            Some(Self::LangSmith)
+        } else if any(|key| key == "ai.operationId") {
+            Some(Self::Vercel)
         } else if any(|key| key.starts_with("gen_ai.") || key.starts_with("mcp.")) {
             Some(Self::Otel)
         } else if any(|key| key.starts_with("flyball.")) {
@@ -214,4 +242,10 @@ pub struct Rule {
     pub read: Read,
     /// Only on spans of this [operation](OPERATIONS).
     pub only: Option<&'static str>,
+    /// Only on spans that are read by this rule's convention: the key is too common a word.
+    pub marked: bool,
+    /// The value is JSON in a string: this field of the object in it, or all of it when empty.
+    pub field: Option<&'static str>,
+    /// The number leaves out what is told apart from it: of input what a cache took part in, of output reasoning.
+    pub apart: bool,
 }

@@ -48,15 +48,61 @@ pub const OPERATIONS: &[Operation] = &[
     row("traceloop.span.kind", "workflow", "invoke_workflow"),
     row("traceloop.span.kind", "task", "execute_task"),
     row("mcp.method.name", "tools/call", "execute_tool"),
+    row("langfuse.observation.type", "generation", "chat"),
+    row("langfuse.observation.type", "embedding", "embeddings"),
+    row("langfuse.observation.type", "agent", "invoke_agent"),
+    row("langfuse.observation.type", "tool", "execute_tool"),
+    row("langfuse.observation.type", "chain", "invoke_workflow"),
+    row("langfuse.observation.type", "retriever", "retrieval"),
+    row("langfuse.observation.type", "evaluator", "evaluate"),
+    row("langfuse.observation.type", "guardrail", "guardrail"),
+    row("mlflow.spanType", "llm", "chat"),
+    row("mlflow.spanType", "chat_model", "chat"),
+    row("mlflow.spanType", "embedding", "embeddings"),
+    row("mlflow.spanType", "reranker", "rerank"),
+    row("mlflow.spanType", "agent", "invoke_agent"),
+    row("mlflow.spanType", "tool", "execute_tool"),
+    row("mlflow.spanType", "chain", "invoke_workflow"),
+    row("mlflow.spanType", "workflow", "invoke_workflow"),
+    row("mlflow.spanType", "task", "execute_task"),
+    row("mlflow.spanType", "retriever", "retrieval"),
+    row("mlflow.spanType", "guardrail", "guardrail"),
+    row("mlflow.spanType", "evaluator", "evaluate"),
+    row("span.type", "claude_code.interaction", "invoke_agent"),
+    row("span.type", "claude_code.llm_request", "chat"),
+    row("span.type", "claude_code.tool", "execute_tool"),
+    row("langsmith.span.kind", "llm", "chat"),
+    row("langsmith.span.kind", "embedding", "embeddings"),
+    row("langsmith.span.kind", "tool", "execute_tool"),
+    row("langsmith.span.kind", "chain", "invoke_workflow"),
+    row("langsmith.span.kind", "retriever", "retrieval"),
+    row("ai.operationId", "ai.generatetext", "invoke_agent"),
+    row("ai.operationId", "ai.streamtext", "invoke_agent"),
+    row("ai.operationId", "ai.generateobject", "invoke_agent"),
+    row("ai.operationId", "ai.streamobject", "invoke_agent"),
+    row("ai.operationId", "ai.embed", "invoke_workflow"),
+    row("ai.operationId", "ai.embedmany", "invoke_workflow"),
+    row("ai.operationId", "ai.generatetext.dogenerate", "chat"),
+    row("ai.operationId", "ai.streamtext.dostream", "chat"),
+    row("ai.operationId", "ai.generateobject.dogenerate", "chat"),
+    row("ai.operationId", "ai.streamobject.dostream", "chat"),
+    row("ai.operationId", "ai.embed.doembed", "embeddings"),
+    row("ai.operationId", "ai.embedmany.doembed", "embeddings"),
+    row("ai.operationId", "ai.toolcall", "execute_tool"),
 ];
 
 /// The keys of [`OPERATIONS`], best first.
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 10] = [
     OWN_KEY,
     "openinference.span.kind",
     "llm.request.type",
     "traceloop.span.kind",
     "mcp.method.name",
+    "langfuse.observation.type",
+    "mlflow.spanType",
+    "span.type",
+    "langsmith.span.kind",
+    "ai.operationId",
 ];
 
 /// The operation's own key: any value of it is an operation.
@@ -65,7 +111,8 @@ const OWN_KEY: &str = "gen_ai.operation.name";
 /// The operation a span tells of, from the text of its attributes; `None` when no key says.
 pub fn operation<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<Cow<'static, str>> {
     KEYS.iter().find_map(|key| {
-        let value = text(key)?.trim().to_lowercase();
+        // MLflow's words are JSON: in quotes.
+        let value = text(key)?.trim().trim_matches('"').to_lowercase();
         let row = OPERATIONS
             .iter()
             .find(|row| row.key == *key && row.value == value);

@@ -38,6 +38,17 @@ const EXCLUSIVE_INPUT: &[&str] = &["openlit.instrumentation.anthropic"];
 #[must_use]
 pub fn provider(word: &str) -> Option<String> {
     let name = flyball_pricing::name::provider(word);
+    // Vercel's words say the API as well: `openai.responses`.
+    let apis = [
+        ".responses",
+        ".chat",
+        ".completion",
+        ".messages",
+        ".embedding",
+        ".generative-ai",
+    ];
+    let vendor = apis.iter().find_map(|api| name.strip_suffix(api));
+    let name = vendor.map_or(name.clone(), flyball_pricing::name::provider);
     (!name.is_empty() && !FRAMEWORKS.contains(&name.as_str())).then_some(name)
 }
 

@@ -12,7 +12,10 @@ use super::Column::{
     ToolCallId, ToolEffect, ToolInputHash, ToolName, ToolType, UserId, ValueUsd, VersionSet,
     Workflow,
 };
-use super::Convention::{Flyball, General, OpenInference, OpenLlmetry, Otel};
+use super::Convention::{
+    ClaudeCode, Flyball, Framework, General, LangSmith, Langfuse, Mlflow, OpenInference,
+    OpenLlmetry, Otel, Vercel,
+};
 use super::Place::{Both, Span};
 use super::Read::{Count, Estimate, FirstWord, Flag, Money, Number, Share, Text, Word};
 use super::{Column, Convention, Place, Read, Rule};
@@ -31,6 +34,9 @@ const fn row(
         place,
         read,
         only: None,
+        marked: false,
+        field: None,
+        apart: false,
     }
 }
 
@@ -41,6 +47,35 @@ const fn only(operation: &'static str, rule: Rule) -> Rule {
     }
 }
 
+/// Only on spans that bear the convention's mark.
+const fn marked(rule: Rule) -> Rule {
+    Rule {
+        marked: true,
+        ..rule
+    }
+}
+
+/// In JSON in a string.
+const fn field(field: &'static str, rule: Rule) -> Rule {
+    Rule {
+        field: Some(field),
+        ..rule
+    }
+}
+
+/// Its parts are told apart, and are not in it.
+const fn apart(rule: Rule) -> Rule {
+    Rule {
+        apart: true,
+        ..rule
+    }
+}
+
+/// Langfuse's counts: buckets that exclude each other.
+const BUCKETS: &str = "langfuse.observation.usage_details";
+/// MLflow's counts; input is the total.
+const USAGE: &str = "mlflow.chat.tokenUsage";
+
 /// Column, convention, place, key, reading. Order within a column is precedence.
 #[rustfmt::skip]
 pub const RULES: &[Rule] = &[
@@ -49,22 +84,42 @@ pub const RULES: &[Rule] = &[
     row(AgentName, OpenInference, Span, "agent.name", Text),
     row(AgentName, General, Span, "agent_name", Text),
     only("invoke_agent", row(AgentName, OpenLlmetry, Span, "traceloop.entity.name", Text)),
+    row(AgentName, Framework, Span, "crewai.agent.role", Text),
+    only("invoke_agent", row(AgentName, Vercel, Span, "ai.telemetry.functionId", Text)),
     row(AgentId, Otel, Span, "gen_ai.agent.id", Text),
     only("invoke_agent", row(AgentId, OpenInference, Span, "graph.node.id", Text)),
+    row(AgentId, Framework, Span, "crewai.agent.key", Text),
+    marked(row(AgentId, ClaudeCode, Span, "agent_id", Text)),
     row(AgentVersion, Otel, Span, "gen_ai.agent.version", Text),
     only("invoke_agent", row(AgentVersion, OpenLlmetry, Span, "traceloop.entity.version", Text)),
+    row(AgentVersion, Framework, Span, "openlit.agent.version_hash", Text),
+    row(AgentVersion, Langfuse, Span, "langfuse.version", Text),
+    row(AgentVersion, Framework, Span, "aws.agentcore.configbundle_version", Text),
     row(AgentRole, Flyball, Span, "flyball.agent.role", Word),
     row(SessionId, Otel, Span, "gen_ai.conversation.id", Text),
     row(SessionId, General, Both, "session.id", Text),
     row(SessionId, OpenLlmetry, Span, "traceloop.association.properties.session_id", Text),
     row(SessionId, OpenLlmetry, Span, "traceloop.association.properties.conversation_id", Text),
     row(SessionId, OpenLlmetry, Span, "traceloop.association.properties.thread_id", Text),
+    row(SessionId, Langfuse, Span, "langfuse.session.id", Text),
+    field("", row(SessionId, Mlflow, Span, "mlflow.trace.session", Text)),
+    row(SessionId, LangSmith, Span, "langsmith.metadata.thread_id", Text),
+    row(SessionId, LangSmith, Span, "langsmith.metadata.session_id", Text),
+    row(SessionId, LangSmith, Span, "langsmith.metadata.conversation_id", Text),
+    row(SessionId, Framework, Span, "gcp.vertex.agent.session_id", Text),
+    row(SessionId, Vercel, Span, "ai.telemetry.metadata.sessionId", Text),
+    row(SessionId, Vercel, Span, "ai.telemetry.metadata.threadId", Text),
+    row(SessionId, Vercel, Span, "ai.telemetry.metadata.conversationId", Text),
     row(UserId, General, Both, "user.id", Text),
     row(UserId, General, Both, "enduser.id", Text),
     row(UserId, Otel, Span, "gen_ai.user", Text),
     row(UserId, Otel, Span, "gen_ai.request.user", Text),
     row(UserId, OpenLlmetry, Span, "llm.user", Text),
     row(UserId, OpenLlmetry, Span, "traceloop.association.properties.user_id", Text),
+    row(UserId, Langfuse, Span, "langfuse.user.id", Text),
+    field("", row(UserId, Mlflow, Span, "mlflow.trace.user", Text)),
+    marked(row(UserId, ClaudeCode, Span, "user.account_uuid", Text)),
+    row(UserId, Vercel, Span, "ai.telemetry.metadata.userId", Text),
     row(Tenant, General, Both, "tenant.id", Text),
     row(Tenant, General, Both, "organization.id", Text),
     row(Tenant, General, Both, "account.id", Text),
@@ -72,6 +127,8 @@ pub const RULES: &[Rule] = &[
     row(Tenant, OpenLlmetry, Span, "traceloop.association.properties.tenant_id", Text),
     row(Tenant, OpenLlmetry, Span, "traceloop.association.properties.org_id", Text),
     row(Tenant, OpenLlmetry, Span, "traceloop.association.properties.customer_id", Text),
+    row(Tenant, LangSmith, Span, "langsmith.metadata.tenant_id", Text),
+    row(Tenant, Vercel, Span, "ai.telemetry.metadata.tenantId", Text),
     row(Team, General, Both, "team", Text),
     row(Team, General, Both, "team.id", Text),
     row(Team, General, Both, "team.name", Text),
@@ -82,27 +139,39 @@ pub const RULES: &[Rule] = &[
     row(Environment, General, Both, "deployment.environment.name", Text),
     row(Environment, General, Both, "deployment.environment", Text),
     row(Environment, Otel, Both, "gen_ai.environment", Text),
+    row(Environment, Langfuse, Both, "langfuse.environment", Text),
     row(ExecutionId, Flyball, Span, "flyball.execution.id", Text),
     row(ExecutionId, Otel, Span, "gen_ai.agent.execution.id", Text),
+    row(ExecutionId, Framework, Span, "gcp.vertex.agent.invocation_id", Text),
+    row(ExecutionId, Framework, Span, "crewai.execution_uuid", Text),
     row(TaskId, Flyball, Span, "flyball.task.id", Text),
     row(TaskType, Flyball, Span, "flyball.task.type", Text),
     row(Workflow, Otel, Span, "gen_ai.workflow.name", Text),
     row(Workflow, OpenLlmetry, Span, "traceloop.workflow.name", Text),
+    row(Workflow, Framework, Span, "crewai.crew.name", Text),
+    row(Workflow, Framework, Span, "crewai.flow.name", Text),
 
     // The model call.
     row(Provider, Otel, Span, "gen_ai.provider.name", Read::Provider),
     row(Provider, OpenInference, Span, "llm.provider", Read::Provider),
     row(Provider, OpenInference, Span, "llm.system", Read::Provider),
     row(Provider, Otel, Span, "gen_ai.system", Read::Provider),
+    field("", row(Provider, Mlflow, Span, "mlflow.llm.provider", Read::Provider)),
+    row(Provider, Vercel, Span, "ai.model.provider", Read::Provider),
     row(RequestModel, Otel, Span, "gen_ai.request.model", Text),
     row(RequestModel, OpenInference, Span, "llm.request.model_name", Text),
     row(RequestModel, OpenInference, Span, "llm.model_name", Text),
     row(RequestModel, OpenInference, Span, "embedding.model_name", Text),
     row(RequestModel, OpenInference, Span, "reranker.model_name", Text),
     row(RequestModel, OpenLlmetry, Span, "llm.request.model", Text),
+    row(RequestModel, Langfuse, Span, "langfuse.observation.model.name", Text),
+    field("", row(RequestModel, Mlflow, Span, "mlflow.llm.model", Text)),
+    row(RequestModel, Vercel, Span, "ai.model.id", Text),
+    marked(only("chat", row(RequestModel, ClaudeCode, Span, "model", Text))),
     row(ResponseModel, Otel, Span, "gen_ai.response.model", Text),
     row(ResponseModel, OpenInference, Span, "llm.response.model_name", Text),
     row(ResponseModel, OpenLlmetry, Span, "llm.response.model", Text),
+    row(ResponseModel, Vercel, Span, "ai.response.model", Text),
     row(ServiceTier, Otel, Span, "openai.response.service_tier", Word),
     row(ServiceTier, Otel, Span, "openai.request.service_tier", Word),
     row(ServiceTier, Otel, Span, "gen_ai.openai.response.service_tier", Word),
@@ -110,17 +179,26 @@ pub const RULES: &[Rule] = &[
     row(ServiceTier, Otel, Span, "gen_ai.response.service_tier", Word),
     row(ServiceTier, Otel, Span, "anthropic.response.service_tier", Word),
     row(ResponseId, Otel, Span, "gen_ai.response.id", Text),
+    row(ResponseId, Vercel, Span, "ai.response.id", Text),
+    marked(only("chat", row(ResponseId, ClaudeCode, Span, "request_id", Text))),
     row(FinishReason, Otel, Span, "gen_ai.response.finish_reasons", FirstWord),
     row(FinishReason, Otel, Span, "gen_ai.response.finish_reason", FirstWord),
     row(FinishReason, OpenInference, Span, "llm.finish_reason", FirstWord),
     row(FinishReason, OpenLlmetry, Span, "llm.response.finish_reason", FirstWord),
     row(FinishReason, OpenLlmetry, Span, "gen_ai.completion.0.finish_reason", FirstWord),
+    row(FinishReason, Vercel, Span, "ai.response.finishReason", FirstWord),
+    marked(only("chat", row(FinishReason, ClaudeCode, Span, "stop_reason", FirstWord))),
 
     // Its tokens. Whether input holds the cached ones is settled afterwards (see `sources`).
     row(InputTokens, Otel, Span, "gen_ai.usage.input_tokens", Count),
     row(InputTokens, Otel, Span, "gen_ai.usage.prompt_tokens", Count),
     row(InputTokens, OpenInference, Span, "llm.token_count.prompt", Count),
     row(InputTokens, OpenLlmetry, Span, "llm.usage.prompt_tokens", Count),
+    apart(field("input", row(InputTokens, Langfuse, Span, BUCKETS, Count))),
+    field("input_tokens", row(InputTokens, Mlflow, Span, USAGE, Count)),
+    row(InputTokens, Vercel, Span, "ai.usage.inputTokens", Count),
+    row(InputTokens, Vercel, Span, "ai.usage.promptTokens", Count),
+    apart(marked(only("chat", row(InputTokens, ClaudeCode, Span, "input_tokens", Count)))),
     row(InputTokens, Otel, Span, "gen_ai.aggregated_usage.input_tokens", Count),
     row(CacheReadTokens, Otel, Span, "gen_ai.usage.cache_read.input_tokens", Count),
     row(CacheReadTokens, Otel, Span, "gen_ai.usage.cache_read_input_tokens", Count),
@@ -129,18 +207,35 @@ pub const RULES: &[Rule] = &[
     row(CacheReadTokens, Otel, Span, "gen_ai.usage.details.cache_read_tokens", Count),
     row(CacheReadTokens, OpenInference, Span, "llm.token_count.prompt_details.cache_read", Count),
     row(CacheReadTokens, OpenInference, Span, "llm.token_count.prompt_details.cache_input", Count),
+    field("input_cached_tokens", row(CacheReadTokens, Langfuse, Span, BUCKETS, Count)),
+    field("input_cache_read", row(CacheReadTokens, Langfuse, Span, BUCKETS, Count)),
+    field("cache_read_input_tokens", row(CacheReadTokens, Langfuse, Span, BUCKETS, Count)),
+    field("cache_read_input_tokens", row(CacheReadTokens, Mlflow, Span, USAGE, Count)),
+    row(CacheReadTokens, Vercel, Span, "ai.usage.inputTokenDetails.cacheReadTokens", Count),
+    row(CacheReadTokens, Vercel, Span, "ai.usage.cachedInputTokens", Count),
+    marked(only("chat", row(CacheReadTokens, ClaudeCode, Span, "cache_read_tokens", Count))),
     row(CacheReadTokens, Otel, Span, "gen_ai.aggregated_usage.cache_read.input_tokens", Count),
     row(CacheWriteTokens, Otel, Span, "gen_ai.usage.cache_write.input_tokens", Count),
     row(CacheWriteTokens, Otel, Span, "gen_ai.usage.cache_creation.input_tokens", Count),
     row(CacheWriteTokens, Otel, Span, "gen_ai.usage.cache_creation_input_tokens", Count),
     row(CacheWriteTokens, Otel, Span, "gen_ai.usage.cache_write_input_tokens", Count),
     row(CacheWriteTokens, OpenInference, Span, "llm.token_count.prompt_details.cache_write", Count),
+    field("input_cache_creation", row(CacheWriteTokens, Langfuse, Span, BUCKETS, Count)),
+    field("cache_creation_input_tokens", row(CacheWriteTokens, Langfuse, Span, BUCKETS, Count)),
+    field("cache_creation_input_tokens", row(CacheWriteTokens, Mlflow, Span, USAGE, Count)),
+    row(CacheWriteTokens, Vercel, Span, "ai.usage.inputTokenDetails.cacheWriteTokens", Count),
+    marked(only("chat", row(CacheWriteTokens, ClaudeCode, Span, "cache_creation_tokens", Count))),
     row(CacheWriteTokens, Otel, Span, "gen_ai.aggregated_usage.cache_write.input_tokens", Count),
     row(CacheWriteTokens, Otel, Span, "gen_ai.aggregated_usage.cache_creation.input_tokens", Count),
     row(OutputTokens, Otel, Span, "gen_ai.usage.output_tokens", Count),
     row(OutputTokens, Otel, Span, "gen_ai.usage.completion_tokens", Count),
     row(OutputTokens, OpenInference, Span, "llm.token_count.completion", Count),
     row(OutputTokens, OpenLlmetry, Span, "llm.usage.completion_tokens", Count),
+    apart(field("output", row(OutputTokens, Langfuse, Span, BUCKETS, Count))),
+    field("output_tokens", row(OutputTokens, Mlflow, Span, USAGE, Count)),
+    row(OutputTokens, Vercel, Span, "ai.usage.outputTokens", Count),
+    row(OutputTokens, Vercel, Span, "ai.usage.completionTokens", Count),
+    marked(only("chat", row(OutputTokens, ClaudeCode, Span, "output_tokens", Count))),
     row(OutputTokens, Otel, Span, "gen_ai.aggregated_usage.output_tokens", Count),
     row(ReasoningTokens, Otel, Span, "gen_ai.usage.reasoning.output_tokens", Count),
     row(ReasoningTokens, Otel, Span, "gen_ai.usage.reasoning_tokens", Count),
@@ -148,21 +243,32 @@ pub const RULES: &[Rule] = &[
     row(ReasoningTokens, Otel, Span, "gen_ai.usage.output_tokens.reasoning", Count),
     row(ReasoningTokens, Otel, Span, "gen_ai.usage.details.reasoning_tokens", Count),
     row(ReasoningTokens, OpenInference, Span, "llm.token_count.completion_details.reasoning", Count),
+    field("output_reasoning_tokens", row(ReasoningTokens, Langfuse, Span, BUCKETS, Count)),
+    field("output_reasoning", row(ReasoningTokens, Langfuse, Span, BUCKETS, Count)),
+    row(ReasoningTokens, Vercel, Span, "ai.usage.outputTokenDetails.reasoningTokens", Count),
+    row(ReasoningTokens, Vercel, Span, "ai.usage.reasoningTokens", Count),
     row(ReasoningTokens, Otel, Span, "gen_ai.aggregated_usage.details.reasoning_tokens", Count),
     row(ClientCostUsd, OpenInference, Span, "llm.cost.total", Estimate),
     row(ClientCostUsd, General, Span, "operation.cost", Estimate),
     row(ClientCostUsd, Otel, Span, "gen_ai.usage.cost", Estimate),
     row(ClientCostUsd, Otel, Span, "gen_ai.usage.total_cost", Estimate),
+    field("total", row(ClientCostUsd, Langfuse, Span, "langfuse.observation.cost_details", Estimate)),
+    field("total_cost", row(ClientCostUsd, Mlflow, Span, "mlflow.llm.cost", Estimate)),
+    marked(only("chat", row(ClientCostUsd, ClaudeCode, Span, "cost_usd", Estimate))),
 
     // The tool call.
     row(ToolName, Otel, Span, "gen_ai.tool.name", Text),
     row(ToolName, OpenInference, Span, "tool.name", Text),
     only("execute_tool", row(ToolName, OpenLlmetry, Span, "traceloop.entity.name", Text)),
     row(ToolName, Otel, Span, "mcp.tool.name", Text),
+    row(ToolName, Vercel, Span, "ai.toolCall.name", Text),
+    marked(only("execute_tool", row(ToolName, ClaudeCode, Span, "tool_name", Text))),
     row(ToolType, Otel, Span, "gen_ai.tool.type", Word),
     row(ToolCallId, Otel, Span, "gen_ai.tool.call.id", Text),
     only("execute_tool", row(ToolCallId, OpenInference, Span, "tool.id", Text)),
     only("execute_tool", row(ToolCallId, OpenInference, Span, "tool_call.id", Text)),
+    row(ToolCallId, Vercel, Span, "ai.toolCall.id", Text),
+    marked(only("execute_tool", row(ToolCallId, ClaudeCode, Span, "tool_use_id", Text))),
     row(ToolEffect, Flyball, Span, "flyball.tool.effect", Word),
     row(ToolInputHash, Flyball, Span, "flyball.tool.input_hash", Text),
     row(ErrorType, General, Span, "error.type", Text),

@@ -13,7 +13,7 @@ fn operation_of(attributes: &[(&str, &'static str)]) -> Option<String> {
 fn no_row_of_the_table_is_there_twice() {
     let rows: HashSet<_> = RULES
         .iter()
-        .map(|rule| (rule.column, rule.key, rule.only))
+        .map(|rule| (rule.column, rule.key, rule.only, rule.field))
         .collect();
     assert_eq!(rows.len(), RULES.len());
     let keys: HashSet<_> = CONTENT.iter().map(|(key, _)| key).collect();

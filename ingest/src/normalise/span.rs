@@ -12,11 +12,11 @@ use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
 use super::accept::Place as Stands;
-use super::usage::Counts;
+use super::usage::{Apart, Counts};
 use super::value::{self, Found};
 use super::{answer, json};
 use crate::conventions::{
-    Column, Convention, Place, RULES, is_leading, is_model_call, is_token_count, misnamed,
+    Column, Convention, Place, RULES, Rule, is_leading, is_model_call, is_token_count, misnamed,
     operation, rules_of, sources,
 };
 
@@ -30,17 +30,19 @@ impl Columns {
     }
 
     /// Reads what the attributes say by the rules for this place.
-    fn read(&mut self, attributes: &[KeyValue], on_resource: bool, operation: Option<&str>) {
+    fn read(&mut self, attributes: &[KeyValue], of: Reading<'_>) {
         for kv in attributes {
             let Some(value) = kv.value.as_ref().and_then(|value| value.value.as_ref()) else {
                 continue;
             };
             for (place, rule) in rules_of(&kv.key) {
                 let slot = &mut self.0[rule.column as usize];
-                let fits = (!on_resource || rule.place == Place::Both)
-                    && rule.only.is_none_or(|only| operation == Some(only))
-                    && slot.as_ref().is_none_or(|(found, _)| place <= found);
-                if fits && let Some(found) = value::read(value, rule.read) {
+                let fits = of.allows(rule) && slot.as_ref().is_none_or(|(found, _)| place <= found);
+                let found = || match rule.field {
+                    Some(field) => value::read(&value::within(value, field)?, rule.read),
+                    None => value::read(value, rule.read),
+                };
+                if fits && let Some(found) = found() {
                     *slot = Some((*place, found));
                 }
             }
@@ -67,6 +69,12 @@ impl Columns {
                 own.clone_from(theirs);
             }
         }
+    }
+
+    /// Whether the parts of a number are told apart from it, by the rule that found it.
+    fn is_apart(&self, column: Column) -> bool {
+        let found = self.0[column as usize].as_ref();
+        found.is_some_and(|(place, _)| RULES[*place].apart)
     }
 
     fn take(&mut self, column: Column) -> Option<Found> {
@@ -109,6 +117,31 @@ impl Columns {
     }
 }
 
+/// What is read: which rules may find a value there.
+#[derive(Debug, Clone, Copy)]
+enum Reading<'a> {
+    Resource,
+    Span {
+        operation: Option<&'a str>,
+        convention: Option<Convention>,
+    },
+}
+
+impl Reading<'_> {
+    fn allows(self, rule: &Rule) -> bool {
+        match self {
+            Self::Resource => rule.place == Place::Both && rule.only.is_none() && !rule.marked,
+            Self::Span {
+                operation,
+                convention,
+            } => {
+                rule.only.is_none_or(|only| operation == Some(only))
+                    && (!rule.marked || convention == Some(rule.convention))
+            }
+        }
+    }
+}
+
 /// What all spans of a resource have in common: read once.
 #[derive(Debug)]
 pub(super) struct Resource {
@@ -121,7 +154,7 @@ impl Resource {
     pub(super) fn of(sent: Option<&Sent>) -> Self {
         let attributes = sent.map_or(&[][..], |resource| &resource.attributes);
         let mut columns = Columns::new();
-        columns.read(attributes, true, None);
+        columns.read(attributes, Reading::Resource);
         Self {
             columns,
             service_name: find(attributes, "service.name").and_then(value::text),
@@ -139,6 +172,7 @@ pub(super) fn row(
     received_at_unix_nano: i64,
 ) -> SpanRow {
     let scope_name = scope.and_then(|scope| some(&scope.name));
+    let convention = Convention::of(sent.attributes.iter().map(|kv| kv.key.as_str()));
     let mut row = SpanRow {
         date: Date::of_nanos(stands.start),
         start_time: Micros::of_nanos(stands.start),
@@ -158,8 +192,7 @@ pub(super) fn row(
             .and_then(|status| some(&status.message)),
         scope_version: scope.and_then(|scope| some(&scope.version)),
         service_name: resource.service_name.clone(),
-        convention: Convention::of(sent.attributes.iter().map(|kv| kv.key.as_str()))
-            .map(|c| c.as_str().to_owned()),
+        convention: convention.map(|convention| convention.as_str().to_owned()),
         resource: resource.json.clone(),
         events: json::events(&sent.events),
         links: json::links(&sent.links),
@@ -175,7 +208,16 @@ pub(super) fn row(
         })
     });
     let mut columns = Columns::new();
-    columns.read(&sent.attributes, false, named.as_deref());
+    let reading = Reading::Span {
+        operation: named.as_deref(),
+        convention,
+    };
+    columns.read(&sent.attributes, reading);
+    let apart = Apart {
+        input: columns.is_apart(Column::InputTokens)
+            || sources::excludes_cached_input(scope_name.as_deref().unwrap_or_default()),
+        output: columns.is_apart(Column::OutputTokens),
+    };
     let mut in_columns = columns.said_exactly(&sent.attributes);
     columns.fall_back_on(&resource.columns);
     fill(&mut row, &mut columns);
@@ -190,7 +232,7 @@ pub(super) fn row(
         describe_tool(&mut row, sent);
     }
     let told = Counts::of(&row);
-    count_tokens(&mut row, scope_name.as_deref().unwrap_or_default());
+    count_tokens(&mut row, apart);
     if told != Counts::of(&row) {
         in_columns.retain(|key| !is_token_count(key));
     }
@@ -315,6 +357,10 @@ const ARGUMENTS: &[&str] = &[
     "traceloop.entity.input",
     "input.value",
     "tool_arguments",
+    "ai.toolCall.args",
+    "gcp.vertex.agent.tool_call_args",
+    "langfuse.observation.input",
+    "mlflow.spanInputs",
 ];
 
 fn describe_tool(row: &mut SpanRow, sent: &Span) {
@@ -333,8 +379,8 @@ fn describe_tool(row: &mut SpanRow, sent: &Span) {
     }
 }
 
-fn count_tokens(row: &mut SpanRow, scope: &str) {
-    let counts = Counts::of(row).as_otel_counts(scope);
+fn count_tokens(row: &mut SpanRow, apart: Apart) {
+    let counts = Counts::of(row).as_otel_counts(apart);
     let broke_off = row.status == "error"
         || row.error_type.is_some()
         || row.finish_reason.as_deref() == Some("error");

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod frameworks;
+
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,

@@ -2,7 +2,7 @@
 
 use flyball_store::rows::{SpanRow, Usage};
 
-use crate::conventions::{is_model_call, sources};
+use crate::conventions::is_model_call;
 
 /// Tokens as a span tells them. `None` is unknown, not zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -12,6 +12,15 @@ pub(super) struct Counts {
     pub(super) cache_write: Option<i64>,
     pub(super) output: Option<i64>,
     pub(super) reasoning: Option<i64>,
+}
+
+/// Whether what a sender tells of a side leaves out the parts that it tells apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Apart {
+    /// Cached tokens are not in the input.
+    pub(super) input: bool,
+    /// Reasoning is not in the output.
+    pub(super) output: bool,
 }
 
 impl Counts {
@@ -28,20 +37,20 @@ impl Counts {
 
     /// The same tokens as OpenTelemetry counts them: input is all input, output is all output.
     ///
-    /// A scope known to leave cached tokens out of input gets them added. So does one whose cached tokens
-    /// exceed its input, and one whose reasoning exceeds its output: they cannot have been part of it.
+    /// Where input is known to leave cached tokens out, or output reasoning, they are added. So are cached tokens that
+    /// exceed the input, and reasoning that exceeds the output: they cannot have been part of it.
     /// No tokens either way is what instrumentations send when they know nothing.
-    pub(super) fn as_otel_counts(mut self, scope: &str) -> Self {
+    pub(super) fn as_otel_counts(mut self, apart: Apart) -> Self {
         if self.input.unwrap_or(0) == 0 && self.output.unwrap_or(0) == 0 && self.cached() == 0 {
             return Self::default();
         }
         if let Some(input) = self.input
-            && (sources::excludes_cached_input(scope) || self.cached() > input)
+            && (apart.input || self.cached() > input)
         {
             self.input = Some(input.saturating_add(self.cached()));
         }
         if let (Some(output), Some(reasoning)) = (self.output, self.reasoning)
-            && reasoning > output
+            && (apart.output || reasoning > output)
         {
             self.output = Some(output.saturating_add(reasoning));
         }
@@ -88,14 +97,17 @@ mod tests {
     #[test]
     fn input_that_left_the_cached_tokens_out_gets_them_back() {
         let raw = counts(21, 1_000, 300, 50, 0);
-        assert_eq!(raw.as_otel_counts("any").input, Some(1_321));
+        assert_eq!(raw.as_otel_counts(Apart::default()).input, Some(1_321));
         let total = counts(1_321, 1_000, 300, 50, 0);
-        assert_eq!(total.as_otel_counts("any"), total);
+        assert_eq!(total.as_otel_counts(Apart::default()), total);
         let seems_total = counts(2_000, 1_000, 300, 50, 0);
-        assert_eq!(seems_total.as_otel_counts("any"), seems_total);
+        assert_eq!(seems_total.as_otel_counts(Apart::default()), seems_total);
         assert_eq!(
             seems_total
-                .as_otel_counts("openlit.instrumentation.anthropic")
+                .as_otel_counts(Apart {
+                    input: true,
+                    output: false
+                })
                 .input,
             Some(3_300)
         );
@@ -104,18 +116,22 @@ mod tests {
     #[test]
     fn output_that_left_reasoning_out_gets_it_back() {
         assert_eq!(
-            counts(9, 0, 0, 10, 300).as_otel_counts("any").output,
+            counts(9, 0, 0, 10, 300)
+                .as_otel_counts(Apart::default())
+                .output,
             Some(310)
         );
         assert_eq!(
-            counts(9, 0, 0, 310, 300).as_otel_counts("any").output,
+            counts(9, 0, 0, 310, 300)
+                .as_otel_counts(Apart::default())
+                .output,
             Some(310)
         );
     }
 
     #[test]
     fn no_tokens_at_all_is_unknown() {
-        let nothing = counts(0, 0, 0, 0, 0).as_otel_counts("any");
+        let nothing = counts(0, 0, 0, 0, 0).as_otel_counts(Apart::default());
         assert_eq!(nothing, Counts::default());
         assert_eq!(nothing.usage(Some("chat"), false), Some(Usage::Unknown));
         assert_eq!(nothing.usage(Some("invoke_agent"), false), None);

@@ -40,6 +40,28 @@ pub(super) fn read(value: &Value, how: Read) -> Option<Found> {
     }
 }
 
+/// What stands in JSON in a string: a field of the object in it, or all of it when no field is named.
+pub(super) fn within(sent: &Value, field: &str) -> Option<Value> {
+    let Value::StringValue(text) = sent else {
+        return None;
+    };
+    let json: serde_json::Value = serde_json::from_str(text).ok()?;
+    let found = if field.is_empty() {
+        &json
+    } else {
+        json.get(field)?
+    };
+    match found {
+        serde_json::Value::String(text) => Some(Value::StringValue(text.clone())),
+        serde_json::Value::Bool(flag) => Some(Value::BoolValue(*flag)),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(number) => Some(Value::IntValue(number)),
+            None => number.as_f64().map(Value::DoubleValue),
+        },
+        _ => None,
+    }
+}
+
 /// Whether what was read is all that was sent, to the type.
 pub(super) fn is_exactly(sent: &Value, found: &Found) -> bool {
     match (sent, found) {

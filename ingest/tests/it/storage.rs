@@ -199,8 +199,8 @@ async fn a_day_of_small_requests_is_few_files_and_few_bytes() {
     let mut waiting: Vec<Span> = Vec::new();
     while told < wanted {
         while waiting.len() < 40 * SPANS_OF_A_REQUEST && told + waiting.len() < wanted {
-            let begins =
-                MORNING + (told + waiting.len()) as u64 * 36_000_000_000_000 / wanted as u64;
+            let share = 36_000_000_000_000 / wanted as u64;
+            let begins = MORNING + (told + waiting.len()) as u64 * share;
             waiting.extend(run(&mut dice, begins));
         }
         waiting.sort_by_key(|span| span.end_time_unix_nano);
