@@ -1,6 +1,6 @@
 //! The engine: reads the store's events, judges at once, and carries out what follows.
 //!
-//! [`core`] is pure: events and time in, effects out. This file and `deliver` give it its surroundings.
+//! `core` is pure: events and time in, effects out. This file and `deliver` give it its surroundings.
 //! An order never waits for a row to be kept or a notice to be sent: each goes its own way.
 
 mod core;

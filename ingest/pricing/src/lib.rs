@@ -2,7 +2,7 @@
 //!
 //! A [book](Book) is read from the built-in list, or from a file in our own format or LiteLLM's, with
 //! every number an exact decimal. An [entry](Entry) holds a model's [prices](Price) over one stretch of time; a call
-//! finds its one price by [name](name), seller, tier, length and hour, and [`cost`](cost()) multiplies: never
+//! finds its one price by [name], seller, tier, length and hour, and [`cost`](cost()) multiplies: never
 //! floating point, each component rounded half to even to 12 digits, the total the sum of the rounded components.
 
 mod book;

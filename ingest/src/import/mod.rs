@@ -1,7 +1,7 @@
 //! Recorded OTLP from files: `.pb`, `.json` and `.gz` bodies, or folders of them.
 //!
-//! Files are found ([`files`]), each is told what it is, by the `meta.json` beside it or by looking
-//! ([`signal`]), and goes in by the same way as a live request. Importing again changes nothing, since the
+//! Files are found (`files`), each is told what it is, by the `meta.json` beside it or by looking
+//! (`signal`), and goes in by the same way as a live request. Importing again changes nothing, since the
 //! store knows every imported body by its digest. What is no OTLP is listed with the reason, and so are
 //! logs and metrics, which can't be kept yet.
 

@@ -4,7 +4,7 @@
 //! [`traces`], which builds the message. Both know what a hostile sender can do with few bytes: a
 //! compression bomb, and a body whose tree of messages is a hundred times its own size (two bytes of
 //! protobuf make a whole empty span). So the size of the tree is measured too, for protobuf before it is
-//! built ([`footprint`]) and for JSON while it is built ([`json`]).
+//! built (`footprint`) and for JSON while it is built (`json`).
 //!
 //! What is refused whole (the sender is told why): bad compression, bad protobuf (invalid UTF-8 in a
 //! string, nesting deeper than 100 messages included), bad JSON (nesting deeper than 128 included), a

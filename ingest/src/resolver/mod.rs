@@ -3,7 +3,7 @@
 //! Spans come in as rows, children before parents, in different requests. A [`Resolver`] holds each open
 //! trace as a few numbers a span (`fact`, over the trace's own `words`), puts it in order (`tree`), decides
 //! who the agent was (`identity`), which executions it holds (`execution`), which span bills each call
-//! (`calls`, `tools`) and which calls were decisions (`decision`); `resolve` makes [`charges`](charge) of
+//! (`calls`, `tools`) and which calls were decisions (`decision`); `resolve` makes `charge`s of
 //! that, and `trace` holds them against what was posted. What changed is reversed and entered anew.
 //!
 //! The state machine knows no clock and no store: both are handed in. [`run`] drives it.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET /api/v1/control` | the [`View`] |
 //! | `GET /api/v1/control/watch?epoch=N[&plane=P][&wait_ms=M]` | the view, at once when its epoch is not N (or its plane not P), else when it changes or after M ms (25 s) |
-//! | `POST /api/v1/control/orders` | an [`Order`](super::Order), or the short form `{"action":"freeze","agent":"triage","reason":"..."}`; answers the [`Decision`](super::Decision) |
+//! | `POST /api/v1/control/orders` | an [`Order`](super::Order), or the short form `{"action":"freeze","agent":"triage","reason":"..."}`; answers the [`Decision`] |
 //! | `POST /api/v1/control/obeyed` | an [`Obeyed`]; 204 |
 //!
 //! What the caller can mend is 400 (404 for an action unknown here), with

@@ -11,6 +11,8 @@ use crate::log::LogPosition;
 const DIGESTS: &str = "state.db";
 /// Holds the keys that names of people in the ledger are sealed with.
 const SUBJECTS: &str = "subjects.db";
+/// Holds what the ledger is still to be told of. The last flush may make it.
+const CORRECTIONS: &str = crate::correction::FILE;
 
 /// The one folder that goes with them, if there is one: the list of erasures.
 pub(super) const ERASURES: &str = "erasures";
@@ -66,10 +68,12 @@ pub(super) fn listed(
             files.push((name.to_string_lossy().into_owned(), kind));
         }
     }
+    files.push((CORRECTIONS.to_owned(), Kind::Plain));
     files.sort();
-    let early = |(name, _): &(String, Kind)| {
-        name != DIGESTS && name != SUBJECTS && !name.starts_with(ERASURES)
-    };
+    files.dedup();
+    let late = [DIGESTS, SUBJECTS, CORRECTIONS];
+    let early =
+        |(name, _): &(String, Kind)| !late.contains(&name.as_str()) && !name.starts_with(ERASURES);
     Ok(files.into_iter().partition(early))
 }
 
@@ -190,10 +194,21 @@ mod tests {
                 "something-new"
             ]
         );
-        assert_eq!(after, ["erasures/list.json", "state.db", "subjects.db"]);
+        assert_eq!(
+            after,
+            [
+                "corrections.json",
+                "erasures/list.json",
+                "state.db",
+                "subjects.db"
+            ]
+        );
         let (before, after) = names(false);
         assert_eq!(before, ["alerts.json", "control.db", "something-new"]);
-        assert_eq!(after, ["erasures/list.json", "state.db"]);
+        assert_eq!(
+            after,
+            ["corrections.json", "erasures/list.json", "state.db"]
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 mod told;
 
-pub(crate) use told::Corrections;
+pub(crate) use told::{Corrections, FILE};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -19,7 +19,7 @@ use crate::table::Table;
 use crate::tables::{self, Commit};
 
 /// The file, in the folder that the ledger's keys are in; missing when there is nothing to tell.
-const FILE: &str = "corrections.json";
+pub(crate) const FILE: &str = "corrections.json";
 
 /// Corrections that are not on the ledger yet.
 #[derive(Debug)]
