@@ -53,6 +53,8 @@ struct Sky {
     one_in: u64,
     /// Everything fails for so many operations.
     out_for: u64,
+    /// What befalls the next of this kind, whatever the dice say.
+    struck: Option<(Operation, Ill)>,
     /// How often something befell each.
     met: BTreeMap<Operation, usize>,
 }
@@ -68,6 +70,7 @@ impl Weather {
             dice: Dice(seed),
             one_in,
             out_for: 0,
+            struck: None,
             met: BTreeMap::new(),
         }))
     }
@@ -75,6 +78,11 @@ impl Weather {
     pub(crate) fn set(&self, one_in: u64) {
         let mut sky = self.0.lock();
         (sky.one_in, sky.out_for) = (one_in, 0);
+    }
+
+    /// Lets this befall the next such operation.
+    pub(crate) fn strike(&self, operation: Operation, ill: Ill) {
+        self.0.lock().struck = Some((operation, ill));
     }
 
     /// How often something befell each operation.
@@ -97,6 +105,9 @@ impl Sky {
         if self.out_for > 0 {
             self.out_for -= 1;
             return Ill::Before;
+        }
+        if let Some((_, ill)) = self.struck.take_if(|(struck, _)| *struck == operation) {
+            return ill;
         }
         if self.one_in == 0 || self.dice.roll(self.one_in) > 0 {
             return Ill::None;
