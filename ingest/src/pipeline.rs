@@ -224,9 +224,11 @@ impl Ingest {
             })
             .await?;
         accepted.duplicate = appended.duplicate;
-        for record in decisions {
-            self.sink.record(workspace, record).await?;
-        }
+        // At the same time, so that they share a sync however many agents the request tells of.
+        let records = decisions
+            .into_iter()
+            .map(|record| self.sink.record(workspace, record));
+        futures::future::try_join_all(records).await?;
         Ok(accepted)
     }
 }

@@ -73,7 +73,11 @@ impl Store {
         }
         let tables = self.state.lock().tables();
         let flushed = self.flush_tables(tables, true).await;
-        flushed.and(self.tell_corrections().await)
+        match self.tell_corrections().await {
+            // The last flush of all: what it corrects is told at the next start.
+            Err(Error::Closed) => flushed,
+            told => flushed.and(told),
+        }
     }
 
     /// Flushes the charges alone, and tells the ledger what that corrects.

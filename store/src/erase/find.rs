@@ -182,5 +182,5 @@ pub(super) fn concerned(
         .collect()
 }
 
-/// For tests and passes alike: the set behind an `Arc`.
+/// The traces that an erasure is about, shared with what goes over their rows.
 pub(super) type Traces = Arc<HashSet<String>>;

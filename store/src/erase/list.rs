@@ -2,14 +2,12 @@
 //! backup, without naming anybody.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use crate::disk::Local;
+use crate::disk::{self, Local};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::log::LogPosition;
@@ -233,22 +231,9 @@ impl ErasureList {
     }
 }
 
-/// Complete before it has its name, and durable when this returns.
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let staged = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options
-        .open(&staged)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&staged, path))
-        .and_then(|()| match path.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        });
-    written.map_err(Error::file("write", path))
+    disk::write_whole(&Local, &staged, path, bytes, true).map_err(Error::file("write", path))
 }
 
 /// The hash of a name that only who has the key can compare with.

@@ -115,12 +115,13 @@ impl Store {
     /// As [`Store::erase`].
     pub async fn resume_erasures(&self) -> Result<Vec<Erased>> {
         self.open_log()?;
+        // Before the list is read: one that is being carried out is not cut off, and would get a second receipt.
+        let _one_at_a_time = self.maintainer.lock().await;
         let Some(list) = ErasureList::existing(self.config.ledger_dir())? else {
             return Ok(Vec::new());
         };
         let open = list.all()?.into_iter().filter(|erasure| !erasure.done);
         let open: Vec<_> = open.collect();
-        let _one_at_a_time = self.maintainer.lock().await;
         let mut done = Vec::with_capacity(open.len());
         for erasure in open {
             self.flush().await?;
@@ -246,14 +247,13 @@ impl Store {
             let rows = find::count(&delta, &file, traces, position).await?;
             concerned.extend(file.day.filter(|_| rows > 0).map(|day| (file, day, rows)));
         }
-        let name = |path: &dyn std::fmt::Display| format!("{}/{path}", place.1.name());
         let mut names: Vec<_> = concerned
             .iter()
-            .map(|(file, ..)| name(&file.path))
+            .map(|(file, ..)| noted(place, &file.path))
             .collect();
         // What was merged or rewritten lately held the same rows.
         let taken_off = tables::taken_off(&delta, &place.0, place.1).await?;
-        names.extend(taken_off.iter().map(|(path, _)| name(path)));
+        names.extend(taken_off.iter().map(|(path, _)| noted(place, path)));
         list.note(&erasure.id, &names)?;
         for (file, day, rows) in concerned {
             let (pass, operation) = if place.1 == Table::Charges {
@@ -317,8 +317,8 @@ impl Store {
         let (Some(list), false) = (list, files.is_empty()) else {
             return Ok(());
         };
-        let name = |path: &Path| format!("{}/{path}", place.1.name());
-        list.purged(&place.0, &files.iter().map(name).collect())
+        let names = files.iter().map(|path| noted(place, path));
+        list.purged(&place.0, &names.collect())
     }
 
     /// Waits until the log holds nothing up to a position any more.
@@ -356,6 +356,11 @@ impl Store {
             .await
             .map(drop)
     }
+}
+
+/// A table's file as the list of erasures names it.
+fn noted(place: &Place, path: &dyn std::fmt::Display) -> String {
+    format!("{}/{path}", place.1.name())
 }
 
 impl ErasedTable {

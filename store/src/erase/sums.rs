@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::find::{Matches, count_named};
 use super::list::{Erasure, ErasureList, SubjectKind};
-use super::{ErasedTable, redact};
+use super::{ErasedTable, noted, redact};
 use crate::error::Result;
 use crate::maintain::Place;
 use crate::store::Store;
@@ -24,18 +24,14 @@ impl Store {
             return Ok(None);
         };
         let names = |files: &[Listed]| -> HashSet<String> {
-            let name = |file: &Listed| format!("{}/{}", place.1.name(), file.path);
+            let name = |file: &Listed| noted(&place, &file.path);
             files.iter().map(name).collect()
         };
         let old = tables::files(&before, &place.0, place.1)?;
         // All of them, before any goes: which will go is known only when it has.
         let mut going = Vec::from_iter(names(&old));
         let taken_off = tables::taken_off(&before, &place.0, place.1).await?;
-        going.extend(
-            taken_off
-                .iter()
-                .map(|(path, _)| format!("{}/{path}", place.1.name())),
-        );
+        going.extend(taken_off.iter().map(|(path, _)| noted(&place, path)));
         list.note(&erasure.id, &going)?;
         self.roll_up().await?;
         if erasure.kind == SubjectKind::Tenant {
@@ -51,7 +47,7 @@ impl Store {
             after: after.version().unwrap_or(0),
             ..ErasedTable::default()
         };
-        let gone = |file: &&Listed| !listed.contains(&format!("{}/{}", place.1.name(), file.path));
+        let gone = |file: &&Listed| !listed.contains(&noted(&place, &file.path));
         for file in old.iter().filter(gone) {
             done.note(file, file.rows);
         }
