@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use flyball_ingest::redact::Policy;
 use flyball_store::{Diskless, Durability, LogKey};
 
+mod content;
 mod keys;
 
 pub(crate) use keys::KEYS;
@@ -271,6 +273,7 @@ impl Settings {
             postgres: self.address("listen.postgres")?,
             http: self.address("listen.http")?,
             request_bytes_max: bytes_max("ingest.request_bytes_max")?,
+            policy: self.policy()?,
             prices_file: self.some("prices.file").map(PathBuf::from),
             prices_overlay: self.some("prices.overlay").map(PathBuf::from),
             escalation_tools: list(self.text("resolver.escalation_tools")),
@@ -297,6 +300,8 @@ pub(crate) struct Config {
     pub http: SocketAddr,
     /// Largest request body, decompressed, bytes.
     pub request_bytes_max: usize,
+    /// What is done to texts before they are kept.
+    pub policy: Policy,
     /// Replaces the built-in price book.
     pub prices_file: Option<PathBuf>,
     /// Wins over it.

@@ -35,7 +35,7 @@ pub(crate) struct Core {
 impl Core {
     /// Takes the directory, recovers, and sets the resolver to work where it stopped.
     pub(crate) async fn open(config: &Config) -> Result<Self> {
-        let store = Store::open(config.store.clone(), Arc::new(Replay)).await?;
+        let store = Store::open(config.store.clone(), replay(config)).await?;
         let data_dir = &config.store.data_dir;
         if let Some(book) = ImportBook::left_behind(data_dir)? {
             let resolver = start(&store, book.book()?, &options(config)).await?;
@@ -72,7 +72,7 @@ impl Core {
 
     /// The same for a command that only reads: nothing is written, the log is replayed into memory.
     pub(crate) async fn open_to_read(config: &Config) -> Result<Self> {
-        let store = Store::open_read_only(config.store.clone(), Arc::new(Replay)).await?;
+        let store = Store::open_read_only(config.store.clone(), replay(config)).await?;
         let book = match ImportBook::left_behind(&config.store.data_dir)? {
             Some(book) => book.book()?,
             None => prices::configured(config)?,
@@ -89,7 +89,8 @@ impl Core {
         let options = options(config);
         let resolver = start(&store, book, &options).await?;
         let limits = Limits::of_body(config.request_bytes_max);
-        let ingest = Arc::new(Ingest::new(Arc::clone(&store) as _, limits));
+        let ingest = Ingest::new(Arc::clone(&store) as _, limits);
+        let ingest = Arc::new(ingest.with_policy(config.policy.clone()));
         let data_dir = config.store.data_dir.clone();
         Ok(Self {
             store,
@@ -137,6 +138,10 @@ impl Core {
 async fn start(store: &Arc<Store>, book: Book, options: &Options) -> Result<resolver::Handle> {
     let store = Arc::clone(store);
     Ok(resolver::start(store, WORKSPACE, Arc::new(book), options.clone()).await?)
+}
+
+fn replay(config: &Config) -> Arc<Replay> {
+    Arc::new(Replay::with_policy(config.policy.clone()))
 }
 
 fn options(config: &Config) -> Options {

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use flyball_alerts::Alerts;
 use flyball_ingest::Error;
-use flyball_ingest::otlp::Limits;
-use flyball_ingest::pipeline::Ingest;
+use flyball_ingest::otlp::{Compression, Limits};
+use flyball_ingest::pipeline::{Ingest, Sent};
 use flyball_ingest::resolver::Asker;
-use flyball_store::{Encoding, Error as StoreError, Origin, Store};
+use flyball_store::{Encoding, Error as StoreError, Origin, Signal, Store};
 
 use crate::commands::Answer;
 use crate::core::WORKSPACE;
@@ -76,8 +76,50 @@ async fn ready(State(rooms): State<Rooms>) -> Response {
     "ready\n".into_response()
 }
 
+/// Which signal a recorded body is of.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SignalName {
+    #[default]
+    Traces,
+    Logs,
+    Metrics,
+}
+
+impl From<SignalName> for Signal {
+    fn from(name: SignalName) -> Self {
+        match name {
+            SignalName::Traces => Self::Traces,
+            SignalName::Logs => Self::Logs,
+            SignalName::Metrics => Self::Metrics,
+        }
+    }
+}
+
+impl From<Signal> for SignalName {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Traces => Self::Traces,
+            Signal::Logs => Self::Logs,
+            Signal::Metrics => Self::Metrics,
+        }
+    }
+}
+
+/// What is asked for besides the body.
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+pub(crate) struct What {
+    #[serde(default)]
+    pub(crate) signal: SignalName,
+}
+
 /// A recorded OTLP request, decompressed, as its body came; it may never cause an action.
-async fn import(State(rooms): State<Rooms>, headers: HeaderMap, body: Bytes) -> Response {
+async fn import(
+    State(rooms): State<Rooms>,
+    Query(what): Query<What>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let json = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
@@ -88,8 +130,12 @@ async fn import(State(rooms): State<Rooms>, headers: HeaderMap, body: Bytes) -> 
     };
     // Recorded bodies may be larger than live ones.
     let ingest = Ingest::clone(&rooms.ingest).with_limits(Limits::of_body(IMPORT_BYTES_MAX));
+    let sent = Sent {
+        signal: what.signal.into(),
+        encoding,
+    };
     match ingest
-        .traces(body, encoding, Origin::Import, WORKSPACE)
+        .take_in(body, Compression::Identity, sent, Origin::Import, WORKSPACE)
         .await
     {
         Ok(accepted) => axum::Json(Answer::from(accepted)).into_response(),
@@ -146,6 +192,7 @@ async fn metrics(State(rooms): State<Rooms>) -> Response {
     let counts = rooms.counts.counts().await.unwrap_or_default();
     let mut text = metrics::text(&rooms.store.stats(), &counts);
     text.push_str(&metrics::durability(rooms.store.durability()));
+    text.push_str(&metrics::texts(rooms.ingest.policy()));
     text.push_str(&metrics::objects(&rooms.store.object_operations()));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

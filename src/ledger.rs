@@ -168,7 +168,9 @@ mod tests {
     async fn an_event_that_is_told_again_is_kept_once() {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::local(dir.path());
-        let store = Store::open(config.clone(), Arc::new(Replay)).await.unwrap();
+        let store = Store::open(config.clone(), Arc::new(Replay::default()))
+            .await
+            .unwrap();
         let ledger = StoreLedger::new(Arc::clone(&store), WORKSPACE);
         let half = decided(&decision("b"), "decided").0;
         store

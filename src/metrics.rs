@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use flyball_ingest::redact::Policy;
 use flyball_ingest::resolver::Counts;
 use flyball_store::{Durability, LATENCY_BUCKETS_MS, ObjectOperation, Stats};
 
@@ -68,6 +69,12 @@ const RESOLVER: &[Figure<Counts>] = &[
 ];
 
 #[rustfmt::skip]
+const TEXTS: &[Figure<Policy>] = &[
+    ("flyball_texts_redacted_total", "counter", "Texts that a key, a card number or the like was taken out of.", |p| p.redacted()),
+    ("flyball_contents_cut_total", "counter", "Contents that were cut to the size that is kept.", |p| p.cut()),
+];
+
+#[rustfmt::skip]
 const OBJECTS: &[Figure<ObjectOperation>] = &[
     ("flyball_object_store_operations_total", "counter", "Operations asked of the object store.", |o| o.count),
     ("flyball_object_store_errors_total", "counter", "Operations that failed.", |o| o.errors),
@@ -80,6 +87,13 @@ pub(crate) fn text(stats: &Stats, counts: &Counts) -> String {
     let mut text = String::new();
     write(&mut text, STORE, stats);
     write(&mut text, RESOLVER, counts);
+    text
+}
+
+/// What was taken out of texts.
+pub(crate) fn texts(policy: &Policy) -> String {
+    let mut text = String::new();
+    write(&mut text, TEXTS, policy);
     text
 }
 
@@ -144,6 +158,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         let named = STORE.iter().map(|(name, kind, ..)| (name, kind));
         let named = named.chain(OBJECTS.iter().map(|(name, kind, ..)| (name, kind)));
+        let named = named.chain(TEXTS.iter().map(|(name, kind, ..)| (name, kind)));
         for (name, kind) in named.chain(RESOLVER.iter().map(|(name, kind, ..)| (name, kind))) {
             assert!(seen.insert(name), "{name} twice");
             assert_eq!(name.ends_with("_total"), *kind == "counter", "{name}");

@@ -72,17 +72,6 @@ pub enum Error {
         /// Column, from 1.
         column: usize,
     },
-    /// The signal is well-formed OTLP that this version does not keep. It is refused, since an
-    /// acknowledgement would lose it in silence.
-    #[error(
-        "{signal} are not kept yet: switch off this exporter ({switch}) or send it elsewhere; nothing of this request was stored"
-    )]
-    SignalNotKept {
-        /// logs or metrics.
-        signal: &'static str,
-        /// The setting that switches the exporter off.
-        switch: &'static str,
-    },
     /// Rows could not be made of decoded spans.
     #[error("spans could not be normalised: {0}")]
     Normalise(String),

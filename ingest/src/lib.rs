@@ -1,8 +1,8 @@
 //! The OTLP collector, and the resolver that turns traces into charges.
 //!
 //! A request comes in by a port ([`server`]) or from a file ([`import`]), is decompressed and decoded
-//! ([`otlp`]), normalised by the table of [`conventions`] into rows ([`normalise`]), appended to the store
-//! ([`pipeline`]), and read back by the [`resolver`], which posts what each call cost.
+//! ([`otlp`]), normalised by the table of [`conventions`] into rows ([`normalise`]), freed of what nobody should keep
+//! ([`redact`]), appended to the store ([`pipeline`]), and read back by the [`resolver`], which posts what each call cost.
 
 pub mod conventions;
 pub mod error;
@@ -10,6 +10,7 @@ pub mod import;
 pub mod normalise;
 pub mod otlp;
 pub mod pipeline;
+pub mod redact;
 pub mod resolver;
 pub mod server;
 

@@ -1,6 +1,6 @@
 //! What happens to a decoded request: normalised, appended, answered.
 //!
-//! [`Ingest::traces`] is the one way in for live requests and imports alike. The log keeps the body as it
+//! [`Ingest::take_in`] is the one way in for live requests and imports alike, whatever their signal. The log keeps the body as it
 //! came; [`Replay`] makes the same rows of it again after a crash.
 
 mod in_flight;
@@ -27,6 +27,7 @@ pub(crate) use in_flight::InFlight;
 use in_flight::Room;
 
 use crate::otlp::{self, Compression, Limits, decompress};
+use crate::redact::{self, Policy};
 
 /// The workspace of requests that name none.
 pub const DEFAULT_WORKSPACE: &str = "default";
@@ -70,11 +71,12 @@ impl Sink for Store {
     }
 }
 
-/// The way in: limits, clock, and the sink behind.
+/// The way in: limits, policy, clock, and the sink behind.
 #[derive(Debug, Clone)]
 pub struct Ingest {
     sink: Arc<dyn Sink>,
     limits: Limits,
+    policy: Policy,
     room: Room,
     clock: fn() -> i64,
 }
@@ -82,9 +84,9 @@ pub struct Ingest {
 /// A request that was answered with success, wholly or in part.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Accepted {
-    /// Spans that are kept.
-    pub spans: u64,
-    /// Spans that are not.
+    /// Spans, log records or data points that are kept.
+    pub kept: u64,
+    /// Those that are not.
     pub rejected: u64,
     /// Which and why, for the first few; empty when none.
     pub message: String,
@@ -99,7 +101,7 @@ const INLINE_BYTES: usize = 256 << 10;
 /// The same of a compressed body: telemetry shrinks to about a fifth, and may shrink far more.
 const INLINE_PACKED_BYTES: usize = 16 << 10;
 
-/// Rejected spans that a partial success describes one by one.
+/// Rejected items that a partial success describes one by one.
 const REASONS_MAX: usize = 3;
 
 impl Ingest {
@@ -109,6 +111,7 @@ impl Ingest {
         Self {
             sink,
             limits,
+            policy: Policy::default(),
             room: Room::of(limits.in_flight_bytes),
             clock: system_clock,
         }
@@ -123,6 +126,18 @@ impl Ingest {
     #[must_use]
     pub fn with_clock(self, clock: fn() -> i64) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same with another policy of what is kept of texts.
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// What is done to texts before they are kept.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// The same with other limits for one body. The room for all of them stays shared.
@@ -142,12 +157,10 @@ impl Ingest {
         self.room.body()
     }
 
-    /// Takes in a decompressed body of `/v1/traces`. When this returns, its good spans are durable; bad
-    /// ones are counted and described.
+    /// Takes in a decompressed body of `/v1/traces`.
     ///
     /// # Errors
-    /// See [`otlp::traces`]; [`Error::Store`] when the store is full or broken. Nothing of the request was
-    /// kept then, and the same request may be sent again.
+    /// See [`Ingest::take_in`].
     pub async fn traces(
         &self,
         body: Bytes,
@@ -155,19 +168,25 @@ impl Ingest {
         origin: Origin,
         workspace: &str,
     ) -> Result<Accepted> {
-        self.packed_traces(body, Compression::Identity, encoding, origin, workspace)
+        let sent = Sent {
+            signal: Signal::Traces,
+            encoding,
+        };
+        self.take_in(body, Compression::Identity, sent, origin, workspace)
             .await
     }
 
-    /// The same for a body as it was sent. What takes long takes place on a thread for long work.
+    /// Takes in a body as it was sent. When this returns, its good spans (records, points) are durable; bad ones are
+    /// counted and described. What takes long takes place on a thread for long work.
     ///
     /// # Errors
-    /// See [`otlp::decompress`] and [`Ingest::traces`].
-    pub async fn packed_traces(
+    /// See [`otlp::decompress`] and [`otlp::traces`]; [`Error::Store`] when the store is full or broken. Nothing of
+    /// the request was kept then, and the same request may be sent again.
+    pub async fn take_in(
         &self,
         body: Bytes,
         compression: Compression,
-        encoding: Encoding,
+        sent: Sent,
         origin: Origin,
         workspace: &str,
     ) -> Result<Accepted> {
@@ -178,20 +197,30 @@ impl Ingest {
         } else {
             body.len() > INLINE_PACKED_BYTES
         };
-        let work = move || -> Result<(Bytes, [u8; 32], Normalised)> {
+        let policy = self.policy.clone();
+        let work = move || -> Result<Ready> {
             let body = decompress(body, compression, limits.body_bytes)?;
-            let normalised = rows(&body, encoding, limits, received_at_unix_nano, &[])?;
-            let digest = digest(&body);
-            Ok((body, digest, normalised))
+            let normalised = rows(&body, sent, limits, received_at_unix_nano, &[])?;
+            Ok(Ready {
+                digest: digest(&body),
+                body,
+                kept: kept(&normalised, sent.signal),
+                decisions: match origin {
+                    Origin::Live => verdicts::records(&normalised.spans),
+                    _ => Vec::new(),
+                },
+                rejected: normalised.rejected.clone(),
+                batches: redact::apply(&policy, normalised.batches())?,
+            })
         };
-        let (body, digest, normalised) = run(long, work).await?;
+        let ready = run(long, work).await?;
         let mut accepted = Accepted {
-            spans: normalised.spans.num_rows() as u64,
-            rejected: normalised.rejected.len() as u64,
-            message: describe(&normalised.rejected),
+            kept: ready.kept,
+            rejected: ready.rejected.len() as u64,
+            message: describe(sent.signal, &ready.rejected),
             duplicate: false,
         };
-        if accepted.spans == 0 {
+        if accepted.kept == 0 {
             // Nothing to keep: an empty request (exporters send them), or nothing but bad spans.
             return Ok(accepted);
         }
@@ -201,36 +230,48 @@ impl Ingest {
             received_at_unix_nano,
             workspace: workspace.to_owned(),
             key: None,
-            signal: Signal::Traces,
-            encoding,
-            rejected: normalised
-                .rejected
-                .iter()
-                .map(|rejected| rejected.index)
-                .collect(),
-            digest,
+            signal: sent.signal,
+            encoding: sent.encoding,
+            rejected: ready.rejected.iter().map(|one| one.index).collect(),
+            digest: ready.digest,
         };
-        let decisions = match origin {
-            Origin::Live => verdicts::records(&normalised.spans),
-            _ => Vec::new(),
-        };
-        let batches = batches(normalised);
         let appended = self
             .sink
             .append(Append {
                 header,
-                body,
-                batches,
+                body: ready.body,
+                batches: ready.batches,
             })
             .await?;
         accepted.duplicate = appended.duplicate;
         // At the same time, so that they share a sync however many agents the request tells of.
-        let records = decisions
+        let records = ready
+            .decisions
             .into_iter()
             .map(|record| self.sink.record(workspace, record));
         futures::future::try_join_all(records).await?;
         Ok(accepted)
     }
+}
+
+/// A request that only needs to be appended.
+struct Ready {
+    body: Bytes,
+    digest: [u8; 32],
+    kept: u64,
+    rejected: Vec<Rejected>,
+    batches: Vec<(Table, RecordBatch)>,
+    /// What policies decided on the way, for the ledger.
+    decisions: Vec<AuditRow>,
+}
+
+/// What a body is: of which signal, in which encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// Traces, logs or metrics.
+    pub signal: Signal,
+    /// Protobuf or JSON.
+    pub encoding: Encoding,
 }
 
 /// Does a body's work here, or on a thread for long work.
@@ -247,26 +288,40 @@ async fn run<T: Send + 'static>(
     }
 }
 
-/// A body's rows; spans whose index is in `skip` are passed over.
+/// A body's rows; spans (records, points) whose index is in `skip` are passed over.
 fn rows(
     body: &Bytes,
-    encoding: Encoding,
+    sent: Sent,
     limits: Limits,
     received_at_unix_nano: i64,
     skip: &[u32],
 ) -> Result<Normalised> {
-    let request = otlp::traces(body, encoding, limits)?;
-    Ok(normalise::spans(&request, received_at_unix_nano, skip))
+    let encoding = sent.encoding;
+    Ok(match sent.signal {
+        Signal::Traces => {
+            let request = otlp::traces(body, encoding, limits)?;
+            normalise::spans(&request, received_at_unix_nano, skip)
+        }
+        Signal::Logs => {
+            let request = otlp::logs(body, encoding, limits)?;
+            normalise::logs(&request, received_at_unix_nano, skip)
+        }
+        Signal::Metrics => {
+            let request = otlp::metrics(body, encoding, limits)?;
+            normalise::metrics(&request, received_at_unix_nano, skip)
+        }
+    })
 }
 
-fn batches(normalised: Normalised) -> Vec<(Table, RecordBatch)> {
-    let mut batches = vec![(Table::Spans, normalised.spans)];
-    batches.extend(
-        normalised
-            .contents
-            .map(|contents| (Table::Contents, contents)),
-    );
-    batches
+/// How many of what was sent are among the rows.
+fn kept(normalised: &Normalised, signal: Signal) -> u64 {
+    let rows = |batch: &Option<RecordBatch>| batch.as_ref().map_or(0, RecordBatch::num_rows);
+    let rows = match signal {
+        Signal::Traces => normalised.spans.num_rows(),
+        Signal::Logs => rows(&normalised.logs),
+        Signal::Metrics => rows(&normalised.metrics),
+    };
+    rows as u64
 }
 
 /// SHA-256 of a decompressed body: what recognises a retry, however it was compressed this time.
@@ -275,11 +330,16 @@ fn digest(body: &[u8]) -> [u8; 32] {
 }
 
 /// What a partial success says: enough to find the fault in the sender, not a line for every span.
-fn describe(rejected: &[Rejected]) -> String {
+fn describe(signal: Signal, rejected: &[Rejected]) -> String {
+    let what = match signal {
+        Signal::Traces => "span",
+        Signal::Logs => "log record",
+        Signal::Metrics => "data point",
+    };
     let mut message: Vec<String> = rejected
         .iter()
         .take(REASONS_MAX)
-        .map(|rejected| format!("span {}: {}", rejected.index, rejected.reason))
+        .map(|rejected| format!("{what} {}: {}", rejected.index, rejected.reason))
         .collect();
     if rejected.len() > REASONS_MAX {
         message.push(format!("and {} more", rejected.len() - REASONS_MAX));
@@ -296,9 +356,19 @@ fn system_clock() -> i64 {
         .unwrap_or_default()
 }
 
-/// Makes a log frame's rows again, at recovery: the same that [`Ingest::traces`] appended.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Replay;
+/// Makes a log frame's rows again, at recovery: the same that [`Ingest::take_in`] appended.
+#[derive(Debug, Clone, Default)]
+pub struct Replay {
+    policy: Policy,
+}
+
+impl Replay {
+    /// By this policy: the log has requests as they were sent.
+    #[must_use]
+    pub fn with_policy(policy: Policy) -> Self {
+        Self { policy }
+    }
+}
 
 impl Decoder for Replay {
     fn decode(
@@ -306,16 +376,19 @@ impl Decoder for Replay {
         header: &Header,
         body: &Bytes,
     ) -> std::result::Result<Vec<(Table, RecordBatch)>, String> {
-        if header.kind != FrameKind::Otlp || header.signal != Signal::Traces {
+        if header.kind != FrameKind::Otlp {
             return Err(format!(
-                "a frame of kind {:?} and signal {:?} holds no traces",
-                header.kind, header.signal
+                "a frame of kind {:?} holds no request",
+                header.kind
             ));
         }
         // No limits: it was accepted once, and limits may have been lowered since.
         let normalised = rows(
             body,
-            header.encoding,
+            Sent {
+                signal: header.signal,
+                encoding: header.encoding,
+            },
             Limits::NONE,
             header.received_at_unix_nano,
             &header.rejected,
@@ -324,11 +397,11 @@ impl Decoder for Replay {
         // What was refused then is passed over. Whatever is refused now was acknowledged: it must not vanish.
         if !normalised.rejected.is_empty() {
             return Err(format!(
-                "{} spans that were accepted cannot be read any more: {}",
+                "{} items that were accepted cannot be read any more: {}",
                 normalised.rejected.len(),
-                describe(&normalised.rejected)
+                describe(header.signal, &normalised.rejected)
             ));
         }
-        Ok(batches(normalised))
+        redact::apply(&self.policy, normalised.batches()).map_err(|e| e.to_string())
     }
 }

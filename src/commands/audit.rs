@@ -139,7 +139,11 @@ async fn rotate(config: &Config) -> Result<String> {
         let answer: serde_json::Value = serde_json::from_slice(&answer)?;
         return Ok(answer["public_key"].as_str().unwrap_or("?").to_owned());
     }
-    let store = Store::open(config.store.clone(), Arc::new(Replay)).await?;
+    let store = Store::open(
+        config.store.clone(),
+        Arc::new(Replay::with_policy(config.policy.clone())),
+    )
+    .await?;
     let key = store.rotate_ledger_key().await;
     store.close().await?;
     Ok(key?.to_string())
@@ -159,7 +163,11 @@ async fn forget(config: &Config, person: &str) -> Result<()> {
         let answer: serde_json::Value = serde_json::from_slice(&answer)?;
         answer["key"].as_str().map(str::to_owned)
     } else {
-        let store = Store::open(config.store.clone(), Arc::new(Replay)).await?;
+        let store = Store::open(
+            config.store.clone(),
+            Arc::new(Replay::with_policy(config.policy.clone())),
+        )
+        .await?;
         let key = store.forget_subject(WORKSPACE, kind, name).await;
         store.close().await?;
         key?

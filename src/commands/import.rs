@@ -14,6 +14,7 @@ use super::progress;
 use crate::cli;
 use crate::config::Config;
 use crate::core::{Core, WORKSPACE};
+use crate::http::What;
 use crate::running::{Server, words};
 use crate::say::say;
 
@@ -59,8 +60,15 @@ fn print(report: &ImportReport) {
         report.counts.spans,
         report.already_in
     );
-    if report.rejected_spans > 0 {
-        say!("{} spans were refused:", report.rejected_spans);
+    if report.counts.records + report.counts.points > 0 {
+        say!(
+            "with them {} log records and {} data points of metrics",
+            report.counts.records,
+            report.counts.points
+        );
+    }
+    if report.refused > 0 {
+        say!("{} spans, records and points were refused:", report.refused);
     }
     for note in &report.rejected {
         say!("  {}: {}", note.path.display(), note.reason);
@@ -101,6 +109,9 @@ impl Sink for Remote {
         let url = self.server.url("/api/v1/import");
         let request = |http: &reqwest::Client| {
             http.post(url)
+                .query(&What {
+                    signal: append.header.signal.into(),
+                })
                 .header("content-type", content_type)
                 .body(append.body)
         };
@@ -131,9 +142,9 @@ impl Sink for Remote {
 /// What `POST /api/v1/import` answers.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Answer {
-    /// Spans kept.
-    spans: u64,
-    /// Spans refused.
+    /// Spans, records or points kept.
+    kept: u64,
+    /// Those refused.
     rejected: u64,
     /// Why, for the first few.
     message: String,
@@ -144,7 +155,7 @@ pub(crate) struct Answer {
 impl From<Accepted> for Answer {
     fn from(accepted: Accepted) -> Self {
         Self {
-            spans: accepted.spans,
+            kept: accepted.kept,
             rejected: accepted.rejected,
             message: accepted.message,
             duplicate: accepted.duplicate,

@@ -70,7 +70,8 @@ pub(super) async fn run(config: &Config, options: &Reprice) -> Result<()> {
         window.push_str(&format!(" AND start_unix_nano < {until}"));
     }
     let book = prices::configured(config)?;
-    let store = Store::open(config.store.clone(), Arc::new(Replay)).await?;
+    let replay = Arc::new(Replay::with_policy(config.policy.clone()));
+    let store = Store::open(config.store.clone(), replay).await?;
     let limits = flyball_query::Config {
         memory_bytes: config.query_memory_bytes,
         ..flyball_query::Config::default()

@@ -175,6 +175,26 @@ pub(crate) const KEYS: &[Key] = &[
         doc: "a price file whose entries win over the book: custom and negotiated prices",
     },
     Key {
+        name: "content.keep",
+        default: "true",
+        doc: "whether prompts, answers, arguments and results are kept at all (true or false)",
+    },
+    Key {
+        name: "content.bytes_max",
+        default: "262144",
+        doc: "bytes of content kept of one span; what is longer is cut",
+    },
+    Key {
+        name: "content.redact",
+        default: "key,card",
+        doc: "what is taken out of texts before they are kept: key, card, email, comma between; none for nothing",
+    },
+    Key {
+        name: "content.patterns",
+        default: "",
+        doc: "file of more to take out: NAME = REGULAR EXPRESSION, one a line",
+    },
+    Key {
         name: "resolver.escalation_tools",
         default: "escalate_to_human,transfer_to_human",
         doc: "tools whose call hands control to a person, comma between",

@@ -2,7 +2,10 @@
 
 use arrow::datatypes::SchemaRef;
 
-use crate::rows::{ActionRow, AlertRow, AuditRow, ChargeRow, ContentRow, RollupRow, Row, SpanRow};
+use crate::rows::{
+    ActionRow, AlertRow, AuditRow, ChargeRow, ContentRow, LogRow, MetricRow, RollupRow, Row,
+    SpanRow,
+};
 
 /// The tables, each a folder `<root>/<workspace>/<name>/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,6 +16,10 @@ pub enum Table {
     Charges,
     /// Prompts, completions, tool arguments and results.
     Contents,
+    /// Log records and events.
+    Logs,
+    /// Data points of metrics.
+    Metrics,
     /// State changes of alerts.
     Alerts,
     /// Control changes.
@@ -25,10 +32,12 @@ pub enum Table {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Spans,
         Self::Charges,
         Self::Contents,
+        Self::Logs,
+        Self::Metrics,
         Self::Alerts,
         Self::Actions,
         Self::Audit,
@@ -42,6 +51,8 @@ impl Table {
             Self::Spans => "spans",
             Self::Charges => "charges",
             Self::Contents => "contents",
+            Self::Logs => "logs",
+            Self::Metrics => "metrics",
             Self::Alerts => "alerts",
             Self::Actions => "actions",
             Self::Audit => "audit",
@@ -56,6 +67,8 @@ impl Table {
             Self::Spans => SpanRow::schema(),
             Self::Charges => ChargeRow::schema(),
             Self::Contents => ContentRow::schema(),
+            Self::Logs => LogRow::schema(),
+            Self::Metrics => MetricRow::schema(),
             Self::Alerts => AlertRow::schema(),
             Self::Actions => ActionRow::schema(),
             Self::Audit => AuditRow::schema(),
@@ -74,6 +87,8 @@ impl Table {
         match self {
             Self::Spans => &["agent_name", "start_time"],
             Self::Charges | Self::Contents => &["start_time"],
+            Self::Logs => &["agent_name", "time"],
+            Self::Metrics => &["name", "time"],
             Self::Alerts | Self::Actions => &["at"],
             Self::Audit => &["seq"],
             Self::Rollup1m => &["minute", "agent_name"],
@@ -105,6 +120,24 @@ impl Table {
                 "log_position",
             ],
             Self::Contents => &["start_time", "log_position"],
+            Self::Logs => &[
+                "time",
+                "received_at",
+                "agent_name",
+                "event_name",
+                "tenant",
+                "team",
+                "log_position",
+            ],
+            Self::Metrics => &[
+                "time",
+                "received_at",
+                "name",
+                "agent_name",
+                "tenant",
+                "team",
+                "log_position",
+            ],
             Self::Alerts | Self::Actions => &["at", "log_position"],
             Self::Audit => &["at", "seq", "log_position"],
             Self::Rollup1m => &[
@@ -138,7 +171,17 @@ impl Table {
                 "session_id",
                 "execution_id",
             ],
-            Self::Contents => &["trace_id", "span_id"],
+            Self::Contents => &["trace_id", "span_id", "of_span_id"],
+            Self::Logs => &[
+                "trace_id",
+                "span_id",
+                "record_id",
+                "session_id",
+                "execution_id",
+                "response_id",
+                "tool_call_id",
+            ],
+            Self::Metrics => &["session_id"],
             _ => &[],
         }
     }
@@ -146,7 +189,7 @@ impl Table {
     /// Columns that get a bloom filter: people look rows up by them, and sorting does not help.
     pub(crate) fn bloom_columns(self) -> &'static [&'static str] {
         match self {
-            Self::Spans | Self::Charges | Self::Contents => &["trace_id", "span_id"],
+            Self::Spans | Self::Charges | Self::Contents | Self::Logs => &["trace_id", "span_id"],
             _ => &[],
         }
     }
@@ -156,6 +199,8 @@ impl Table {
         match self {
             Self::Spans => &["attributes", "events", "links"],
             Self::Contents => &["input", "output", "reasoning"],
+            Self::Logs => &["body", "attributes"],
+            Self::Metrics => &["distribution"],
             Self::Alerts | Self::Actions => &["evidence"],
             Self::Audit => &["record", "previous_hash", "hash"],
             Self::Rollup1m => &["durations", "executions", "sessions", "users"],

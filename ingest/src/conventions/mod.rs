@@ -2,10 +2,11 @@
 //!
 //! [`RULES`] says, for each column, under which attribute keys it may stand, best first, and how the
 //! value is read. [`OPERATIONS`] says what kind of work a span tells of, [`CONTENT`] which keys hold
-//! prompts, answers, arguments and results, [`sources`] what else has to be known about a sender. A new
-//! framework is a few rows here, not a branch elsewhere.
+//! prompts, answers, arguments and results, [`events`] which log records tell of a call, [`sources`] what else has to
+//! be known about a sender. A new framework is a few rows here, not a branch elsewhere.
 
 mod content;
+pub mod events;
 mod operations;
 pub mod sources;
 mod table;
@@ -37,6 +38,10 @@ pub enum Convention {
     LangSmith,
     /// Claude Code and its SDK: bare names, told by `span.type`.
     ClaudeCode,
+    /// Codex, which tells its calls by events alone.
+    Codex,
+    /// Gemini CLI: events with bare names.
+    GeminiCli,
     /// What CrewAI, Google ADK and others add to OpenTelemetry's names under names of their own.
     Framework,
     /// Our own `flyball.*` keys, for what none of the others covers.
@@ -58,6 +63,8 @@ impl Convention {
             Self::Mlflow => "mlflow",
             Self::LangSmith => "langsmith",
             Self::ClaudeCode => "claude_code",
+            Self::Codex => "codex",
+            Self::GeminiCli => "gemini_cli",
             Self::Framework => "framework",
             Self::Flyball => "flyball",
             Self::General => "general",

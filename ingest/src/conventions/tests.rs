@@ -13,7 +13,10 @@ fn operation_of(attributes: &[(&str, &'static str)]) -> Option<String> {
 fn no_row_of_the_table_is_there_twice() {
     let rows: HashSet<_> = RULES
         .iter()
-        .map(|rule| (rule.column, rule.key, rule.only, rule.field))
+        .map(|rule| {
+            let of = (rule.convention, rule.only, rule.field);
+            (rule.column, rule.key, of)
+        })
         .collect();
     assert_eq!(rows.len(), RULES.len());
     let keys: HashSet<_> = CONTENT.iter().map(|(key, _)| key).collect();

@@ -2,8 +2,7 @@
 //!
 //! Files are found (`files`), each is told what it is, by the `meta.json` beside it or by looking
 //! (`signal`), and goes in by the same way as a live request. Importing again changes nothing, since the
-//! store knows every imported body by its digest. What is no OTLP is listed with the reason, and so are
-//! logs and metrics, which can't be kept yet.
+//! store knows every imported body by its digest. What is no OTLP is listed with the reason.
 
 mod files;
 mod signal;
@@ -14,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use flyball_store::{self as store, Encoding, Origin, Signal};
+use flyball_store::{self as store, Origin, Signal};
 
 use crate::error::{Error, Result};
 use crate::otlp::{Compression, Limits, decompress};
-use crate::pipeline::{Accepted, Ingest};
+use crate::pipeline::{Accepted, Ingest, Sent};
 use signal::Manifests;
 
 /// Bytes of one imported body, decompressed: recorded batches may be larger than live ones.
@@ -42,28 +41,28 @@ pub struct Counts {
     pub files_total: usize,
     /// Bytes read, as on disk.
     pub bytes: u64,
-    /// Spans taken in (spans that were in already not counted).
+    /// Spans taken in (those that were in already not counted).
     pub spans: u64,
+    /// Log records taken in.
+    pub records: u64,
+    /// Data points of metrics taken in.
+    pub points: u64,
 }
 
 /// What an import did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImportReport {
-    /// Files, bytes and spans.
+    /// Files, bytes, spans, records and points.
     pub counts: Counts,
     /// Requests taken in.
     pub requests: u64,
     /// Requests whose body was in already: nothing was added.
     pub already_in: u64,
-    /// Spans refused, in requests that were taken in otherwise.
-    pub rejected_spans: u64,
+    /// Spans, records and points refused, in requests that were taken in otherwise.
+    pub refused: u64,
     /// Which of them and why, for the first few of each file.
     pub rejected: Vec<Note>,
-    /// Bodies of logs, not kept yet.
-    pub logs_not_kept: u64,
-    /// Bodies of metrics, not kept yet.
-    pub metrics_not_kept: u64,
-    /// Files that were passed over: no OTLP, damaged, or a signal that is not kept yet.
+    /// Files that were passed over: no OTLP, or damaged.
     pub skipped: Vec<Note>,
 }
 
@@ -114,25 +113,23 @@ pub async fn run(
 /// What became of a file.
 #[derive(Debug)]
 enum Outcome {
-    TakenIn(Accepted),
-    NotKept(Signal),
+    TakenIn(Signal, Accepted),
     Skipped(String),
 }
 
 impl ImportReport {
     fn enter(&mut self, path: PathBuf, outcome: Outcome) {
-        let mut skip = |reason| {
-            self.skipped.push(Note {
-                path: path.clone(),
-                reason,
-            });
-        };
         match outcome {
-            Outcome::TakenIn(accepted) if accepted.duplicate => self.already_in += 1,
-            Outcome::TakenIn(accepted) => {
-                self.requests += u64::from(accepted.spans > 0);
-                self.counts.spans += accepted.spans;
-                self.rejected_spans += accepted.rejected;
+            Outcome::TakenIn(_, accepted) if accepted.duplicate => self.already_in += 1,
+            Outcome::TakenIn(signal, accepted) => {
+                self.requests += u64::from(accepted.kept > 0);
+                let count = match signal {
+                    Signal::Traces => &mut self.counts.spans,
+                    Signal::Logs => &mut self.counts.records,
+                    Signal::Metrics => &mut self.counts.points,
+                };
+                *count += accepted.kept;
+                self.refused += accepted.rejected;
                 if accepted.rejected > 0 {
                     self.rejected.push(Note {
                         path,
@@ -140,15 +137,7 @@ impl ImportReport {
                     });
                 }
             }
-            Outcome::NotKept(Signal::Logs) => {
-                self.logs_not_kept += 1;
-                skip("logs, which are not kept yet".to_owned());
-            }
-            Outcome::NotKept(_) => {
-                self.metrics_not_kept += 1;
-                skip("metrics, which are not kept yet".to_owned());
-            }
-            Outcome::Skipped(reason) => skip(reason),
+            Outcome::Skipped(reason) => self.skipped.push(Note { path, reason }),
         }
     }
 }
@@ -182,29 +171,27 @@ async fn file(
         Ok(told) => told,
         Err(reason) => return Ok(Outcome::Skipped(reason)),
     };
-    if signal != Signal::Traces {
-        return Ok(Outcome::NotKept(signal));
-    }
-    take_in(ingest, workspace, body, encoding).await
+    take_in(ingest, workspace, body, Sent { signal, encoding }).await
 }
 
 /// Appends a body, waiting while the store is full.
-async fn take_in(
-    ingest: &Ingest,
-    workspace: &str,
-    body: Bytes,
-    encoding: Encoding,
-) -> Result<Outcome> {
+async fn take_in(ingest: &Ingest, workspace: &str, body: Bytes, sent: Sent) -> Result<Outcome> {
     let give_up = Instant::now() + PATIENCE;
     loop {
         match ingest
-            .traces(body.clone(), encoding, Origin::Import, workspace)
+            .take_in(
+                body.clone(),
+                Compression::Identity,
+                sent,
+                Origin::Import,
+                workspace,
+            )
             .await
         {
-            Ok(accepted) if accepted.spans == 0 && accepted.rejected == 0 => {
-                return Ok(Outcome::Skipped("holds no spans".to_owned()));
+            Ok(accepted) if accepted.kept == 0 && accepted.rejected == 0 => {
+                return Ok(Outcome::Skipped("holds nothing to keep".to_owned()));
             }
-            Ok(accepted) => return Ok(Outcome::TakenIn(accepted)),
+            Ok(accepted) => return Ok(Outcome::TakenIn(sent.signal, accepted)),
             Err(Error::Store(store::Error::Full { retry_after_ms, .. }))
                 if Instant::now() < give_up =>
             {

@@ -54,7 +54,8 @@ fn id(field: &str, bytes: &[u8], length: usize) -> Result<String, String> {
     Ok(hex::encode(bytes))
 }
 
-fn time(field: &str, nanos: u64) -> Result<i64, String> {
+/// A time that a column can hold, nanoseconds since 1970.
+pub(super) fn time(field: &str, nanos: u64) -> Result<i64, String> {
     i64::try_from(nanos).map_err(|_| {
         format!("{field} is {nanos}; expected nanoseconds since 1970 before 2262-04-11")
     })

@@ -1,13 +1,17 @@
-//! From OTLP spans to rows: one span at a time, by the table of [`conventions`](crate::conventions).
+//! From OTLP to rows: one span, log record or data point at a time, by the table of
+//! [`conventions`](crate::conventions).
 //!
 //! A span is checked (`accept`), its attributes are read (`value`) into columns (`span`), its token
 //! counts brought to one meaning (`usage`), its answer looked at (`answer`), and its content set apart
-//! (`content`). What no column takes stays in `attributes`, as JSON (`json`).
+//! (`content`). What no column takes stays in `attributes`, as JSON (`json`). Log records ([`logs`]) and data points
+//! ([`metrics`]) are put into a span's shape, and so read by the same rules.
 
 mod accept;
 mod answer;
 mod content;
 mod json;
+mod logs;
+mod metrics;
 mod span;
 mod usage;
 mod value;
@@ -16,21 +20,44 @@ mod value;
 mod tests;
 
 use arrow::array::RecordBatch;
-use flyball_store::rows::{ContentRow, Row, SpanRow};
+use arrow::error::ArrowError;
+use flyball_store::Table;
+use flyball_store::rows::{ContentRow, LogRow, MetricRow, Row, SpanRow};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
-/// What a request's spans became.
+pub(crate) use content::content_hash;
+pub use logs::logs;
+pub use metrics::metrics;
+
+/// What a request became. Rows stand in the order of the request; their `log_position` is left to the store.
 #[derive(Debug, Clone)]
 pub struct Normalised {
-    /// Rows of `spans`, in the order of the request. `log_position` is left to the store.
+    /// Rows of `spans`: what was sent as spans, and the calls that log records tell of.
     pub spans: RecordBatch,
-    /// Rows of `contents`, for the spans that carry content; `None` when none does.
+    /// Rows of `contents`, for what carries content; `None` when nothing does.
     pub contents: Option<RecordBatch>,
-    /// The spans that are not among the rows, and why.
+    /// Rows of `logs`; `None` when there are none.
+    pub logs: Option<RecordBatch>,
+    /// Rows of `metrics`; `None` when there are none.
+    pub metrics: Option<RecordBatch>,
+    /// The spans, records or points that are not among the rows, and why.
     pub rejected: Vec<Rejected>,
 }
 
-/// A span that cannot be kept. Its neighbours are.
+impl Normalised {
+    /// The rows by table; tables without rows are left out.
+    #[must_use]
+    pub fn batches(self) -> Vec<(Table, RecordBatch)> {
+        let mut batches = vec![(Table::Spans, self.spans)];
+        batches.retain(|(_, spans)| spans.num_rows() > 0);
+        batches.extend(self.contents.map(|rows| (Table::Contents, rows)));
+        batches.extend(self.logs.map(|rows| (Table::Logs, rows)));
+        batches.extend(self.metrics.map(|rows| (Table::Metrics, rows)));
+        batches
+    }
+}
+
+/// A span, record or point that cannot be kept. Its neighbours are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// Which: counted over the whole request, from 0.
@@ -47,8 +74,7 @@ pub fn spans(
     received_at_unix_nano: i64,
     skip: &[u32],
 ) -> Normalised {
-    let mut rows = Vec::new();
-    let mut contents = Vec::new();
+    let mut rows = Rows::default();
     let mut rejected = Vec::new();
     let mut index = 0u32;
     for group in &request.resource_spans {
@@ -69,45 +95,68 @@ pub fn spans(
                             &resource,
                             received_at_unix_nano,
                         );
-                        contents.extend(content::row(sent, &row));
-                        rows.push(row);
+                        rows.contents.extend(content::row(sent, &row));
+                        rows.spans.push(row);
                     }
                     Err(reason) => rejected.push(Rejected { index: at, reason }),
                 }
             }
         }
     }
-    batches(&rows, &contents, rejected)
+    rows.batches(rejected)
 }
 
-fn batches(rows: &[SpanRow], contents: &[ContentRow], rejected: Vec<Rejected>) -> Normalised {
-    let made = SpanRow::batch(rows).and_then(|spans| {
-        let contents = (!contents.is_empty())
-            .then(|| ContentRow::batch(contents))
-            .transpose()?;
-        Ok((spans, contents))
-    });
-    match made {
-        Ok((spans, contents)) => Normalised {
-            spans,
-            contents,
-            rejected,
-        },
-        // Money is the only value that might not fit its column, and `value` has seen to that.
-        Err(problem) => {
-            let count = rows.len() + rejected.len();
-            let reason = format!("the request's rows do not fit the table: {problem}");
-            let all = 0..u32::try_from(count).unwrap_or(u32::MAX);
-            Normalised {
-                spans: RecordBatch::new_empty(SpanRow::schema()),
-                contents: None,
-                rejected: all
-                    .map(|index| Rejected {
-                        index,
-                        reason: reason.clone(),
-                    })
-                    .collect(),
+/// Rows on their way into batches.
+#[derive(Debug, Default)]
+struct Rows {
+    spans: Vec<SpanRow>,
+    contents: Vec<ContentRow>,
+    logs: Vec<LogRow>,
+    metrics: Vec<MetricRow>,
+}
+
+impl Rows {
+    fn batches(self, rejected: Vec<Rejected>) -> Normalised {
+        let count = self
+            .spans
+            .len()
+            .max(self.logs.len())
+            .max(self.metrics.len());
+        match self.try_batches() {
+            Ok(normalised) => Normalised {
+                rejected,
+                ..normalised
+            },
+            // Money is the only value that might not fit its column, and `value` has seen to that.
+            Err(problem) => {
+                let reason = format!("the request's rows do not fit the table: {problem}");
+                let all = 0..u32::try_from(count + rejected.len()).unwrap_or(u32::MAX);
+                Normalised {
+                    spans: RecordBatch::new_empty(SpanRow::schema()),
+                    contents: None,
+                    logs: None,
+                    metrics: None,
+                    rejected: all
+                        .map(|index| Rejected {
+                            index,
+                            reason: reason.clone(),
+                        })
+                        .collect(),
+                }
             }
         }
+    }
+
+    fn try_batches(&self) -> Result<Normalised, ArrowError> {
+        fn some<R: Row>(rows: &[R]) -> Result<Option<RecordBatch>, ArrowError> {
+            (!rows.is_empty()).then(|| R::batch(rows)).transpose()
+        }
+        Ok(Normalised {
+            spans: SpanRow::batch(&self.spans)?,
+            contents: some(&self.contents)?,
+            logs: some(&self.logs)?,
+            metrics: some(&self.metrics)?,
+            rejected: Vec::new(),
+        })
     }
 }

@@ -171,8 +171,42 @@ pub(super) fn row(
     resource: &Resource,
     received_at_unix_nano: i64,
 ) -> SpanRow {
+    let misnamed = scope.and_then(|scope| misnamed(&scope.name, &sent.name));
+    let named = misnamed.map(Cow::Borrowed).or_else(|| {
+        operation(|key| match find(&sent.attributes, key) {
+            Some(Value::StringValue(text)) => Some(text.as_str()),
+            _ => None,
+        })
+    });
+    let told = Told {
+        convention: Convention::of(sent.attributes.iter().map(|kv| kv.key.as_str())),
+        operation: named,
+    };
+    row_of(sent, stands, scope, resource, received_at_unix_nano, told)
+}
+
+/// What is known of a span before its attributes are read.
+pub(super) struct Told {
+    /// By which convention they are read.
+    pub(super) convention: Option<Convention>,
+    /// What it tells of; `None` when nothing names it.
+    pub(super) operation: Option<Cow<'static, str>>,
+}
+
+/// The row of a span, or of something else that has been put into a span's shape.
+pub(super) fn row_of(
+    sent: &Span,
+    stands: &Stands,
+    scope: Option<&InstrumentationScope>,
+    resource: &Resource,
+    received_at_unix_nano: i64,
+    told: Told,
+) -> SpanRow {
+    let Told {
+        convention,
+        operation: named,
+    } = told;
     let scope_name = scope.and_then(|scope| some(&scope.name));
-    let convention = Convention::of(sent.attributes.iter().map(|kv| kv.key.as_str()));
     let mut row = SpanRow {
         date: Date::of_nanos(stands.start),
         start_time: Micros::of_nanos(stands.start),
@@ -198,15 +232,6 @@ pub(super) fn row(
         links: json::links(&sent.links),
         ..SpanRow::default()
     };
-    let misnamed = scope_name
-        .as_deref()
-        .and_then(|scope| misnamed(scope, &sent.name));
-    let named = misnamed.map(Cow::Borrowed).or_else(|| {
-        operation(|key| match find(&sent.attributes, key) {
-            Some(Value::StringValue(text)) => Some(text.as_str()),
-            _ => None,
-        })
-    });
     let mut columns = Columns::new();
     let reading = Reading::Span {
         operation: named.as_deref(),
@@ -396,7 +421,7 @@ fn count_tokens(row: &mut SpanRow, apart: Apart) {
 }
 
 /// The last value of a key; of a key sent twice the later stays, in `attributes` too.
-fn find<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
+pub(super) fn find<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
     attributes
         .iter()
         .rev()

@@ -129,7 +129,8 @@ fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0).then_some(number as i64)
 }
 
-fn number(value: &Value) -> Option<f64> {
+/// A finite number, or the text of one.
+pub(super) fn number(value: &Value) -> Option<f64> {
     let number = match value {
         Value::DoubleValue(number) => *number,
         Value::IntValue(number) => *number as f64,

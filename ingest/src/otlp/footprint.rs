@@ -7,25 +7,53 @@
 use std::mem::size_of;
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, EntityRef, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::summary_data_point::ValueAtQuantile;
+use opentelemetry_proto::tonic::metrics::v1::{
+    Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, Metric, NumberDataPoint,
+    ResourceMetrics, ScopeMetrics, SummaryDataPoint,
+};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 
 use crate::error::{Error, Result};
 
-/// The messages of a trace request, as far as they hold others.
+/// The messages of the three requests, as far as they hold others.
 #[derive(Debug, Clone, Copy)]
-enum Node {
-    Request,
+pub(super) enum Node {
+    /// `ExportTraceServiceRequest`.
+    Traces,
     ResourceSpans,
-    Resource,
-    Entity,
     ScopeSpans,
-    Scope,
     Span,
     Event,
     Link,
     Status,
+    /// `ExportLogsServiceRequest`.
+    Logs,
+    ResourceLogs,
+    ScopeLogs,
+    LogRecord,
+    /// `ExportMetricsServiceRequest`.
+    Metrics,
+    ResourceMetrics,
+    ScopeMetrics,
+    Metric,
+    /// A gauge or a sum.
+    Numbers,
+    Number,
+    Histograms,
+    Histogram,
+    ExponentialHistograms,
+    ExponentialHistogram,
+    Summaries,
+    Summary,
+    Quantile,
+    Exemplar,
+    Resource,
+    Entity,
+    Scope,
     KeyValue,
     AnyValue,
     /// `ArrayValue`: a list of values.
@@ -40,23 +68,42 @@ impl Node {
     /// The message in field `number`; None when the field holds no message.
     fn child(self, number: u64) -> Option<Self> {
         Some(match (self, number) {
-            (Self::Request, 1) => Self::ResourceSpans,
-            (Self::ResourceSpans, 1) => Self::Resource,
+            (Self::Traces, 1) => Self::ResourceSpans,
             (Self::ResourceSpans, 2) => Self::ScopeSpans,
-            (Self::Resource, 1)
-            | (Self::Scope, 3)
-            | (Self::Span, 9)
-            | (Self::Event, 3)
-            | (Self::Link, 4)
-            | (Self::KeyValues, 1) => Self::KeyValue,
-            (Self::Resource, 3) => Self::Entity,
-            (Self::Entity, 3 | 4) => Self::Text,
-            (Self::ScopeSpans, 1) => Self::Scope,
             (Self::ScopeSpans, 2) => Self::Span,
             (Self::Span, 11) => Self::Event,
             (Self::Span, 13) => Self::Link,
             (Self::Span, 15) => Self::Status,
-            (Self::KeyValue, 2) | (Self::Array, 1) => Self::AnyValue,
+            (Self::Logs, 1) => Self::ResourceLogs,
+            (Self::ResourceLogs, 2) => Self::ScopeLogs,
+            (Self::ScopeLogs, 2) => Self::LogRecord,
+            (Self::Metrics, 1) => Self::ResourceMetrics,
+            (Self::ResourceMetrics, 2) => Self::ScopeMetrics,
+            (Self::ScopeMetrics, 2) => Self::Metric,
+            (Self::Metric, 5 | 7) => Self::Numbers,
+            (Self::Metric, 9) => Self::Histograms,
+            (Self::Metric, 10) => Self::ExponentialHistograms,
+            (Self::Metric, 11) => Self::Summaries,
+            (Self::Numbers, 1) => Self::Number,
+            (Self::Histograms, 1) => Self::Histogram,
+            (Self::ExponentialHistograms, 1) => Self::ExponentialHistogram,
+            (Self::Summaries, 1) => Self::Summary,
+            (Self::Summary, 6) => Self::Quantile,
+            (Self::Number, 5) | (Self::Histogram, 8) | (Self::ExponentialHistogram, 11) => {
+                Self::Exemplar
+            }
+            (Self::ResourceSpans | Self::ResourceLogs | Self::ResourceMetrics, 1) => Self::Resource,
+            (Self::ScopeSpans | Self::ScopeLogs | Self::ScopeMetrics, 1) => Self::Scope,
+            (Self::Resource, 3) => Self::Entity,
+            (Self::Entity, 3 | 4) => Self::Text,
+            (Self::Resource | Self::ExponentialHistogram | Self::KeyValues, 1)
+            | (Self::Scope | Self::Event, 3)
+            | (Self::Link, 4)
+            | (Self::LogRecord, 6)
+            | (Self::Number | Self::Summary | Self::Exemplar, 7)
+            | (Self::Span | Self::Histogram, 9)
+            | (Self::Metric, 12) => Self::KeyValue,
+            (Self::KeyValue, 2) | (Self::Array, 1) | (Self::LogRecord, 5) => Self::AnyValue,
             (Self::AnyValue, 5) => Self::Array,
             (Self::AnyValue, 6) => Self::KeyValues,
             _ => return None,
@@ -66,16 +113,36 @@ impl Node {
     /// Bytes of the struct itself.
     fn size(self) -> usize {
         match self {
-            Self::Request | Self::Array | Self::KeyValues => size_of::<Vec<u8>>(),
+            Self::Traces
+            | Self::Logs
+            | Self::Metrics
+            | Self::Numbers
+            | Self::Histograms
+            | Self::ExponentialHistograms
+            | Self::Summaries
+            | Self::Array
+            | Self::KeyValues => size_of::<Vec<u8>>(),
             Self::ResourceSpans => size_of::<ResourceSpans>(),
-            Self::Resource => size_of::<Resource>(),
-            Self::Entity => size_of::<EntityRef>(),
             Self::ScopeSpans => size_of::<ScopeSpans>(),
-            Self::Scope => size_of::<InstrumentationScope>(),
             Self::Span => size_of::<Span>(),
             Self::Event => size_of::<Event>(),
             Self::Link => size_of::<Link>(),
             Self::Status => size_of::<Status>(),
+            Self::ResourceLogs => size_of::<ResourceLogs>(),
+            Self::ScopeLogs => size_of::<ScopeLogs>(),
+            Self::LogRecord => size_of::<LogRecord>(),
+            Self::ResourceMetrics => size_of::<ResourceMetrics>(),
+            Self::ScopeMetrics => size_of::<ScopeMetrics>(),
+            Self::Metric => size_of::<Metric>(),
+            Self::Number => size_of::<NumberDataPoint>(),
+            Self::Histogram => size_of::<HistogramDataPoint>(),
+            Self::ExponentialHistogram => size_of::<ExponentialHistogramDataPoint>(),
+            Self::Summary => size_of::<SummaryDataPoint>(),
+            Self::Quantile => size_of::<ValueAtQuantile>(),
+            Self::Exemplar => size_of::<Exemplar>(),
+            Self::Resource => size_of::<Resource>(),
+            Self::Entity => size_of::<EntityRef>(),
+            Self::Scope => size_of::<InstrumentationScope>(),
             Self::KeyValue => size_of::<KeyValue>(),
             Self::AnyValue => size_of::<AnyValue>(),
             Self::Text => size_of::<String>(),
@@ -86,13 +153,13 @@ impl Node {
 /// Deeper than prost goes (100 messages): what lies below is never built.
 const DEPTH_MAX: u32 = 101;
 
-/// Refuses a trace request whose tree would take more than `limit` bytes.
+/// Refuses a request whose tree would take more than `limit` bytes; `root` says which it is.
 ///
 /// # Errors
 /// [`Error::TooLarge`] when it would.
-pub(super) fn check(body: &[u8], limit: usize) -> Result<()> {
+pub(super) fn check(root: Node, body: &[u8], limit: usize) -> Result<()> {
     let mut left = limit;
-    if walk(Node::Request, body, &mut left, 0) == Walk::OverLimit {
+    if walk(root, body, &mut left, 0) == Walk::OverLimit {
         return Err(Error::TooLarge {
             what: "the decoded request",
             limit,

@@ -25,14 +25,18 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::error::{Error, Result};
 use scalar::{Base64, Double, Enum, HexId, Number, Text, Truth};
-use value::{Budget, Field, Key, List, Read, in_field};
+pub(super) use value::Read;
+use value::{Budget, Field, Key, List, in_field};
 
-/// Decodes a trace request; its tree of messages may take `limit` bytes.
-pub(super) fn traces(body: &[u8], limit: usize) -> Result<ExportTraceServiceRequest> {
-    const MESSAGE: &str = "ExportTraceServiceRequest";
+/// Decodes a request, called `message` in errors; its tree of messages may take `limit` bytes.
+pub(super) fn request<M: Read<Value = M>>(
+    body: &[u8],
+    message: &'static str,
+    limit: usize,
+) -> Result<M> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let bad = |reason: String, line, column| Error::BadJson {
-        message: MESSAGE,
+        message,
         reason,
         line,
         column,
@@ -48,7 +52,7 @@ pub(super) fn traces(body: &[u8], limit: usize) -> Result<ExportTraceServiceRequ
     })?;
     let budget = Budget::of(limit);
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    ExportTraceServiceRequest::read(&mut deserializer, &budget)
+    M::read(&mut deserializer, &budget)
         .and_then(|request| deserializer.end().map(|()| request))
         .map_err(|e| {
             if budget.is_spent() {
@@ -78,9 +82,14 @@ fn position(before: &[u8]) -> (usize, usize) {
     (line, column)
 }
 
-/// Declares how a message is read: `"key" | "snake_case_key" => field: how`.
+/// Declares how a message is read: `"key" | "snake_case_key" => field: how`; and, behind `one of`, the alternatives
+/// of a field, of which the last one sent counts: `"key" => field: Alternative: how`.
 macro_rules! message {
-    ($message:ty { $( $key:literal $(| $alias:literal)? => $field:ident : $how:ty ),* $(,)? }) => {
+    ($message:ty {
+        $( $key:literal $(| $alias:literal)? => $field:ident : $how:ty ),* $(,)?
+    } $( one of {
+        $( $one:literal $(| $other:literal)? => $of:ident : $($variant:ident)::+ : $what:ty ),* $(,)?
+    } )? ) => {
         impl Read for $message {
             type Value = Self;
 
@@ -97,7 +106,10 @@ macro_rules! message {
                     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
                         self.0.spend(size_of::<$message>())?;
                         let mut message = <$message>::default();
-                        const KEYS: &[(&str, &str)] = &[$( ($key, $key), $( ($alias, $key), )? )*];
+                        const KEYS: &[(&str, &str)] = &[
+                            $( ($key, $key), $( ($alias, $key), )? )*
+                            $( $( ($one, $one), $( ($other, $one), )? )* )?
+                        ];
                         while let Some(key) = map.next_key_seed(Key(KEYS))? {
                             match key {
                                 $( Some($key) => {
@@ -108,6 +120,14 @@ macro_rules! message {
                                         message.$field = value.into();
                                     }
                                 } )*
+                                $( $( Some($one) => {
+                                    let value = map
+                                        .next_value_seed(Field::<$what>::new(self.0))
+                                        .map_err(|e| in_field($one, &e))?;
+                                    if let Some(value) = value {
+                                        message.$of = Some($($variant)::+(value));
+                                    }
+                                } )* )?
                                 _ => { map.next_value::<IgnoredAny>()?; }
                             }
                         }
@@ -120,6 +140,9 @@ macro_rules! message {
         }
     };
 }
+
+mod logs;
+mod metrics;
 
 message!(ExportTraceServiceRequest {
     "resourceSpans" | "resource_spans" => resource_spans: List<ResourceSpans>,
@@ -198,88 +221,16 @@ message!(KeyValueList {
     "values" => values: List<KeyValue>,
 });
 
-/// Of the alternatives, the last one sent counts; none is an empty value.
-impl Read for AnyValue {
-    type Value = Self;
-
-    fn read<'de, D: Deserializer<'de>>(
-        deserializer: D,
-        budget: &Budget,
-    ) -> std::result::Result<Self, D::Error> {
-        struct Object<'b>(&'b Budget);
-
-        impl<'de> Visitor<'de> for Object<'_> {
-            type Value = AnyValue;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object (AnyValue, such as {\"stringValue\": \"x\"})")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> std::result::Result<Self::Value, A::Error> {
-                use any_value::Value::{
-                    ArrayValue as Array, BoolValue, BytesValue, DoubleValue, IntValue, KvlistValue,
-                    StringValue,
-                };
-                self.0.spend(size_of::<AnyValue>())?;
-                let mut value = None;
-                while let Some(key) = map.next_key_seed(Key(ALTERNATIVES))? {
-                    let Some(key) = key else {
-                        map.next_value::<IgnoredAny>()?;
-                        continue;
-                    };
-                    let one = match key {
-                        "stringValue" => map
-                            .next_value_seed(Field::<Text>::new(self.0))
-                            .map(|v| v.map(StringValue)),
-                        "boolValue" => map
-                            .next_value_seed(Field::<Truth>::new(self.0))
-                            .map(|v| v.map(BoolValue)),
-                        "intValue" => map
-                            .next_value_seed(Field::<Number<i64>>::new(self.0))
-                            .map(|v| v.map(IntValue)),
-                        "doubleValue" => map
-                            .next_value_seed(Field::<Double>::new(self.0))
-                            .map(|v| v.map(DoubleValue)),
-                        "arrayValue" => map
-                            .next_value_seed(Field::<ArrayValue>::new(self.0))
-                            .map(|v| v.map(Array)),
-                        "kvlistValue" => map
-                            .next_value_seed(Field::<KeyValueList>::new(self.0))
-                            .map(|v| v.map(KvlistValue)),
-                        _ => map
-                            .next_value_seed(Field::<Base64>::new(self.0))
-                            .map(|v| v.map(BytesValue)),
-                    };
-                    if let Some(one) = one.map_err(|e: A::Error| in_field(key, &e))? {
-                        value = Some(one);
-                    }
-                }
-                Ok(AnyValue { value })
-            }
-        }
-
-        const ALTERNATIVES: &[(&str, &str)] = &[
-            ("stringValue", "stringValue"),
-            ("intValue", "intValue"),
-            ("boolValue", "boolValue"),
-            ("doubleValue", "doubleValue"),
-            ("arrayValue", "arrayValue"),
-            ("kvlistValue", "kvlistValue"),
-            ("bytesValue", "bytesValue"),
-            ("string_value", "stringValue"),
-            ("int_value", "intValue"),
-            ("bool_value", "boolValue"),
-            ("double_value", "doubleValue"),
-            ("array_value", "arrayValue"),
-            ("kvlist_value", "kvlistValue"),
-            ("bytes_value", "bytesValue"),
-        ];
-        deserializer.deserialize_map(Object(budget))
-    }
-}
+message!(AnyValue {
+} one of {
+    "stringValue" | "string_value" => value: any_value::Value::StringValue: Text,
+    "intValue" | "int_value" => value: any_value::Value::IntValue: Number<i64>,
+    "boolValue" | "bool_value" => value: any_value::Value::BoolValue: Truth,
+    "doubleValue" | "double_value" => value: any_value::Value::DoubleValue: Double,
+    "arrayValue" | "array_value" => value: any_value::Value::ArrayValue: ArrayValue,
+    "kvlistValue" | "kvlist_value" => value: any_value::Value::KvlistValue: KeyValueList,
+    "bytesValue" | "bytes_value" => value: any_value::Value::BytesValue: Base64,
+});
 
 /// The OTLP signal whose key stands at the top of a JSON document: `resourceSpans`, `resourceLogs` or
 /// `resourceMetrics`.

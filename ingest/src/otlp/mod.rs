@@ -1,7 +1,7 @@
 //! From a request's bytes to its message: decompressed, measured, decoded.
 //!
 //! A body passes through [`decompress`] (gzip, zstd), which never writes more than the limit, and
-//! [`traces`], which builds the message. Both know what a hostile sender can do with few bytes: a
+//! [`traces`], [`logs`] or [`metrics`], which builds the message. Both know what a hostile sender can do with few bytes: a
 //! compression bomb, and a body whose tree of messages is a hundred times its own size (two bytes of
 //! protobuf make a whole empty span). So the size of the tree is measured too, for protobuf before it is
 //! built (`footprint`) and for JSON while it is built (`json`).
@@ -19,6 +19,9 @@ pub(crate) mod tests;
 
 use bytes::Bytes;
 use flyball_store::Encoding;
+use footprint::Node;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 
@@ -94,6 +97,54 @@ pub fn traces(
     encoding: Encoding,
     limits: Limits,
 ) -> Result<ExportTraceServiceRequest> {
+    request(
+        body,
+        encoding,
+        limits,
+        Node::Traces,
+        "ExportTraceServiceRequest",
+    )
+}
+
+/// Decodes a decompressed body of `/v1/logs`.
+///
+/// # Errors
+/// As [`traces`].
+pub fn logs(body: &Bytes, encoding: Encoding, limits: Limits) -> Result<ExportLogsServiceRequest> {
+    request(
+        body,
+        encoding,
+        limits,
+        Node::Logs,
+        "ExportLogsServiceRequest",
+    )
+}
+
+/// Decodes a decompressed body of `/v1/metrics`.
+///
+/// # Errors
+/// As [`traces`].
+pub fn metrics(
+    body: &Bytes,
+    encoding: Encoding,
+    limits: Limits,
+) -> Result<ExportMetricsServiceRequest> {
+    request(
+        body,
+        encoding,
+        limits,
+        Node::Metrics,
+        "ExportMetricsServiceRequest",
+    )
+}
+
+fn request<M: Message + Default + json::Read<Value = M>>(
+    body: &Bytes,
+    encoding: Encoding,
+    limits: Limits,
+    root: Node,
+    message: &'static str,
+) -> Result<M> {
     if body.len() > limits.body_bytes {
         return Err(Error::TooLarge {
             what: "the request body",
@@ -102,12 +153,12 @@ pub fn traces(
     }
     match encoding {
         Encoding::Protobuf => {
-            footprint::check(body, limits.decoded_bytes)?;
-            ExportTraceServiceRequest::decode(body.as_ref()).map_err(|e| Error::BadProtobuf {
-                message: "ExportTraceServiceRequest",
+            footprint::check(root, body, limits.decoded_bytes)?;
+            M::decode(body.as_ref()).map_err(|e| Error::BadProtobuf {
+                message,
                 reason: e.to_string(),
             })
         }
-        Encoding::Json => json::traces(body, limits.decoded_bytes),
+        Encoding::Json => json::request(body, message, limits.decoded_bytes),
     }
 }

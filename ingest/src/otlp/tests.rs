@@ -354,6 +354,6 @@ proptest! {
         let body = request.encode_to_vec();
         // No message of the protocol is larger than a span, and each takes two bytes at least.
         let most = (body.len() / 2 + 1) * std::mem::size_of::<Span>();
-        prop_assert!(footprint::check(&body, most).is_ok());
+        prop_assert!(footprint::check(footprint::Node::Traces, &body, most).is_ok());
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Call {
 
 /// The model calls of a trace, each once.
 ///
-/// Same call: the same response id; or one span within the other, of the same model, with equal tokens or
+/// Same call: the same response id; or a log record and the span it was sent in; or one span within the other, of the same model, with equal tokens or
 /// with tokens on one of them only; or an outer span whose tokens are the sum of several inner ones; or two
 /// spans side by side, of two instrumentations, one within the other's time (see [`siblings`]).
 /// Different response ids are different calls whatever else agrees.
@@ -40,6 +40,7 @@ pub(super) fn calls(facts: &[Fact], tree: &Tree) -> Vec<Call> {
     let mut groups = Groups::of(facts.len());
     by_response_id(facts, &told, &mut groups);
     let spans = Spans { facts, tree };
+    by_record(&spans, &told, &mut groups);
     let inner = spans.inner(&told);
     by_tokens(&spans, &told, &inner, &mut groups);
     by_silence(&spans, &told, &inner, &mut groups);
@@ -79,6 +80,17 @@ fn by_response_id(facts: &[Fact], told: &[usize], groups: &mut Groups) {
         if let Some(id) = facts[span].detail().response_id {
             let same = *first.entry((facts[span].class, id)).or_insert(span);
             groups.join(same, span);
+        }
+    }
+}
+
+/// A record that was sent in a model call tells of that call.
+fn by_record(spans: &Spans<'_>, told: &[usize], groups: &mut Groups) {
+    for &record in told.iter().filter(|span| spans.facts[**span].recorded) {
+        if let Some(within) = spans.tree.parent[record]
+            && spans.may_be_one(within, record)
+        {
+            groups.join(within, record);
         }
     }
 }
@@ -227,8 +239,8 @@ fn by_silence(
     }
 }
 
-/// One span of each group bills: exact usage before partial, the provider's own scope before a wrapper's,
-/// the innermost before the outer.
+/// One span of each group bills: exact usage before partial, a span before a log record, the provider's own scope
+/// before a wrapper's, the innermost before the outer.
 fn elect(spans: &Spans<'_>, told: &[usize], groups: &mut Groups) -> Vec<Call> {
     let mut members: HashMap<usize, Vec<usize>> = HashMap::new();
     for &span in told {
@@ -240,7 +252,8 @@ fn elect(spans: &Spans<'_>, told: &[usize], groups: &mut Groups) -> Vec<Call> {
             members.sort_unstable_by_key(|span| {
                 let told = spans.told(*span);
                 let (start, span_id) = spans.facts[*span].rank();
-                let merit = (told.usage, told.closeness, spans.tree.depth[*span]);
+                let is_span = !spans.facts[*span].recorded;
+                let merit = (told.usage, is_span, told.closeness, spans.tree.depth[*span]);
                 (std::cmp::Reverse(merit), start, span_id)
             });
             let bills = members.remove(0);

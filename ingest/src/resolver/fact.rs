@@ -49,7 +49,7 @@ pub(super) enum Class {
 }
 
 impl Class {
-    fn of(operation: Option<&str>) -> Self {
+    pub(super) fn of(operation: Option<&str>) -> Self {
         match operation {
             Some("chat" | "generate_content" | "text_completion") => Self::Model(Kind::ModelCall),
             Some("embeddings") => Self::Model(Kind::Embedding),
@@ -168,6 +168,8 @@ pub(super) struct Fact {
     /// Index into the trace's list of [`Own`].
     pub(super) own: u32,
     pub(super) class: Class,
+    /// No span told it, but a log record.
+    pub(super) recorded: bool,
     pub(super) detail: Option<Box<Detail>>,
 }
 
@@ -194,6 +196,7 @@ impl Fact {
             position: u64::try_from(row.log_position).unwrap_or_default(),
             own: own(Self::own(row, words)),
             class: Class::of(row.operation.as_deref()),
+            recorded: row.signal.is_some(),
             detail: (detail
                 != Detail {
                     scope: detail.scope,

@@ -4,7 +4,8 @@
 //! trace as a few numbers a span (`fact`, over the trace's own `words`), puts it in order (`tree`), decides
 //! who the agent was (`identity`), which executions it holds (`execution`), which span bills each call
 //! (`calls`, `tools`) and which calls were decisions (`decision`); `resolve` makes `charge`s of
-//! that, and `trace` holds them against what was posted. What changed is reversed and entered anew.
+//! that, and `trace` holds them against what was posted. What changed is reversed and entered anew. Calls that log
+//! records tell come as spans too; `tellings` finds those that a span of another trace tells as well.
 //!
 //! The state machine knows no clock and no store: both are handed in. [`run`] drives it.
 
@@ -22,6 +23,7 @@ mod resolve;
 mod settled;
 mod state;
 mod stored;
+mod tellings;
 mod tools;
 mod trace;
 mod tree;

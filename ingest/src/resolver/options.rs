@@ -16,6 +16,9 @@ pub struct Options {
     /// Settled traces that are remembered. Of older ones a late span is only recognised by its age, and the
     /// store has to be asked.
     pub settled_remembered: usize,
+    /// Calls that are remembered by their ids, of those that spans told and of those that log records told each, so
+    /// that a call told by both in different traces bills once.
+    pub tellings_remembered: usize,
     /// When a trace holds more spans than this, its oldest are let go: what stands of them stands, and the
     /// newer ones are taken in as its continuation.
     pub spans_of_trace_max: usize,
@@ -32,6 +35,7 @@ impl Default for Options {
             settle_at_age: Duration::from_secs(15 * 60),
             spans_held_max: 200_000,
             settled_remembered: 500_000,
+            tellings_remembered: 200_000,
             spans_of_trace_max: 20_000,
             escalation_tools: Vec::new(),
         }

@@ -13,6 +13,7 @@ use flyball_store::{LogPosition, Origin, Resume};
 use super::options::{Counts, Options};
 use super::posting::{Post, Posting};
 use super::settled::Settled;
+use super::tellings::{Elsewhere, Tellings};
 use super::trace::{Patience, Rules, Settles, Trace};
 
 /// Spans to take in.
@@ -56,6 +57,7 @@ pub struct Resolver {
     /// Open traces by the position of their first span.
     by_first: BTreeSet<(LogPosition, u128)>,
     settled: Settled,
+    tellings: Tellings,
     /// Traces that wait for what the store holds of them.
     waiting: HashSet<u128>,
     /// Traces with news, and large ones whose news wait for the next tick.
@@ -99,6 +101,7 @@ impl Resolver {
             traces: HashMap::new(),
             by_first: BTreeSet::new(),
             settled: Settled::with_room(options.settled_remembered),
+            tellings: Tellings::with_room(options.tellings_remembered),
             waiting: HashSet::new(),
             touched: Vec::new(),
             large: BTreeSet::new(),
@@ -284,13 +287,40 @@ impl Resolver {
             return;
         };
         let late = self.settled.may_hold(id, row.start_unix_nano);
+        let open = self.open(id, late, position, origin, now);
+        open.trace.origin = origin;
+        self.held += usize::from(open.trace.tell(row, now));
+        self.touch(id);
+        if let Some(found) = self.tellings.tell(row, id) {
+            self.outdone(&found, position, origin, now);
+        }
+    }
+
+    /// A call that a record told is told by a span of another trace too.
+    fn outdone(&mut self, found: &Elsewhere, position: LogPosition, origin: Origin, now: i64) {
+        let late = self.settled.may_hold(found.trace, found.start);
+        let open = self.open(found.trace, late, position, origin, now);
+        open.trace.outdone(found);
+        self.touch(found.trace);
+    }
+
+    /// The trace, opened now where it is not open; one that may have settled `waits` for what the store holds of it.
+    fn open(
+        &mut self,
+        id: u128,
+        waits: bool,
+        position: LogPosition,
+        origin: Origin,
+        now: i64,
+    ) -> &mut Open {
+        let (by_first, waiting) = (&mut self.by_first, &mut self.waiting);
         let open = self.traces.entry(id).or_insert_with(|| {
-            let mut trace = Trace::new(&row.trace_id, origin, now);
-            trace.waits = late;
-            if late {
-                self.waiting.insert(id);
+            let mut trace = Trace::new(&format!("{id:032x}"), origin, now);
+            trace.waits = waits;
+            if waits {
+                waiting.insert(id);
             }
-            self.by_first.insert((position, id));
+            by_first.insert((position, id));
             Open {
                 trace,
                 first_position: position,
@@ -298,13 +328,11 @@ impl Resolver {
             }
         });
         if position < open.first_position {
-            self.by_first.remove(&(open.first_position, id));
-            self.by_first.insert((position, id));
+            by_first.remove(&(open.first_position, id));
+            by_first.insert((position, id));
             open.first_position = position;
         }
-        open.trace.origin = origin;
-        self.held += usize::from(open.trace.tell(row, now));
-        self.touch(id);
+        open
     }
 
     fn touch(&mut self, id: u128) {

@@ -29,7 +29,8 @@ pub(super) fn tool_calls(facts: &[Fact], tree: &Tree) -> Vec<ToolCall> {
         .copied()
         .filter(|span| facts[*span].class == Class::Tool)
         .collect();
-    tools.sort_unstable_by_key(|span| tree.height(facts, *span));
+    // A record stands for a call only where no span does.
+    tools.sort_unstable_by_key(|span| (facts[*span].recorded, tree.height(facts, *span)));
     let mut calls: HashMap<usize, ToolCall> = HashMap::new();
     for span in tools {
         let told = facts[span].detail();

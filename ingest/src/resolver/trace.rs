@@ -13,6 +13,7 @@ use super::charge::{Charge, Priced, Stamp, reversal};
 use super::fact::{Fact, Own};
 use super::resolve::{Open, Resolved};
 use super::stored;
+use super::tellings::Elsewhere;
 use super::words::{Sym, Words};
 
 /// What there is at most one standing entry of.
@@ -81,6 +82,10 @@ pub(super) struct Trace {
     gone: HashSet<u64>,
     /// What was posted before that: most of it is not judged again.
     fixed: HashSet<Key>,
+    /// Calls of its records that a span of another trace tells too: their span here, and the one that bills.
+    elsewhere: HashMap<u64, u64>,
+    /// When it was, where none of its spans is held yet to tell (nanoseconds since 1970).
+    hint: Option<i64>,
     /// How its latest news came: what it causes is journalled as that.
     pub(super) origin: Origin,
     first_seen: i64,
@@ -106,6 +111,8 @@ impl Trace {
             slots: BTreeMap::new(),
             gone: HashSet::new(),
             fixed: HashSet::new(),
+            elsewhere: HashMap::new(),
+            hint: None,
             origin,
             first_seen: now,
             last_seen: now,
@@ -133,7 +140,7 @@ impl Trace {
             std::iter::once(fact.start).chain(came)
         };
         let (mut from, mut to) = (i64::MAX, i64::MIN);
-        for time in self.facts.iter().flat_map(times) {
+        for time in self.facts.iter().flat_map(times).chain(self.hint) {
             (from, to) = (from.min(time), to.max(time));
         }
         (from, to)
@@ -185,14 +192,24 @@ impl Trace {
         true
     }
 
+    /// A span of another trace bills for the call of one of its records, which started at this time.
+    pub(super) fn outdone(&mut self, found: &Elsewhere) {
+        self.elsewhere.insert(found.span, found.better);
+        self.hint = Some(found.start);
+    }
+
     fn look_for_parents(&mut self) {
         let had_root = self.has_root && !self.gone.is_empty();
         self.has_root = had_root || self.facts.iter().any(|fact| fact.parent_id == 0);
-        let seen = |id: &u64| self.index.contains_key(id) || self.gone.contains(id);
         let parents = self.facts.iter().map(|fact| fact.parent_id);
         self.missing = parents
-            .filter(|parent| *parent != 0 && !seen(parent))
+            .filter(|parent| *parent != 0 && !self.knows(*parent))
             .collect();
+    }
+
+    /// Whether a span is one of its own, held or let go.
+    fn knows(&self, span_id: u64) -> bool {
+        self.index.contains_key(&span_id) || self.gone.contains(&span_id)
     }
 
     /// Takes in what the journal holds of it already. What the journal has, has settled once.
@@ -206,6 +223,9 @@ impl Trace {
             let Some((charge, priced)) = stored::read(row, &mut self.words) else {
                 continue;
             };
+            if let Some(bills) = charge.duplicate_of.filter(|bills| !self.knows(*bills)) {
+                self.elsewhere.insert(charge.span_id, bills);
+            }
             let slot = self.slots.entry(key(&charge)).or_default();
             slot.revision = slot.revision.max(Charge::revision(&row.charge_id) + 1);
             if !reversed.contains(row.charge_id.as_str()) {
@@ -260,7 +280,8 @@ impl Trace {
             settled: settled || self.corrected,
             continued: !self.gone.is_empty(),
         };
-        let resolved = open.resolve(&mut self.words);
+        let mut resolved = open.resolve(&mut self.words);
+        leave_to_others(&mut resolved, &self.elsewhere);
         let mut rows = Vec::new();
         let kept: HashSet<Key> = resolved
             .iter()
@@ -405,6 +426,27 @@ impl Trace {
             &stamp,
             &self.words,
         )))
+    }
+}
+
+/// Marks what spans of other traces bill for. A trace of which nothing is left to bill holds no execution either:
+/// the other trace does.
+fn leave_to_others(resolved: &mut Vec<Resolved>, elsewhere: &HashMap<u64, u64>) {
+    if elsewhere.is_empty() {
+        return;
+    }
+    let is_call = |charge: &Charge| charge.kind != Kind::Execution;
+    for Resolved { charge, .. } in resolved.iter_mut() {
+        if let Some(bills) = elsewhere.get(&charge.span_id)
+            && is_call(charge)
+        {
+            charge.duplicate_of = Some(*bills);
+            charge.decision = None;
+        }
+    }
+    let left = |found: &Resolved| is_call(&found.charge) && found.charge.duplicate_of.is_none();
+    if !resolved.iter().any(left) {
+        resolved.retain(|found| is_call(&found.charge));
     }
 }
 

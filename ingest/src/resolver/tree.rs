@@ -121,6 +121,7 @@ mod tests {
             position: 0,
             own: 0,
             class: Class::Other,
+            recorded: false,
             detail: None,
         };
         let facts: Vec<Fact> = parents.iter().map(fact).collect();

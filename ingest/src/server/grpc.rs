@@ -1,4 +1,4 @@
-//! OTLP/gRPC: `TraceService/Export`.
+//! OTLP/gRPC: `Export` of `TraceService`, `LogsService` and `MetricsService`.
 //!
 //! The service takes the request's bytes and not a decoded message, since the log keeps the bytes. So it
 //! opens the (single) frame itself, which also lets every refusal be OTLP's: a library that decodes on its
@@ -13,9 +13,9 @@ use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::{MethodRouter, post};
 use bytes::{BufMut, Bytes};
-use flyball_store::{Encoding, Origin};
+use flyball_store::{Encoding, Origin, Signal};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
 };
@@ -31,7 +31,7 @@ use super::status::Refusal;
 use super::{BODY_TIMEOUT, with_promise};
 use crate::error::{Error, Result};
 use crate::otlp::Compression;
-use crate::pipeline::{Accepted, DEFAULT_WORKSPACE, Ingest};
+use crate::pipeline::{Accepted, DEFAULT_WORKSPACE, Ingest, Sent};
 
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
@@ -47,9 +47,9 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let router = Router::new()
-        .route(TRACES, post(traces))
-        .route(LOGS, post(async || refuse(&super::LOGS_NOT_KEPT)))
-        .route(METRICS, post(async || refuse(&super::METRICS_NOT_KEPT)))
+        .route(TRACES, export(Signal::Traces))
+        .route(LOGS, export(Signal::Logs))
+        .route(METRICS, export(Signal::Metrics))
         .fallback(async |request: Request| {
             status(Status::unimplemented(format!(
                 "no method {}",
@@ -71,7 +71,15 @@ pub async fn serve(
         })
 }
 
-async fn traces(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
+fn export(signal: Signal) -> MethodRouter<Arc<Ingest>> {
+    post(
+        async move |State(ingest): State<Arc<Ingest>>, request: Request| {
+            answer(&ingest, signal, request).await
+        },
+    )
+}
+
+async fn answer(ingest: &Ingest, signal: Signal, request: Request) -> Response {
     if !text(request.headers(), CONTENT_TYPE.as_str())
         .is_some_and(|kind| kind.starts_with("application/grpc"))
     {
@@ -80,7 +88,7 @@ async fn traces(State(ingest): State<Arc<Ingest>>, request: Request) -> Response
         *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return response;
     }
-    match accept(&ingest, request).await {
+    match accept(ingest, signal, request).await {
         Ok(accepted) => {
             let answer = message(export_response(&accepted).encode_to_vec().into());
             with_promise(answer, ingest.promise())
@@ -89,7 +97,7 @@ async fn traces(State(ingest): State<Arc<Ingest>>, request: Request) -> Response
     }
 }
 
-async fn accept(ingest: &Ingest, request: Request) -> Result<Accepted> {
+async fn accept(ingest: &Ingest, signal: Signal, request: Request) -> Result<Accepted> {
     let (parts, body) = request.into_parts();
     let compression = Compression::of_header(text(&parts.headers, "grpc-encoding"))?;
     let limit = ingest.limits().body_bytes;
@@ -108,10 +116,13 @@ async fn accept(ingest: &Ingest, request: Request) -> Result<Accepted> {
         (true, compression) => compression,
     };
     ingest
-        .packed_traces(
+        .take_in(
             payload,
             compression,
-            Encoding::Protobuf,
+            Sent {
+                signal,
+                encoding: Encoding::Protobuf,
+            },
             Origin::Live,
             DEFAULT_WORKSPACE,
         )
@@ -146,7 +157,8 @@ fn unframe(mut framed: Bytes) -> Result<(bool, Bytes)> {
     Ok((flag == 1, payload))
 }
 
-/// The protocol's answer; `partial_success` stays unset when there is nothing to say.
+/// The protocol's answer; `partial_success` stays unset when there is nothing to say. The answers of the three
+/// services have the same fields, so this one speaks for all.
 pub(super) fn export_response(accepted: &Accepted) -> ExportTraceServiceResponse {
     ExportTraceServiceResponse {
         partial_success: (accepted.rejected > 0).then(|| ExportTracePartialSuccess {

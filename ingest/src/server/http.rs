@@ -1,4 +1,4 @@
-//! OTLP/HTTP: `POST /v1/traces`, protobuf or JSON.
+//! OTLP/HTTP: `POST /v1/traces`, `/v1/logs` and `/v1/metrics`, protobuf or JSON.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -13,9 +13,9 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
-use flyball_store::{Encoding, Origin};
+use flyball_store::{Encoding, Origin, Signal};
 use prost::Message;
 use tokio::net::TcpListener;
 use tonic::Code;
@@ -25,7 +25,7 @@ use super::status::Refusal;
 use super::with_promise;
 use crate::error::{Error, Result};
 use crate::otlp::{self, Compression};
-use crate::pipeline::{Accepted, DEFAULT_WORKSPACE, Ingest};
+use crate::pipeline::{Accepted, DEFAULT_WORKSPACE, Ingest, Sent};
 
 /// Serves OTLP/HTTP until `shutdown`; requests under way are then answered first.
 ///
@@ -37,21 +37,15 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let router = Router::new()
-        .route("/v1/traces", post(traces))
-        .route(
-            "/v1/logs",
-            post(async |headers: HeaderMap| refuse(&super::LOGS_NOT_KEPT, answer_in(&headers))),
-        )
-        .route(
-            "/v1/metrics",
-            post(async |headers: HeaderMap| refuse(&super::METRICS_NOT_KEPT, answer_in(&headers))),
-        )
+        .route("/v1/traces", export(Signal::Traces))
+        .route("/v1/logs", export(Signal::Logs))
+        .route("/v1/metrics", export(Signal::Metrics))
         .fallback(async |request: Request| {
             let refusal = Refusal {
                 code: Code::Unimplemented,
                 http: StatusCode::NOT_FOUND,
                 message: format!(
-                    "no such path: {} (traces go to /v1/traces)",
+                    "no such path: {} (there are /v1/traces, /v1/logs and /v1/metrics)",
                     request.uri().path()
                 ),
                 retry_after: None,
@@ -118,15 +112,21 @@ fn may_be_ours(host: &str) -> bool {
         || name.ends_with(".internal")
 }
 
-async fn traces(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
-    let encoding = answer_in(request.headers());
-    match accept(&ingest, request).await {
-        Ok(accepted) => with_promise(success(&accepted, encoding), ingest.promise()),
-        Err(error) => refuse(&error, encoding),
-    }
+fn export(signal: Signal) -> MethodRouter<Arc<Ingest>> {
+    post(
+        async move |State(ingest): State<Arc<Ingest>>, request: Request| {
+            let encoding = answer_in(request.headers());
+            match accept(&ingest, signal, request).await {
+                Ok(accepted) => {
+                    with_promise(success(&accepted, signal, encoding), ingest.promise())
+                }
+                Err(error) => refuse(&error, encoding),
+            }
+        },
+    )
 }
 
-async fn accept(ingest: &Ingest, request: Request) -> Result<Accepted> {
+async fn accept(ingest: &Ingest, signal: Signal, request: Request) -> Result<Accepted> {
     let (parts, body) = request.into_parts();
     let encoding = otlp::encoding_of(text(&parts.headers, &CONTENT_TYPE))?;
     let compression = Compression::of_header(text(&parts.headers, &CONTENT_ENCODING))?;
@@ -143,7 +143,13 @@ async fn accept(ingest: &Ingest, request: Request) -> Result<Accepted> {
     let mut room = ingest.in_flight();
     let body = super::read_body(body, 0, limit, compression, &mut room).await?;
     ingest
-        .packed_traces(body, compression, encoding, Origin::Live, DEFAULT_WORKSPACE)
+        .take_in(
+            body,
+            compression,
+            Sent { signal, encoding },
+            Origin::Live,
+            DEFAULT_WORKSPACE,
+        )
         .await
 }
 
@@ -159,14 +165,14 @@ fn answer_in(headers: &HeaderMap) -> Encoding {
     otlp::encoding_of(text(headers, &CONTENT_TYPE)).unwrap_or(Encoding::Json)
 }
 
-fn success(accepted: &Accepted, encoding: Encoding) -> Response {
+fn success(accepted: &Accepted, signal: Signal, encoding: Encoding) -> Response {
     let body = match encoding {
         Encoding::Protobuf => export_response(accepted).encode_to_vec().into(),
         Encoding::Json if accepted.rejected == 0 => Bytes::from_static(b"{}"),
         // 64-bit integers are strings in protobuf's JSON.
         Encoding::Json => serde_json::json!({
             "partialSuccess": {
-                "rejectedSpans": accepted.rejected.to_string(),
+                rejected_of(signal): accepted.rejected.to_string(),
                 "errorMessage": accepted.message,
             }
         })
@@ -174,6 +180,15 @@ fn success(accepted: &Accepted, encoding: Encoding) -> Response {
         .into(),
     };
     answer(StatusCode::OK, body, encoding)
+}
+
+/// The name of the count of what was not kept.
+fn rejected_of(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "rejectedSpans",
+        Signal::Logs => "rejectedLogRecords",
+        Signal::Metrics => "rejectedDataPoints",
+    }
 }
 
 fn refuse(error: &Error, encoding: Encoding) -> Response {

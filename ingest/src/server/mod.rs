@@ -4,22 +4,19 @@
 //!
 //! | what happened | gRPC | HTTP | tried again? |
 //! |---|---|---|---|
-//! | all spans kept, or kept before | OK | 200 | |
-//! | some spans bad | OK, `partial_success` | 200, `partial_success` | no |
+//! | all spans (records, points) kept, or kept before | OK | 200 | |
+//! | some of them bad | OK, `partial_success` | 200, `partial_success` | no |
 //! | body malformed, bad compression | `INVALID_ARGUMENT` | 400 | no |
 //! | content type not OTLP's | HTTP 415 | 415 | no |
 //! | sent by a web page | | 403 | no |
 //! | encoding unknown | `UNIMPLEMENTED` | 415 | no |
 //! | body cut short, or slower than 30 s | `UNAVAILABLE`, `RetryInfo` | 408 | yes |
 //! | body over a limit | `RESOURCE_EXHAUSTED` | 413 | no |
-//! | logs, metrics: not kept yet | `UNIMPLEMENTED` | 404 | no |
 //! | buffer or disk full, too many bodies at once | `RESOURCE_EXHAUSTED`, `RetryInfo` | 429, `Retry-After` | yes |
 //! | store broken | `UNAVAILABLE`, `RetryInfo` | 503, `Retry-After` | yes |
 //!
 //! A success says in the header `flyball-durability` what it promises: `durable`, `group_ms:N` or `memory`.
-//! Logs and metrics are refused, not swallowed: an exporter logs the refusal, and nobody believes that
-//! something is kept which is not. It is 404 over HTTP rather than 501, since some exporters retry every
-//! 5xx. A request costs only itself: whatever is wrong with it, its connection and its neighbours go on.
+//! A request costs only itself: whatever is wrong with it, its connection and its neighbours go on.
 
 pub mod grpc;
 pub mod http;
@@ -51,16 +48,6 @@ fn with_promise(mut answer: Response, promise: Option<HeaderValue>) -> Response 
 
 /// How long a body may take to arrive. An exporter gives up long before (10 s by default).
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-
-const LOGS_NOT_KEPT: Error = Error::SignalNotKept {
-    signal: "logs",
-    switch: "OTEL_LOGS_EXPORTER=none",
-};
-
-const METRICS_NOT_KEPT: Error = Error::SignalNotKept {
-    signal: "metrics",
-    switch: "OTEL_METRICS_EXPORTER=none",
-};
 
 /// Telemetry shrinks to about a fifth, or better.
 const UNPACKS_TO: usize = 8;

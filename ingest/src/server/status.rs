@@ -100,7 +100,6 @@ impl From<&Error> for Refusal {
             Error::TooLarge { .. } | Error::Store(store::Error::TooLarge { .. }) => {
                 (Code::ResourceExhausted, StatusCode::PAYLOAD_TOO_LARGE, None)
             }
-            Error::SignalNotKept { .. } => (Code::Unimplemented, StatusCode::NOT_FOUND, None),
             Error::Store(store::Error::Full { retry_after_ms, .. }) => (
                 Code::ResourceExhausted,
                 StatusCode::TOO_MANY_REQUESTS,

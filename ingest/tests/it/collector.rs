@@ -39,6 +39,14 @@ impl List {
             .collect()
     }
 
+    /// How many rows of a table were kept.
+    pub(crate) fn rows(&self, table: Table) -> usize {
+        let appended = self.appended.lock().unwrap();
+        let batches = appended.iter().flat_map(|append| &append.batches);
+        let of_table = batches.filter(|(of, _)| *of == table);
+        of_table.map(|(_, batch)| batch.num_rows()).sum()
+    }
+
     /// How many requests were kept.
     pub(crate) fn requests(&self) -> usize {
         self.appended.lock().unwrap().len()

@@ -18,7 +18,7 @@ use crate::journal::{Journal, totals};
 use crate::truth::book;
 
 async fn open(folder: &Path) -> (Arc<Store>, Ingest, Handle) {
-    let store = Store::open(Config::local(folder), Arc::new(Replay))
+    let store = Store::open(Config::local(folder), Arc::new(Replay::default()))
         .await
         .unwrap();
     let sink: Arc<dyn Sink> = Arc::<Store>::clone(&store);

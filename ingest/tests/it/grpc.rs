@@ -3,11 +3,16 @@
 use std::sync::atomic::Ordering;
 
 use flyball_ingest::server::{RetryInfo, RpcStatus};
+use flyball_store::Table;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric,
+};
 use prost::Message;
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
@@ -139,33 +144,67 @@ async fn a_request_over_the_limit_is_refused_for_good() {
 }
 
 #[tokio::test]
-async fn logs_and_metrics_are_refused_and_not_swallowed() {
+async fn logs_and_metrics_are_kept_and_what_is_not_is_counted() {
     let collector = Collector::start().await;
     let url = format!("http://{}", collector.grpc);
+    let record = |time_unix_nano| LogRecord {
+        time_unix_nano,
+        ..LogRecord::default()
+    };
     let mut logs = LogsServiceClient::connect(url.clone()).await.unwrap();
-    let status = logs
-        .export(ExportLogsServiceRequest::default())
+    let scope_logs = vec![ScopeLogs {
+        log_records: vec![record(SECOND), record(u64::MAX), record(2 * SECOND)],
+        ..ScopeLogs::default()
+    }];
+    let resource_logs = vec![ResourceLogs {
+        scope_logs,
+        ..ResourceLogs::default()
+    }];
+    let answer = logs
+        .export(ExportLogsServiceRequest { resource_logs })
         .await
-        .unwrap_err();
-    assert_eq!(status.code(), Code::Unimplemented);
+        .unwrap()
+        .into_inner();
+    let refused = answer.partial_success.unwrap();
+    assert_eq!(refused.rejected_log_records, 1);
     assert!(
-        status.message().contains("OTEL_LOGS_EXPORTER=none"),
-        "{}",
-        status.message()
+        refused
+            .error_message
+            .starts_with("log record 1: time_unix_nano")
     );
+
+    let point = |time_unix_nano| NumberDataPoint {
+        time_unix_nano,
+        ..NumberDataPoint::default()
+    };
     let mut metrics = MetricsServiceClient::connect(url).await.unwrap();
-    let status = metrics
-        .export(ExportMetricsServiceRequest::default())
+    let gauge = Gauge {
+        data_points: vec![point(SECOND), point(u64::MAX)],
+    };
+    let scope_metrics = vec![ScopeMetrics {
+        metrics: vec![Metric {
+            name: "m".to_owned(),
+            data: Some(metric::Data::Gauge(gauge)),
+            ..Metric::default()
+        }],
+        ..ScopeMetrics::default()
+    }];
+    let resource_metrics = vec![ResourceMetrics {
+        scope_metrics,
+        ..ResourceMetrics::default()
+    }];
+    let answer = metrics
+        .export(ExportMetricsServiceRequest { resource_metrics })
         .await
-        .unwrap_err();
-    assert_eq!(status.code(), Code::Unimplemented);
-    assert!(
-        status.message().starts_with("metrics are not kept yet"),
-        "{}",
-        status.message()
-    );
-    collector.stop().await;
+        .unwrap()
+        .into_inner();
+    assert_eq!(answer.partial_success.unwrap().rejected_data_points, 1);
+    let list = collector.stop().await;
+    assert_eq!((list.rows(Table::Logs), list.rows(Table::Metrics)), (2, 1));
 }
+
+/// A time, nanoseconds since 1970.
+const SECOND: u64 = 1_000_000_000;
 
 /// Sends bytes of our own as the message of `Export`.
 async fn export_raw(

@@ -7,6 +7,7 @@ use std::time::Duration;
 use flate2::write::GzEncoder;
 use flyball_ingest::Limits;
 use flyball_ingest::server::RpcStatus;
+use flyball_store::Table;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use reqwest::{Client, Response};
@@ -220,28 +221,22 @@ async fn a_full_or_broken_store_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn other_signals_paths_and_methods_are_refused_in_words() {
+async fn other_paths_and_methods_are_refused_in_words() {
     let collector = Collector::start().await;
     let client = Client::new();
-    for (path, word) in [
-        ("/v1/logs", "OTEL_LOGS_EXPORTER=none"),
-        ("/v1/metrics", "not kept yet"),
-        ("/traces", "/v1/traces"),
-    ] {
-        let response = client
-            .post(collector.url(path))
-            .header("content-type", JSON)
-            .body("{}")
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(response.status(), 404);
-        let status: Value = response.json().await.unwrap();
-        assert!(
-            status["message"].as_str().unwrap().contains(word),
-            "{status}"
-        );
-    }
+    let response = client
+        .post(collector.url("/traces"))
+        .header("content-type", JSON)
+        .body("{}")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 404);
+    let status: Value = response.json().await.unwrap();
+    assert!(
+        status["message"].as_str().unwrap().contains("/v1/traces"),
+        "{status}"
+    );
     assert_eq!(
         client
             .get(collector.url("/v1/traces"))
@@ -346,4 +341,37 @@ async fn many_clients_at_once_lose_nothing() {
     }
     drop(client);
     assert_eq!(collector.stop().await.requests(), 100);
+}
+
+#[tokio::test]
+async fn logs_and_metrics_are_kept_and_what_is_not_is_counted() {
+    let collector = Collector::start().await;
+    let impossible = u64::MAX.to_string();
+    for (path, body, refused) in [
+        (
+            "/v1/logs",
+            json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": [
+                { "body": { "stringValue": "a line" } }, { "timeUnixNano": impossible } ] }] }] }),
+            "rejectedLogRecords",
+        ),
+        (
+            "/v1/metrics",
+            json!({ "resourceMetrics": [{ "scopeMetrics": [{ "metrics": [ { "name": "m", "gauge": { "dataPoints": [
+                { "asInt": "1" }, { "timeUnixNano": impossible } ] } } ] }] }] }),
+            "rejectedDataPoints",
+        ),
+    ] {
+        let response = Client::new()
+            .post(collector.url(path))
+            .header("content-type", JSON)
+            .body(body.to_string())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200);
+        let answer: Value = response.json().await.unwrap();
+        assert_eq!(answer["partialSuccess"][refused], json!("1"), "{answer}");
+    }
+    let list = collector.stop().await;
+    assert_eq!((list.rows(Table::Logs), list.rows(Table::Metrics)), (1, 1));
 }

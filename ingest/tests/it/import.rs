@@ -45,16 +45,10 @@ async fn a_folder_of_recordings_comes_in_once() {
         .unwrap();
     assert_eq!(
         (first.requests, first.counts.spans, first.already_in),
-        (4, 16 + 3 + 2 + 26, 0)
+        (7, 16 + 3 + 2 + 26, 0)
     );
-    assert_eq!(
-        (
-            first.logs_not_kept,
-            first.metrics_not_kept,
-            first.rejected_spans
-        ),
-        (1, 2, 0)
-    );
+    assert_eq!((first.counts.records, first.counts.points), (25, 3 + 11));
+    assert_eq!(first.refused, 0);
     let skipped: Vec<_> = first
         .skipped
         .iter()
@@ -69,18 +63,7 @@ async fn a_folder_of_recordings_comes_in_once() {
             )
         })
         .collect();
-    assert_eq!(
-        skipped,
-        [
-            ("README.md", "not a .pb, .json or .gz file"),
-            ("openai_v2/0001.pb", "metrics, which are not kept yet"),
-            ("openai_v2/0011.pb", "logs, which are not kept yet"),
-            (
-                "otel_openai_js/0005.json",
-                "metrics, which are not kept yet"
-            ),
-        ]
-    );
+    assert_eq!(skipped, [("README.md", "not a .pb, .json or .gz file")]);
     assert_eq!(list.names().len(), 47);
 
     let steps = watcher.0.lock().unwrap().clone();
@@ -95,7 +78,7 @@ async fn a_folder_of_recordings_comes_in_once() {
     let again = import(&ingest, fixtures()).await;
     assert_eq!(
         (again.requests, again.counts.spans, again.already_in),
-        (0, 0, 4)
+        (0, 0, 7)
     );
     assert_eq!(again.skipped, first.skipped);
     assert_eq!(list.names().len(), 47);
@@ -126,7 +109,7 @@ async fn what_is_no_otlp_is_listed_and_the_rest_comes_in() {
     let report = import(&ingest, folder.path().to_owned()).await;
     assert_eq!(list.names(), ["span 1", "span 1", "span 3"]);
     assert_eq!(
-        (report.requests, report.counts.spans, report.rejected_spans),
+        (report.requests, report.counts.spans, report.refused),
         (2, 3, 1)
     );
     assert_eq!(report.rejected.len(), 1);

@@ -116,7 +116,8 @@ pub(crate) fn report(folder: &Path, resolver: &mut Resolver) -> String {
     };
     let mut requests = Vec::new();
     for request in json("meta.json")["requests"].as_array().unwrap() {
-        if request["path"] != "/v1/traces" {
+        let path = request["path"].as_str().unwrap();
+        if path == "/v1/metrics" {
             continue;
         }
         let file = request["file"].as_str().unwrap();
@@ -131,8 +132,15 @@ pub(crate) fn report(folder: &Path, resolver: &mut Resolver) -> String {
         } else {
             Encoding::Protobuf
         };
-        let request = otlp::traces(&body.into(), encoding, Limits::NONE).unwrap();
-        requests.push(SpanRow::read(&normalise::spans(&request, SECOND, &[]).spans).unwrap());
+        let body = body.into();
+        let normalised = if path == "/v1/logs" {
+            let request = otlp::logs(&body, encoding, Limits::NONE).unwrap();
+            normalise::logs(&request, SECOND, &[])
+        } else {
+            let request = otlp::traces(&body, encoding, Limits::NONE).unwrap();
+            normalise::spans(&request, SECOND, &[])
+        };
+        requests.push(SpanRow::read(&normalised.spans).unwrap());
     }
     let expected = json("expected.json");
     let truth = &expected["recoverable"]["with_the_details_that_spans_show"];

@@ -4,6 +4,7 @@
 mod billing;
 mod collector;
 mod driver;
+mod events;
 mod executions;
 mod grpc;
 mod http;
@@ -11,6 +12,7 @@ mod import;
 mod invariants;
 mod journal;
 mod large;
+mod points;
 mod scene;
 mod settling;
 mod shelf;

@@ -189,7 +189,9 @@ async fn a_day_of_small_requests_is_few_files_and_few_bytes() {
         },
         ..Config::local(folder)
     };
-    let store = Store::open(config, Arc::new(Replay)).await.unwrap();
+    let store = Store::open(config, Arc::new(Replay::default()))
+        .await
+        .unwrap();
     let sink: Arc<dyn Sink> = Arc::<Store>::clone(&store);
     let ingest = Ingest::new(sink, Limits::default());
 

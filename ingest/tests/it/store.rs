@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flyball_ingest::import::{self, Counts, ImportReport, Progress};
 use flyball_ingest::{Error, Ingest, Limits, Replay, Sink};
-use flyball_store::rows::{ContentRow, Row, SpanRow};
+use flyball_store::rows::{ContentRow, LogRow, MetricRow, Row, SpanRow};
 use flyball_store::{Config, Encoding, Origin, Store, Table};
 use prost::Message;
 
@@ -18,7 +18,7 @@ impl Progress for Silent {
 }
 
 async fn open(folder: &Path) -> (Arc<Store>, Ingest) {
-    let store = Store::open(Config::local(folder), Arc::new(Replay))
+    let store = Store::open(Config::local(folder), Arc::new(Replay::default()))
         .await
         .unwrap();
     let sink: Arc<dyn Sink> = Arc::<Store>::clone(&store);
@@ -51,11 +51,13 @@ async fn a_crash_loses_nothing_and_an_import_again_doubles_nothing() {
         .traces(bad.into(), Encoding::Json, Origin::Live, "default")
         .await
         .unwrap();
-    assert_eq!((accepted.spans, accepted.rejected), (2, 1));
+    assert_eq!((accepted.kept, accepted.rejected), (2, 1));
     assert_eq!(import(&ingest).await.counts.spans, 47);
     let spans: Vec<SpanRow> = rows(&store, Table::Spans);
     let contents: Vec<ContentRow> = rows(&store, Table::Contents);
-    assert_eq!(spans.len(), 49);
+    let logs: Vec<LogRow> = rows(&store, Table::Logs);
+    let metrics: Vec<MetricRow> = rows(&store, Table::Metrics);
+    assert_eq!((spans.len(), logs.len(), metrics.len()), (49, 25, 14));
     assert!(!contents.is_empty());
     assert!(spans.iter().all(|span| span.log_position > 0));
     drop((store, ingest));
@@ -63,10 +65,12 @@ async fn a_crash_loses_nothing_and_an_import_again_doubles_nothing() {
     let (store, ingest) = open(folder.path()).await;
     assert_eq!(rows::<SpanRow>(&store, Table::Spans), spans);
     assert_eq!(rows::<ContentRow>(&store, Table::Contents), contents);
+    assert_eq!(rows::<LogRow>(&store, Table::Logs), logs);
+    assert_eq!(rows::<MetricRow>(&store, Table::Metrics), metrics);
     let again = import(&ingest).await;
     assert_eq!(
         (again.requests, again.already_in, again.counts.spans),
-        (0, 4, 0)
+        (0, 7, 0)
     );
     assert_eq!(rows::<SpanRow>(&store, Table::Spans).len(), 49);
     store.close().await.unwrap();
@@ -75,7 +79,7 @@ async fn a_crash_loses_nothing_and_an_import_again_doubles_nothing() {
     let (store, ingest) = open(folder.path()).await;
     assert_eq!(
         import(&ingest).await.already_in,
-        4,
+        7,
         "after a flush and another start too"
     );
     store.close().await.unwrap();
@@ -88,7 +92,9 @@ async fn a_full_buffer_refuses_live_requests_and_makes_an_import_wait() {
         buffer_bytes_max: 1,
         ..Config::local(folder.path())
     };
-    let store = Store::open(config, Arc::new(Replay)).await.unwrap();
+    let store = Store::open(config, Arc::new(Replay::default()))
+        .await
+        .unwrap();
     let sink: Arc<dyn Sink> = Arc::<Store>::clone(&store);
     let ingest = Ingest::new(sink, Limits::default());
     let live = async |n| {
@@ -106,6 +112,6 @@ async fn a_full_buffer_refuses_live_requests_and_makes_an_import_wait() {
     );
 
     let report = import(&ingest).await;
-    assert_eq!((report.requests, report.counts.spans), (4, 47));
+    assert_eq!((report.requests, report.counts.spans), (7, 47));
     store.close().await.unwrap();
 }

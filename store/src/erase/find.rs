@@ -50,10 +50,17 @@ impl Matches {
         let Some(names) = names else {
             return vec![false; batch.num_rows()];
         };
+        let mut last: Option<(&str, bool)> = None;
+        let mut is = |name| match last {
+            Some((seen, matched)) if seen == name => matched,
+            _ => {
+                let matches = self.is(kind, name);
+                last = Some((name, matches));
+                matches
+            }
+        };
         let named = names.iter();
-        named
-            .map(|name| name.is_some_and(|name| self.is(kind, name)))
-            .collect()
+        named.map(|name| name.is_some_and(&mut is)).collect()
     }
 
     /// The traces of the rows that name the subject.
@@ -62,18 +69,12 @@ impl Matches {
             let column = batch.column_by_name(name)?;
             column.as_string_opt::<i32>()
         };
-        let (Some(ids), Some(names)) = (text("trace_id"), text(kind.column())) else {
+        let Some(ids) = text("trace_id") else {
             return;
         };
-        let mut last: Option<(&str, bool)> = None;
-        for row in (0..batch.num_rows()).filter(|row| names.is_valid(*row)) {
-            let name = names.value(row);
-            let matches = match last {
-                Some((seen, matched)) if seen == name => matched,
-                _ => self.is(kind, name),
-            };
-            last = Some((name, matches));
-            if matches && !traces.contains(ids.value(row)) {
+        let named = self.rows(kind, batch);
+        for row in (0..batch.num_rows()).filter(|row| named[*row] && ids.is_valid(*row)) {
+            if !traces.contains(ids.value(row)) {
                 traces.insert(ids.value(row).to_owned());
             }
         }
@@ -81,7 +82,7 @@ impl Matches {
 }
 
 impl Store {
-    /// Traces of which a span or a charge names the subject, on disk or in memory.
+    /// Traces of which a span, a charge or a log record names the subject, on disk or in memory.
     pub(super) async fn traces_of(
         &self,
         workspace: &str,
@@ -90,7 +91,7 @@ impl Store {
     ) -> Result<HashSet<String>> {
         let snapshot = self.snapshot(workspace);
         let mut traces = HashSet::new();
-        for table in [Table::Spans, Table::Charges] {
+        for table in [Table::Spans, Table::Charges, Table::Logs] {
             let Some(shown) = snapshot.tables.get(&table) else {
                 continue;
             };
@@ -111,31 +112,37 @@ impl Store {
         Ok(traces)
     }
 
-    /// How many rows of these traces a table has in memory.
-    pub(super) fn buffered_of(&self, (workspace, table): &Place, traces: &HashSet<String>) -> u64 {
+    /// How many rows of a table that are in memory an erasure is about.
+    pub(super) fn buffered_of(&self, (workspace, table): &Place, concern: &Concern) -> u64 {
         let snapshot = self.snapshot(workspace);
         let Some(shown) = snapshot.tables.get(table) else {
             return 0;
         };
-        let rows = shown
+        shown
             .buffered
             .iter()
-            .map(|batch| rows_of(batch, traces, LogPosition::MAX));
-        rows.sum()
+            .map(|batch| concern.count(batch))
+            .sum()
     }
 }
 
-/// How many rows of these traces a file has, up to a log position.
+/// How many rows of a file an erasure is about.
 pub(super) async fn count(
     delta: &DeltaTable,
+    table: Table,
     file: &Listed,
-    traces: &HashSet<String>,
-    position: LogPosition,
+    concern: &Concern,
 ) -> Result<u64> {
+    let schema = table.schema();
+    let columns = ["trace_id", concern.kind.column(), "log_position"];
+    let columns: Vec<&str> = columns
+        .into_iter()
+        .filter(|name| schema.index_of(name).is_ok())
+        .collect();
     let mut count = 0;
-    let mut batches = tables::some_columns(delta, file, &["trace_id", "log_position"]).await?;
+    let mut batches = tables::some_columns(delta, file, &columns).await?;
     while let Some(batch) = batches.try_next().await? {
-        count += rows_of(&batch, traces, position);
+        count += concern.count(&batch);
     }
     Ok(count)
 }
@@ -156,31 +163,41 @@ pub(super) async fn count_named(
     Ok(count)
 }
 
-fn rows_of(batch: &RecordBatch, traces: &HashSet<String>, position: LogPosition) -> u64 {
-    let of_them = concerned(batch, traces, position);
-    of_them.iter().filter(|row| **row).count() as u64
+/// Which rows an erasure is about: those of its traces, and those that name the subject themselves (a metric
+/// belongs to no trace), told up to a log position.
+#[derive(Debug, Clone)]
+pub(super) struct Concern {
+    pub(super) traces: Arc<HashSet<String>>,
+    pub(super) kind: SubjectKind,
+    pub(super) matches: Matches,
+    pub(super) position: LogPosition,
 }
 
-/// Which rows of a batch belong to these traces and were told up to a position.
-pub(super) fn concerned(
-    batch: &RecordBatch,
-    traces: &HashSet<String>,
-    position: LogPosition,
-) -> Vec<bool> {
-    let ids = batch
-        .column_by_name("trace_id")
-        .and_then(ArrayRef::as_string_opt::<i32>);
-    let told = batch
-        .column_by_name("log_position")
-        .and_then(|column| column.as_primitive_opt::<Int64Type>());
-    let (Some(ids), Some(told)) = (ids, told) else {
-        return vec![false; batch.num_rows()];
-    };
-    let limit = i64::try_from(position).unwrap_or(i64::MAX);
-    (0..batch.num_rows())
-        .map(|row| told.value(row) <= limit && traces.contains(ids.value(row)))
-        .collect()
-}
+impl Concern {
+    /// Row by row of a batch.
+    pub(super) fn rows(&self, batch: &RecordBatch) -> Vec<bool> {
+        let told = batch
+            .column_by_name("log_position")
+            .and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let Some(told) = told else {
+            return vec![false; batch.num_rows()];
+        };
+        let ids = batch
+            .column_by_name("trace_id")
+            .and_then(ArrayRef::as_string_opt::<i32>);
+        let traced = |row: usize| {
+            ids.is_some_and(|ids| ids.is_valid(row) && self.traces.contains(ids.value(row)))
+        };
+        let limit = i64::try_from(self.position).unwrap_or(i64::MAX);
+        let named = self.matches.rows(self.kind, batch);
+        named
+            .into_iter()
+            .enumerate()
+            .map(|(row, named)| told.value(row) <= limit && (named || traced(row)))
+            .collect()
+    }
 
-/// The traces that an erasure is about, shared with what goes over their rows.
-pub(super) type Traces = Arc<HashSet<String>>;
+    fn count(&self, batch: &RecordBatch) -> u64 {
+        self.rows(batch).into_iter().filter(|row| *row).count() as u64
+    }
+}

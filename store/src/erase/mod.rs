@@ -1,7 +1,8 @@
 //! Forgetting a person: rows that tell of a user, a session or a tenant leave the tables, and with them the log.
 //!
-//! What goes is whole traces: every trace of which a span names the subject, or of which the resolver attributed a
-//! charge to it. Their spans and contents are deleted. Their charges stay, since sums must not change, but they
+//! What goes is whole traces: every trace of which a span or a log record names the subject, or of which the resolver
+//! attributed a charge to it. Their spans, log records and contents are deleted, and so is what names the subject
+//! outside of any trace (metrics). Their charges stay, since sums must not change, but they
 //! lose the columns that name people (`user_id`, `session_id`, and `tenant` when a tenant is erased) and the trace
 //! they belong to. An erasure is as of now: what is told later about the same subject is kept.
 //!
@@ -33,10 +34,16 @@ use crate::rows::{AuditRow, Micros};
 use crate::store::Store;
 use crate::table::Table;
 use crate::tables::{self, Listed, Operation, Pass, Rewrite};
-use find::Matches;
+use find::{Concern, Matches};
 
 /// The tables that tell of people, in the order in which they are worked on.
-const TABLES: [Table; 3] = [Table::Contents, Table::Charges, Table::Spans];
+const TABLES: [Table; 5] = [
+    Table::Contents,
+    Table::Logs,
+    Table::Metrics,
+    Table::Charges,
+    Table::Spans,
+];
 /// The event under which an erasure stands on the ledger.
 const EVENT: &str = "erasure";
 
@@ -94,7 +101,13 @@ impl Store {
         if dry_run {
             let matches = Matches::name(&subject.name);
             let traces = self.traces_of(workspace, subject.kind, &matches).await?;
-            return self.survey(workspace, &traces, LogPosition::MAX).await;
+            let concern = Concern {
+                traces: Arc::new(traces),
+                kind: subject.kind,
+                matches,
+                position: LogPosition::MAX,
+            };
+            return self.survey(workspace, &concern).await;
         }
         // What comes from now on stands in segments of its own: those before can go as a whole.
         let position = log.roll().await?;
@@ -147,9 +160,6 @@ impl Store {
             let traces = self
                 .traces_of(&erasure.workspace, erasure.kind, &matches)
                 .await?;
-            if traces.is_empty() {
-                continue;
-            }
             let again = list.begin_again(erasure, traces)?;
             done.push(self.carry_out(&list, again, "flyball").await?);
         }
@@ -166,18 +176,23 @@ impl Store {
     }
 
     async fn carry_out(&self, list: &ErasureList, erasure: Erasure, actor: &str) -> Result<Erased> {
-        let traces: Arc<HashSet<String>> = Arc::new(erasure.traces.iter().cloned().collect());
         let (workspace, position) = (erasure.workspace.as_str(), erasure.log_position);
+        let concern = Concern {
+            traces: Arc::new(erasure.traces.iter().cloned().collect::<HashSet<_>>()),
+            kind: erasure.kind,
+            matches: Matches::hash(list.key(), erasure.hash.clone()),
+            position,
+        };
         let mut erased = Erased {
             id: erasure.id.clone(),
-            traces: traces.len() as u64,
+            traces: concern.traces.len() as u64,
             log_position: position,
             ..Erased::default()
         };
         for table in TABLES {
             let place = (self.state.lock().name(workspace), table);
             let done = self
-                .rewrite_without(list, &place, &traces, &erasure)
+                .rewrite_without(list, &place, &concern, &erasure)
                 .await?;
             erased.tables.extend(done);
         }
@@ -193,15 +208,10 @@ impl Store {
     }
 
     /// What an erasure would do; what it would do to the sums follows from the charges.
-    async fn survey(
-        &self,
-        workspace: &str,
-        traces: &HashSet<String>,
-        position: LogPosition,
-    ) -> Result<Erased> {
+    async fn survey(&self, workspace: &str, concern: &Concern) -> Result<Erased> {
         let mut erased = Erased {
             dry_run: true,
-            traces: traces.len() as u64,
+            traces: concern.traces.len() as u64,
             log_position: self.state.lock().visible,
             ..Erased::default()
         };
@@ -214,29 +224,28 @@ impl Store {
             if let Some(delta) = self.version(&place) {
                 found.before = delta.version().unwrap_or(0);
                 for file in tables::files(&delta, workspace, table)? {
-                    let rows = find::count(&delta, &file, traces, position).await?;
+                    let rows = find::count(&delta, table, &file, concern).await?;
                     found.note(&file, rows);
                 }
             }
             found.after = found.before;
-            found.rows += self.buffered_of(&place, traces);
+            found.rows += self.buffered_of(&place, concern);
             erased.tables.push(found);
         }
         Ok(erased)
     }
 
-    /// Rewrites the files of a table that hold rows of these traces.
+    /// Rewrites the files of a table that hold rows which are concerned.
     async fn rewrite_without(
         &self,
         list: &ErasureList,
         place: &Place,
-        traces: &Arc<HashSet<String>>,
+        concern: &Concern,
         erasure: &Erasure,
     ) -> Result<Option<ErasedTable>> {
         let Some(delta) = self.version(place) else {
             return Ok(None);
         };
-        let position = erasure.log_position;
         let mut done = ErasedTable {
             table: place.1.name().to_owned(),
             before: delta.version().unwrap_or(0),
@@ -244,7 +253,7 @@ impl Store {
         };
         let mut concerned = Vec::new();
         for file in tables::files(&delta, &place.0, place.1)? {
-            let rows = find::count(&delta, &file, traces, position).await?;
+            let rows = find::count(&delta, place.1, &file, concern).await?;
             concerned.extend(file.day.filter(|_| rows > 0).map(|day| (file, day, rows)));
         }
         let mut names: Vec<_> = concerned
@@ -257,10 +266,10 @@ impl Store {
         list.note(&erasure.id, &names)?;
         for (file, day, rows) in concerned {
             let (pass, operation) = if place.1 == Table::Charges {
-                let pass = redact::without_names(Arc::clone(traces), erasure.kind, position);
+                let pass = redact::without_names(concern.clone());
                 (pass, Operation::Update { reason: "erasure" })
             } else {
-                let pass = redact::without_rows(Arc::clone(traces), position);
+                let pass = redact::without_rows(concern.clone());
                 (pass, Operation::Delete { reason: "erasure" })
             };
             self.rewrite_one(place, &delta, (&file, day), pass, operation)

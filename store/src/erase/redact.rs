@@ -6,29 +6,28 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringAr
 use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
 
-use super::find::{Matches, Traces, concerned};
+use super::find::{Concern, Matches};
 use super::list::SubjectKind;
-use crate::log::LogPosition;
 use crate::tables::Pass;
 
 /// Stands in the place of a trace's id where the trace is no more. It is no id of any trace, so the resolver, which
 /// would take back charges that no span stands for, never looks at such a charge again.
 pub(super) const NO_TRACE: &str = "erased";
 
-/// Rows of these traces are left out.
-pub(super) fn without_rows(traces: Traces, position: LogPosition) -> Pass {
+/// Rows that are concerned are left out.
+pub(super) fn without_rows(concern: Concern) -> Pass {
     Box::new(move |batch| {
-        let gone = concerned(&batch, &traces, position);
+        let gone = concern.rows(&batch);
         let keep: BooleanArray = gone.into_iter().map(|gone| Some(!gone)).collect();
         filter_record_batch(&batch, &keep)
     })
 }
 
-/// Rows of these traces lose what names people, and their trace. Money, tokens and everything else stays.
-pub(super) fn without_names(traces: Traces, kind: SubjectKind, position: LogPosition) -> Pass {
+/// Rows that are concerned lose what names people, and their trace. Money, tokens and everything else stays.
+pub(super) fn without_names(concern: Concern) -> Pass {
     Box::new(move |batch| {
-        let rows = concerned(&batch, &traces, position);
-        redacted(&batch, &rows, kind)
+        let rows = concern.rows(&batch);
+        redacted(&batch, &rows, concern.kind)
     })
 }
 
@@ -76,7 +75,7 @@ fn replaced(texts: &StringArray, rows: &[bool], instead: Option<&str>) -> String
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::rows::{ChargeRow, Row};
+    use crate::rows::{ChargeRow, MetricRow, Row};
 
     #[test]
     fn a_charge_loses_who_and_keeps_how_much() {
@@ -92,9 +91,14 @@ mod tests {
             ..ChargeRow::default()
         };
         let rows = [charge("t1", 1), charge("t2", 2), charge("t1", 9)];
-        let traces: Traces = Arc::new(["t1".to_owned()].into());
+        let concern = |kind| Concern {
+            traces: Arc::new(["t1".to_owned()].into()),
+            kind,
+            matches: Matches::name("nobody"),
+            position: 5,
+        };
         for kind in [SubjectKind::User, SubjectKind::Tenant] {
-            let mut pass = without_names(Arc::clone(&traces), kind, 5);
+            let mut pass = without_names(concern(kind));
             let found = pass(ChargeRow::batch(&rows).unwrap()).unwrap();
             let nameless = ChargeRow {
                 trace_id: "erased".into(),
@@ -106,8 +110,25 @@ mod tests {
             let wanted = [nameless, rows[1].clone(), rows[2].clone()];
             assert_eq!(ChargeRow::read(&found).unwrap(), wanted);
         }
-        let mut pass = without_rows(traces, 5);
+        let mut pass = without_rows(concern(SubjectKind::User));
         let found = pass(ChargeRow::batch(&rows).unwrap()).unwrap();
         assert_eq!(ChargeRow::read(&found).unwrap(), rows[1..]);
+    }
+    #[test]
+    fn a_row_without_a_trace_goes_when_it_names_the_subject() {
+        let metric = |user: &str, log_position| MetricRow {
+            user_id: Some(user.into()),
+            log_position,
+            ..MetricRow::default()
+        };
+        let rows = [metric("ada", 1), metric("bob", 2), metric("ada", 9)];
+        let mut pass = without_rows(Concern {
+            traces: Arc::default(),
+            kind: SubjectKind::User,
+            matches: Matches::name("ada"),
+            position: 5,
+        });
+        let left = pass(MetricRow::batch(&rows).unwrap()).unwrap();
+        assert_eq!(MetricRow::read(&left).unwrap(), rows[1..]);
     }
 }

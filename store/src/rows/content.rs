@@ -11,8 +11,10 @@ crate::row! {
         pub start_time: Micros,
         /// The span's trace.
         pub trace_id: String,
-        /// The span.
+        /// The span; of what a log record carried, the record's own id.
         pub span_id: String,
+        /// The span that the log record is about, where it names one; NULL for a span's own content.
+        pub of_span_id: Option<String>,
         /// What went in (prompt, tool arguments), as one JSON object by attribute key.
         pub input: Option<String>,
         /// What came out (completion, tool result), as one JSON object by attribute key.

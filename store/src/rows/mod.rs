@@ -7,6 +7,8 @@ mod action;
 mod charge;
 mod column;
 mod content;
+mod log;
+mod metric;
 mod rollup;
 mod span;
 
@@ -16,6 +18,8 @@ pub use column::{
     Column, Date, MONEY_PRECISION, MONEY_SCALE, Micros, Total, money_type, time_type, total_type,
 };
 pub use content::ContentRow;
+pub use log::LogRow;
+pub use metric::MetricRow;
 pub use rollup::RollupRow;
 pub use span::{SpanRow, Usage};
 

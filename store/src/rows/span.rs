@@ -68,6 +68,8 @@ crate::row! {
         pub status: String,
         /// Status description.
         pub status_message: Option<String>,
+        /// log, when no span told this call but a log record did (see [`LogRow`](super::LogRow)); NULL for a span.
+        pub signal: Option<String>,
         /// Instrumentation scope.
         pub scope_name: Option<String>,
         /// Its version.

@@ -122,7 +122,7 @@ pub(super) fn properties(table: Table, effort: Effort, sorted: bool) -> Result<W
         if is_time && !repeats
             || matches!(
                 field.name().as_str(),
-                "start_unix_nano" | "duration_ns" | "log_position" | "seq"
+                "start_unix_nano" | "time_unix_nano" | "duration_ns" | "log_position" | "seq"
             )
         {
             let column = ColumnPath::from(field.name().as_str());

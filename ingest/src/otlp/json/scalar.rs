@@ -3,6 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
+use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
@@ -125,6 +127,23 @@ impl Names for StatusCode {
 
     fn number(name: &str) -> Option<i32> {
         Self::from_str_name(name).map(|code| code as i32)
+    }
+}
+
+impl Names for SeverityNumber {
+    const EXPECTS: &'static str = "a severity: 0 to 24, or a name such as \"SEVERITY_NUMBER_INFO\"";
+
+    fn number(name: &str) -> Option<i32> {
+        Self::from_str_name(name).map(|severity| severity as i32)
+    }
+}
+
+impl Names for AggregationTemporality {
+    const EXPECTS: &'static str =
+        "a temporality: 0 to 2, or a name such as \"AGGREGATION_TEMPORALITY_DELTA\"";
+
+    fn number(name: &str) -> Option<i32> {
+        Self::from_str_name(name).map(|temporality| temporality as i32)
     }
 }
 

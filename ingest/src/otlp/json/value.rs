@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
 /// Bytes that the tree of messages may still take.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(in crate::otlp) struct Budget {
     left: Cell<usize>,
     spent: Cell<bool>,
 }
@@ -42,7 +42,7 @@ impl Budget {
 }
 
 /// A way to read a JSON value.
-pub(super) trait Read {
+pub(in crate::otlp) trait Read {
     /// What it gives.
     type Value;
 

@@ -19,7 +19,7 @@ use crate::{Ingest, Limits, Replay, Sink};
 const SOON: Duration = Duration::from_secs(5);
 
 async fn open(folder: &Path) -> (Arc<Store>, Ingest, Driver) {
-    let store = Store::open(Config::local(folder), Arc::new(Replay))
+    let store = Store::open(Config::local(folder), Arc::new(Replay::default()))
         .await
         .unwrap();
     let sink: Arc<dyn Sink> = Arc::<Store>::clone(&store);

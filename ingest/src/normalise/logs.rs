@@ -1,0 +1,410 @@
+//! Log records as rows. A record is put into a span's shape and read as a span is, by the same table; one that tells
+//! of a call (see [`events`]) becomes a row of `spans` too, and what it carries of content a row of `contents`.
+
+use std::borrow::Cow;
+
+use flyball_store::rows::{ContentRow, Date, LogRow, Micros, SpanRow};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status, status::StatusCode};
+use sha2::{Digest, Sha256};
+
+use super::accept::Place;
+use super::content::Sides;
+use super::span::{self, Resource, Told, find};
+use super::{Normalised, Rejected, Rows, json, value};
+use crate::conventions::events::{self, Event, Tells};
+use crate::conventions::{Convention, Read, Side, content_side, operation};
+
+/// Normalises a request. Records whose index is in `skip` (ascending) are passed over, as in [`super::spans`].
+#[must_use]
+pub fn logs(
+    request: &ExportLogsServiceRequest,
+    received_at_unix_nano: i64,
+    skip: &[u32],
+) -> Normalised {
+    let mut rows = Rows::default();
+    let mut rejected = Vec::new();
+    let mut index = 0u32;
+    for group in &request.resource_logs {
+        let resource = Resource::of(group.resource.as_ref());
+        for scoped in &group.scope_logs {
+            for sent in &scoped.log_records {
+                let at = index;
+                index += 1;
+                if skip.binary_search(&at).is_ok() {
+                    continue;
+                }
+                let record = Record {
+                    sent,
+                    scope: scoped.scope.as_ref(),
+                    resource: &resource,
+                    received_at_unix_nano,
+                };
+                match record.time() {
+                    Ok(time) => record.put(time, &mut rows),
+                    Err(reason) => rejected.push(Rejected { index: at, reason }),
+                }
+            }
+        }
+    }
+    rows.batches(rejected)
+}
+
+/// A record where it stands in its request.
+struct Record<'a> {
+    sent: &'a LogRecord,
+    scope: Option<&'a InstrumentationScope>,
+    resource: &'a Resource,
+    received_at_unix_nano: i64,
+}
+
+impl Record<'_> {
+    /// When it happened, nanoseconds since 1970.
+    fn time(&self) -> Result<i64, String> {
+        let told = [
+            ("time_unix_nano", self.sent.time_unix_nano),
+            ("observed_time_unix_nano", self.sent.observed_time_unix_nano),
+        ];
+        let told = told.into_iter().find(|(_, nanos)| *nanos > 0);
+        told.map_or(Ok(self.received_at_unix_nano), |(field, nanos)| {
+            super::accept::time(field, nanos)
+        })
+    }
+
+    fn put(&self, time: i64, rows: &mut Rows) {
+        let event = self.event();
+        let mut row = self.read_as_span(time, event);
+        let place = self.place(&row, event);
+        row.trace_id = place.trace_id.clone().unwrap_or_default();
+        row.span_id.clone_from(&place.record_id);
+        row.parent_span_id.clone_from(&place.parent_span_id);
+        if let Some(content) = self.content(&row, event) {
+            rows.contents.push(content);
+        }
+        rows.logs.push(self.log_row(&row, time, event, &place));
+        if event.is_some_and(|event| !matches!(event.tells, Tells::Said(_) | Tells::Happening))
+            && place.trace_id.is_some()
+        {
+            rows.spans.push(SpanRow {
+                signal: Some("log".to_owned()),
+                // The record in `logs` has them.
+                attributes: None,
+                resource: None,
+                ..row
+            });
+        }
+    }
+
+    fn event(&self) -> Option<&'static Event> {
+        let names = [
+            Some(self.sent.event_name.as_str()).filter(|name| !name.is_empty()),
+            self.text("event.name"),
+            self.body_text(),
+        ];
+        events::event(names, self.scope_name(), |key| self.text(key))
+    }
+
+    /// What its attributes say, in the columns of a span that ended when the record was made.
+    fn read_as_span(&self, time: i64, event: Option<&Event>) -> SpanRow {
+        let attributes = &self.sent.attributes;
+        let millis = find(attributes, events::DURATION_MS)
+            .and_then(value::number)
+            .filter(|millis| *millis >= 0.0);
+        let took = millis.map_or(0, |millis| (millis * 1e6) as i64);
+        let succeeded =
+            find(attributes, events::SUCCESS).and_then(|told| value::read(told, Read::Flag));
+        let failed = matches!(event.map(|event| event.tells), Some(Tells::Failure(_)))
+            || succeeded == Some(value::Found::Flag(false));
+        let shape = Span {
+            name: self.name(event).unwrap_or("log").to_owned(),
+            attributes: attributes.clone(),
+            status: failed.then(|| Status {
+                code: StatusCode::Error as i32,
+                ..Status::default()
+            }),
+            ..Span::default()
+        };
+        let stands = Place {
+            trace_id: String::new(),
+            span_id: String::new(),
+            parent_span_id: None,
+            start: time.saturating_sub(took).max(0),
+            end: time,
+        };
+        let told = Told {
+            convention: event
+                .map(|event| event.convention)
+                .or_else(|| Convention::of(self.sent.attributes.iter().map(|kv| kv.key.as_str()))),
+            operation: match event.map(|event| event.tells) {
+                Some(Tells::Call(operation) | Tells::Failure(operation)) => {
+                    Some(Cow::Borrowed(operation))
+                }
+                _ => operation(|key| self.text(key)),
+            },
+        };
+        span::row_of(
+            &shape,
+            &stands,
+            self.scope,
+            self.resource,
+            self.received_at_unix_nano,
+            told,
+        )
+    }
+
+    /// Where it stands: in the trace it was sent in; else in one of its session's and execution's own, so that what
+    /// belongs together is together. The same record stands in the same place whenever it is read.
+    fn place(&self, row: &SpanRow, event: Option<&Event>) -> LogPlace {
+        let id = |bytes: &[u8], length: usize| {
+            (bytes.len() == length && bytes.iter().any(|byte| *byte != 0))
+                .then(|| hex::encode(bytes))
+        };
+        let trace_id = id(&self.sent.trace_id, 16);
+        let span_id = trace_id
+            .is_some()
+            .then(|| id(&self.sent.span_id, 8))
+            .flatten();
+        let call = row.response_id.as_deref().or(row.tool_call_id.as_deref());
+        let time = row.start_unix_nano.saturating_add(row.duration_ns);
+        let record_id = match (event, call, &row.operation) {
+            // However often and in whatever batch it is told.
+            (Some(event), Some(call), Some(operation)) => {
+                hashed::<8>(&[event.name, operation, call])
+            }
+            _ => {
+                let said = json::text(json::object(self.sent.attributes.iter()));
+                let body = self.body_json().unwrap_or_default();
+                let name = self.name(event).unwrap_or_default();
+                let time = time.to_string();
+                hashed::<8>(&[name, &time, said.as_deref().unwrap_or_default(), &body])
+            }
+        };
+        let home = [row.session_id.as_deref(), row.execution_id.as_deref()];
+        let own = || match home {
+            // A call has to stand somewhere.
+            [None, None] => event
+                .is_some_and(|event| matches!(event.tells, Tells::Call(_) | Tells::Failure(_)))
+                .then(|| hashed::<16>(&["record", &record_id])),
+            [session, execution] => Some(hashed::<16>(&[
+                "session",
+                session.unwrap_or_default(),
+                execution.unwrap_or_default(),
+            ])),
+        };
+        match trace_id {
+            Some(trace_id) => LogPlace {
+                trace_id: Some(trace_id),
+                parent_span_id: span_id.clone(),
+                span_id,
+                record_id,
+            },
+            None => {
+                let trace_id = own();
+                // A parent that nobody tells keeps the trace open for as long as more may come.
+                let parent_span_id = trace_id.as_deref().map(|trace| hashed::<8>(&[trace]));
+                LogPlace {
+                    trace_id,
+                    span_id: None,
+                    parent_span_id,
+                    record_id,
+                }
+            }
+        }
+    }
+
+    fn content(&self, row: &SpanRow, event: Option<&Event>) -> Option<ContentRow> {
+        let mut sides = Sides::default();
+        for kv in &self.sent.attributes {
+            let value = kv.value.as_ref().and_then(|value| value.value.as_ref());
+            if let (Some(side), Some(value)) = (side(event, &kv.key), value) {
+                sides.put(side, kv.key.clone(), json::of(value));
+            }
+        }
+        if let Some(Tells::Said(side)) = event.map(|event| event.tells)
+            && let Some(body) = self.body()
+        {
+            sides.put(side, "body".to_owned(), json::of(body));
+        }
+        // What nobody can look up by its trace is looked up by nobody.
+        let traced = !row.trace_id.is_empty();
+        sides
+            .row(row, row.parent_span_id.clone())
+            .filter(|_| traced)
+    }
+
+    fn log_row(&self, row: &SpanRow, time: i64, event: Option<&Event>, place: &LogPlace) -> LogRow {
+        let number = |key| find(&self.sent.attributes, key).and_then(value::number);
+        let text = |key| find(&self.sent.attributes, key).and_then(value::text);
+        let is_content = matches!(event.map(|event| event.tells), Some(Tells::Said(_)));
+        let attributes = self
+            .sent
+            .attributes
+            .iter()
+            .filter(|kv| side(event, &kv.key).is_none());
+        let row = row.clone();
+        LogRow {
+            date: Date::of_nanos(time),
+            time: Micros::of_nanos(time),
+            time_unix_nano: time,
+            received_at: row.received_at,
+            trace_id: place.trace_id.clone(),
+            span_id: place.span_id.clone(),
+            record_id: place.record_id.clone(),
+            event_name: self.name(event).map(str::to_owned),
+            severity: severity(self.sent.severity_number),
+            body: self
+                .body_json()
+                .filter(|body| !(is_content || self.name(event) == Some(body))),
+            scope_name: row.scope_name,
+            service_name: row.service_name,
+            convention: row.convention,
+            operation: row.operation,
+            agent_name: row.agent_name,
+            agent_id: row.agent_id,
+            session_id: row.session_id,
+            user_id: row.user_id,
+            tenant: row.tenant,
+            team: row.team,
+            environment: row.environment,
+            execution_id: row.execution_id,
+            provider: row.provider,
+            request_model: row.request_model,
+            response_model: row.response_model,
+            response_id: row.response_id,
+            usage: row.usage,
+            input_tokens: row.input_tokens,
+            output_tokens: row.output_tokens,
+            client_cost_usd: row.client_cost_usd,
+            tool_name: row.tool_name,
+            tool_call_id: row.tool_call_id,
+            error_type: row.error_type,
+            evaluation_name: text("gen_ai.evaluation.name"),
+            evaluation_score: number("gen_ai.evaluation.score.value"),
+            evaluation_label: text("gen_ai.evaluation.score.label"),
+            tool_decision: events::TOOL_DECISION.iter().find_map(|key| text(key)),
+            attributes: json::text(json::object(attributes)),
+            resource: row.resource,
+            log_position: 0,
+        }
+    }
+
+    /// The event's name: the known one in full, else as it was sent.
+    fn name<'a>(&'a self, event: Option<&'a Event>) -> Option<&'a str> {
+        let sent = Some(self.sent.event_name.as_str()).filter(|name| !name.is_empty());
+        event
+            .map(|event| event.name)
+            .or(sent)
+            .or_else(|| self.text("event.name"))
+    }
+
+    fn scope_name(&self) -> &str {
+        self.scope.map_or("", |scope| scope.name.as_str())
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        match find(&self.sent.attributes, key) {
+            Some(Value::StringValue(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn body(&self) -> Option<&Value> {
+        self.sent.body.as_ref()?.value.as_ref()
+    }
+
+    fn body_text(&self) -> Option<&str> {
+        match self.body() {
+            Some(Value::StringValue(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The body: a text as it is, anything else as JSON.
+    fn body_json(&self) -> Option<String> {
+        match self.body()? {
+            Value::StringValue(text) if text.is_empty() => None,
+            Value::StringValue(text) => Some(text.clone()),
+            other => Some(json::of(other).to_string()),
+        }
+    }
+}
+
+/// Where a record stands.
+struct LogPlace {
+    trace_id: Option<String>,
+    /// The span it was sent in.
+    span_id: Option<String>,
+    /// What the span that it may become stands under.
+    parent_span_id: Option<String>,
+    record_id: String,
+}
+
+/// On which side of the content an attribute of a record stands; `None` when it is no content.
+fn side(event: Option<&Event>, key: &str) -> Option<Side> {
+    let of_event = event.and_then(|event| match event.tells {
+        Tells::Said(side) if !is_about(key) => Some(side),
+        _ => events::content_of_event(event.convention, key),
+    });
+    of_event.or_else(|| content_side(key))
+}
+
+/// Whether a key of a message says whose it is, not what was said.
+fn is_about(key: &str) -> bool {
+    [
+        "gen_ai.system",
+        "gen_ai.provider.name",
+        "event.name",
+        "session.id",
+    ]
+    .contains(&key)
+}
+
+/// The first bytes of a SHA-256 over texts, in hex; their lengths keep apart what would run together.
+fn hashed<const N: usize>(texts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    hex::encode(&digest[..N])
+}
+
+/// The word for a severity number; of the four of each word none is told apart.
+fn severity(number: i32) -> Option<String> {
+    let word = match number {
+        1..=4 => "trace",
+        5..=8 => "debug",
+        9..=12 => "info",
+        13..=16 => "warn",
+        17..=20 => "error",
+        21..=24 => "fatal",
+        _ => return None,
+    };
+    Some(word.to_owned())
+}
+
+/// The attributes of something that has no more than these, in the columns of a span.
+pub(super) fn read_attributes(
+    attributes: &[KeyValue],
+    scope: Option<&InstrumentationScope>,
+    resource: &Resource,
+    received_at_unix_nano: i64,
+    time: i64,
+) -> SpanRow {
+    let shape = Span {
+        attributes: attributes.to_vec(),
+        ..Span::default()
+    };
+    let stands = Place {
+        trace_id: String::new(),
+        span_id: String::new(),
+        parent_span_id: None,
+        start: time,
+        end: time,
+    };
+    span::row(&shape, &stands, scope, resource, received_at_unix_nano)
+}
