@@ -20,10 +20,18 @@ pub struct Tokens {
     pub cache_write: Option<i64>,
     /// Of those written: kept for an hour.
     pub cache_write_1h: Option<i64>,
+    /// Of input: audio.
+    pub audio_input: Option<i64>,
+    /// Of input: images.
+    pub image_input: Option<i64>,
     /// All output tokens, reasoning included.
     pub output: Option<i64>,
     /// Of output: reasoning.
     pub reasoning: Option<i64>,
+    /// Of output: audio.
+    pub audio_output: Option<i64>,
+    /// Of output: images.
+    pub image_output: Option<i64>,
 }
 
 /// What one call costs, in US dollars: components rounded half to even to 12 digits, and their sum.

@@ -22,6 +22,7 @@ mod resolve;
 mod settled;
 mod state;
 mod stored;
+mod tokens;
 mod tools;
 mod trace;
 mod tree;

@@ -102,7 +102,7 @@ fn worked_examples_come_out_to_the_last_digit() {
             cache_write: Some(*write),
             cache_write_1h: Some(*hour),
             output: Some(*output),
-            reasoning: None,
+            ..Tokens::default()
         };
         let total = book.charge(&call, &tokens).map(|(_, cost)| cost.total);
         let expected = Decimal::from_str_exact(dollars).ok();
