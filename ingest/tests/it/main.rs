@@ -12,6 +12,7 @@ mod invariants;
 mod journal;
 mod large;
 mod scene;
+mod semantics;
 mod settling;
 mod shelf;
 mod storage;
