@@ -411,3 +411,22 @@ fn no_case_is_there_twice() {
         assert_eq!(names.len(), count, "{}", file.convention);
     }
 }
+
+#[test]
+fn every_case_that_the_docs_refer_to_exists() {
+    let docs = folder().join("../../../../docs/token-semantics.md");
+    let text = std::fs::read_to_string(docs).unwrap();
+    let files = files();
+    let quoted = text.split('`').skip(1).step_by(2);
+    let mut known = 0;
+    for (file, case) in quoted.filter_map(|quoted| quoted.split_once(':')) {
+        // A reference may be broken over two lines.
+        let exists = files
+            .iter()
+            .filter(|known| known.convention == file)
+            .any(|known| known.cases.iter().any(|known| known.name == case.trim()));
+        assert!(exists, "{file}: {case}");
+        known += 1;
+    }
+    assert!(known > 20, "{known}");
+}
