@@ -150,6 +150,7 @@ fn list(book: &Book, model: Option<&str>, at: Option<i64>, quarantined: bool) {
             "output",
             "reasoning",
             "request",
+            "audio, images",
             "from",
             "until",
             "source",
@@ -180,8 +181,19 @@ fn list(book: &Book, model: Option<&str>, at: Option<i64>, quarantined: bool) {
     say!("US dollars a million tokens; a request's fee, US dollars");
 }
 
-fn columns(amounts: &Amounts) -> [String; 7] {
-    [
+fn columns(amounts: &Amounts) -> [String; 8] {
+    let apart = [
+        ("audio in", amounts.audio_input),
+        ("image in", amounts.image_input),
+        ("audio out", amounts.audio_output),
+        ("image out", amounts.image_output),
+    ];
+    let apart: Vec<String> = apart
+        .into_iter()
+        .filter(|(_, price)| price.is_some())
+        .map(|(name, price)| format!("{name} {}", amount("", price)))
+        .collect();
+    let [input, read, write, hour, output, reasoning, request] = [
         ("", amounts.input),
         ("", amounts.cache_read),
         ("", amounts.cache_write),
@@ -190,7 +202,9 @@ fn columns(amounts: &Amounts) -> [String; 7] {
         ("", amounts.reasoning),
         ("request", amounts.request),
     ]
-    .map(|(component, price)| amount(component, price))
+    .map(|(component, price)| amount(component, price));
+    let apart = apart.join(", ");
+    [input, read, write, hour, output, reasoning, request, apart]
 }
 
 fn day(at: Option<i64>) -> String {

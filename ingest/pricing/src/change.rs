@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use rust_decimal::Decimal;
 
-use crate::price::COMPONENTS;
+use crate::price::{COMPONENTS, List};
 use crate::when::STANDARD;
 use crate::{Book, Entry, Error, Price, Result, format, genai, litellm};
 
@@ -286,7 +286,7 @@ fn compare(
     new: Option<&Price>,
     changes: &mut Vec<Change>,
 ) {
-    let list = |price: Option<&Price>| price.map_or([None; 7], |price| price.amounts.list());
+    let list = |price: Option<&Price>| price.map_or(List::default(), |price| price.amounts.list());
     let both = list(old).into_iter().zip(list(new));
     for (component, (old, new)) in COMPONENTS.into_iter().zip(both) {
         if old != new {

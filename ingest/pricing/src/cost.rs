@@ -20,22 +20,30 @@ pub struct Tokens {
     pub cache_write: Option<i64>,
     /// Of those written: kept for an hour.
     pub cache_write_1h: Option<i64>,
+    /// Of input: audio.
+    pub audio_input: Option<i64>,
+    /// Of input: images.
+    pub image_input: Option<i64>,
     /// All output tokens, reasoning included.
     pub output: Option<i64>,
     /// Of output: reasoning.
     pub reasoning: Option<i64>,
+    /// Of output: audio.
+    pub audio_output: Option<i64>,
+    /// Of output: images.
+    pub image_output: Option<i64>,
 }
 
 /// What one call costs, in US dollars: components rounded half to even to 12 digits, and their sum.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Uncached input.
+    /// Uncached input, audio and images included.
     pub input: Decimal,
     /// Input read from a cache.
     pub cache_read: Decimal,
     /// Input written to a cache, for however long.
     pub cache_write: Decimal,
-    /// Output, reasoning included.
+    /// Output, reasoning, audio and images included.
     pub output: Decimal,
     /// The fee for the request.
     pub request: Decimal,
@@ -50,8 +58,8 @@ pub struct Cost {
 ///
 /// `None` when neither side is known, when the price lacks a component that was used, when the tokens
 /// contradict each other (cached more than input, kept for an hour more than written, reasoning more than
-/// output, anything negative), or
-/// when the sum would not fit a money column (a million dollars).
+/// output, anything negative), when audio or images that have a price of their own meet cached tokens (nobody tells
+/// which of those were audio), or when the sum would not fit a money column (a million dollars).
 ///
 /// ```
 /// use flyball_pricing::{Amounts, Tokens, cost};
@@ -83,38 +91,67 @@ pub fn cost(price: &Amounts, tokens: &Tokens) -> Option<Cost> {
     if tokens.input.is_none() && tokens.output.is_none() {
         return None;
     }
+    // A part of what is unknown is not charged either.
+    let part = |whole: Option<i64>, part: Option<i64>| whole.and(part).unwrap_or(0);
+    // A part that costs what the whole costs need not be told apart from it.
+    let apart = |price: Option<Decimal>, whole, told| match price {
+        Some(_) => part(whole, told),
+        None => 0,
+    };
     let input = tokens.input.unwrap_or(0);
-    let (read, written, hour) = match tokens.input {
-        Some(_) => (
-            tokens.cache_read.unwrap_or(0),
-            tokens.cache_write.unwrap_or(0),
-            tokens.cache_write_1h.unwrap_or(0),
-        ),
-        None => (0, 0, 0),
-    };
+    let read = part(tokens.input, tokens.cache_read);
+    let written = part(tokens.input, tokens.cache_write);
+    let hour = part(tokens.input, tokens.cache_write_1h);
+    let heard = apart(price.audio_input, tokens.input, tokens.audio_input);
+    let seen = apart(price.image_input, tokens.input, tokens.image_input);
+    // Which of the cached tokens were audio or images nobody tells, and they cost otherwise.
+    if heard.checked_add(seen)? > 0 && read.checked_add(written)? > 0 {
+        return None;
+    }
     let write = written.checked_sub(hour)?;
-    let output = tokens.output.unwrap_or(0);
-    let reasoning = match (price.reasoning, tokens.output) {
-        (Some(_), Some(_)) => tokens.reasoning.unwrap_or(0),
-        _ => 0,
-    };
-    let uncached = input.checked_sub(read)?.checked_sub(written)?;
-    let spoken = output.checked_sub(reasoning)?;
-    if [read, write, hour, uncached, reasoning, spoken]
+    let uncached = [read, written, heard, seen]
         .iter()
-        .any(|count| *count < 0)
-    {
+        .try_fold(input, |left, part| left.checked_sub(*part))?;
+    let output = tokens.output.unwrap_or(0);
+    let reasoning = apart(price.reasoning, tokens.output, tokens.reasoning);
+    let spoken = apart(price.audio_output, tokens.output, tokens.audio_output);
+    let drawn = apart(price.image_output, tokens.output, tokens.image_output);
+    let written_out = [reasoning, spoken, drawn]
+        .iter()
+        .try_fold(output, |left, part| left.checked_sub(*part))?;
+    let counts = [
+        read,
+        write,
+        hour,
+        heard,
+        seen,
+        uncached,
+        reasoning,
+        spoken,
+        drawn,
+        written_out,
+    ];
+    if counts.iter().any(|count| *count < 0) {
         return None;
     }
 
-    let hour = exact(hour, price.cache_write_1h)?;
-    let write = exact(write, price.cache_write)?.checked_add(hour)?;
-    let reasoning = exact(reasoning, price.reasoning)?;
     let cost = Cost {
-        input: rounded(exact(uncached, price.input)?),
+        input: rounded(sum(&[
+            (uncached, price.input),
+            (heard, price.audio_input),
+            (seen, price.image_input),
+        ])?),
         cache_read: rounded(exact(read, price.cache_read)?),
-        cache_write: rounded(write),
-        output: rounded(exact(spoken, price.output)?.checked_add(reasoning)?),
+        cache_write: rounded(sum(&[
+            (write, price.cache_write),
+            (hour, price.cache_write_1h),
+        ])?),
+        output: rounded(sum(&[
+            (written_out, price.output),
+            (reasoning, price.reasoning),
+            (spoken, price.audio_output),
+            (drawn, price.image_output),
+        ])?),
         request: rounded(price.request.unwrap_or_default()),
         total: Decimal::ZERO,
     };
@@ -125,6 +162,13 @@ pub fn cost(price: &Amounts, tokens: &Tokens) -> Option<Cost> {
         .checked_add(cost.output)?
         .checked_add(cost.request)?;
     (total < TOO_MUCH).then_some(Cost { total, ..cost })
+}
+
+/// What all of them cost together.
+fn sum(parts: &[(i64, Option<Decimal>)]) -> Option<Decimal> {
+    parts.iter().try_fold(Decimal::ZERO, |sum, (count, price)| {
+        sum.checked_add(exact(*count, *price)?)
+    })
 }
 
 /// No tokens cost nothing, priced or not; tokens without a price cost we do not know what.

@@ -94,6 +94,14 @@ struct PriceText {
     reasoning: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio_input: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_input: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio_output: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_output: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -251,6 +259,10 @@ impl Reader<'_> {
             output: a_million("output", &text.output)?,
             reasoning: a_million("reasoning", &text.reasoning)?,
             request: self.amount("request", text.request.as_deref(), signed, decimal::exact)?,
+            audio_input: a_million("audio_input", &text.audio_input)?,
+            image_input: a_million("image_input", &text.image_input)?,
+            audio_output: a_million("audio_output", &text.audio_output)?,
+            image_output: a_million("image_output", &text.image_output)?,
         };
         if !amounts.says_something() {
             return Err(self.wrong("prices", "{}", "input, output or request"));

@@ -31,6 +31,10 @@ const UNITS: &[(&str, &str)] = &[
     ("output_mtok", "output"),
     ("output_reasoning_mtok", "reasoning"),
     ("requests_kcount", "request"),
+    ("input_audio_mtok", "audio_input"),
+    ("input_image_mtok", "image_input"),
+    ("output_audio_mtok", "audio_output"),
+    ("output_image_mtok", "image_output"),
 ];
 
 type Units<'a> = BTreeMap<String, &'a RawValue>;
@@ -102,7 +106,7 @@ impl Match {
 }
 
 /// Prices by component, with the lengths above which they change.
-type Steps = [Vec<(i64, Decimal)>; 7];
+type Steps = [Vec<(i64, Decimal)>; COMPONENTS.len()];
 
 /// Its entries, negative amounts and all.
 pub(crate) fn entries(text: &str, source: &str) -> Result<Vec<Entry>> {
@@ -350,11 +354,8 @@ fn put(prices: &mut Vec<Price>, tier: Option<&str>, hours: Option<&Week>, steps:
         .chain(starts.into_iter().filter(|s| *s > 0))
         .collect();
     for (at, start) in starts.iter().enumerate() {
-        let list = [0, 1, 2, 3, 4, 5, 6].map(|component: usize| {
-            let reached = steps[component]
-                .iter()
-                .rev()
-                .find(|(from, _)| from <= start);
+        let list = steps.each_ref().map(|steps| {
+            let reached = steps.iter().rev().find(|(from, _)| from <= start);
             reached.map(|(_, amount)| *amount)
         });
         let amounts = Amounts::of(list).cached_as_input();

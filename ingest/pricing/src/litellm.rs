@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::AMOUNT;
-use crate::price::COMPONENTS;
+use crate::price::{COMPONENTS, List};
 use crate::when::STANDARD;
 use crate::{Amounts, Book, Entry, Error, Price, Result, Week, When, decimal, name, service_tier};
 
@@ -26,6 +26,10 @@ const FIELDS: &[(&str, &str)] = &[
     ("output_cost_per_token", "output"),
     ("output_cost_per_reasoning_token", "reasoning"),
     ("input_cost_per_request", "request"),
+    ("input_cost_per_audio_token", "audio_input"),
+    ("input_cost_per_image_token", "image_input"),
+    ("output_cost_per_audio_token", "audio_output"),
+    ("output_cost_per_image_token", "image_output"),
 ];
 /// What `cache_read_input_token_cost` was called before.
 const CACHE_HIT: &str = "input_cost_per_token_cache_hit";
@@ -34,7 +38,7 @@ const TIERS: &[&str] = &["batches", "flex", "priority", "balanced", "ultrafast"]
 
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 /// Amounts by service tier and by the length above which they hold.
-type Stated = BTreeMap<(String, Option<i64>), [Option<Decimal>; 7]>;
+type Stated = BTreeMap<(String, Option<i64>), List>;
 
 /// The book that a text in LiteLLM's format is.
 pub(crate) fn book(text: &str, source: &str) -> Result<Book> {
@@ -214,7 +218,7 @@ impl Model<'_> {
             let Some([Some(low), Some(high)]) = limits else {
                 return Err(self.wrong("range", raw, "two numbers of tokens"));
             };
-            let mut list = [None; 7];
+            let mut list = List::default();
             for (field, component) in FIELDS {
                 if let Some(raw) = fields.get(*field)
                     && let Some(amount) = self.amount(field, raw)?
@@ -267,7 +271,7 @@ impl Model<'_> {
             }
         }
         let week = Week::parse(&texts).ok_or_else(wrong)?;
-        let mut list = [None; 7];
+        let mut list = List::default();
         for (field, component) in FIELDS {
             if let Some(raw) = fields.get(*field)
                 && let Some(amount) = self.amount(field, raw)?
@@ -342,17 +346,18 @@ fn meaning(field: &str) -> Option<(&'static str, bool, Option<i64>, String)> {
 }
 
 /// A cache price that is left out is the input's, unless the tier leaves out what the standard price has.
-fn completed(
-    list: [Option<Decimal>; 7],
-    tier: &str,
-    base: Option<[Option<Decimal>; 7]>,
-) -> Amounts {
+fn completed(list: List, tier: &str, base: Option<List>) -> Amounts {
     let mut amounts = Amounts::of(list);
     let base = base.map(Amounts::of).unwrap_or_default();
     if tier == STANDARD {
         amounts.request = base.request;
         return amounts.cached_as_input();
     }
+    // What a tier says of text only, it leaves as it is otherwise.
+    amounts.audio_input = amounts.audio_input.or(base.audio_input);
+    amounts.image_input = amounts.image_input.or(base.image_input);
+    amounts.audio_output = amounts.audio_output.or(base.audio_output);
+    amounts.image_output = amounts.image_output.or(base.image_output);
     let filled = amounts.cached_as_input();
     if base.cache_read.is_none() {
         amounts.cache_read = filled.cache_read;
@@ -371,7 +376,7 @@ fn price(when: When, amounts: Amounts) -> Price {
     }
 }
 
-fn put(list: &mut [Option<Decimal>; 7], component: &str, amount: Decimal) {
+fn put(list: &mut List, component: &str, amount: Decimal) {
     if let Some(at) = COMPONENTS.iter().position(|known| *known == component) {
         list[at] = Some(amount);
     }

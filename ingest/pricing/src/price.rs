@@ -6,8 +6,9 @@ use crate::When;
 
 /// US dollars a token, or a request. What is absent is not known: a call that used it has no price.
 ///
-/// Reasoning without a price of its own is charged as the output it is part of; everything else that was used
-/// needs its price here, cached input too, since no discount can be told from another price.
+/// Reasoning, audio and images without a price of their own are charged as the input or output they are part of;
+/// everything else that was used needs its price here, cached input too, since no discount can be told from another
+/// price.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amounts {
     /// A token of uncached input.
@@ -24,10 +25,21 @@ pub struct Amounts {
     pub reasoning: Option<Decimal>,
     /// A request, whatever its length.
     pub request: Option<Decimal>,
+    /// A token of audio input, where it differs from input.
+    pub audio_input: Option<Decimal>,
+    /// A token of image input, where it differs from input.
+    pub image_input: Option<Decimal>,
+    /// A token of audio output, where it differs from output.
+    pub audio_output: Option<Decimal>,
+    /// A token of image output, where it differs from output.
+    pub image_output: Option<Decimal>,
 }
 
+/// One amount, or none, for each component.
+pub(crate) type List = [Option<Decimal>; COMPONENTS.len()];
+
 /// The components of a price, by the names of the file format.
-pub(crate) const COMPONENTS: [&str; 7] = [
+pub(crate) const COMPONENTS: [&str; 11] = [
     "input",
     "cache_read",
     "cache_write",
@@ -35,11 +47,17 @@ pub(crate) const COMPONENTS: [&str; 7] = [
     "output",
     "reasoning",
     "request",
+    "audio_input",
+    "image_input",
+    "audio_output",
+    "image_output",
 ];
+/// So many of them enter the id of a price whether they are there or not; the others only where they are.
+const IN_EVERY_ID: usize = 7;
 
 impl Amounts {
     /// In the order of [`COMPONENTS`].
-    pub(crate) fn list(&self) -> [Option<Decimal>; 7] {
+    pub(crate) fn list(&self) -> List {
         [
             self.input,
             self.cache_read,
@@ -48,11 +66,15 @@ impl Amounts {
             self.output,
             self.reasoning,
             self.request,
+            self.audio_input,
+            self.image_input,
+            self.audio_output,
+            self.image_output,
         ]
     }
 
     /// From [`Amounts::list`].
-    pub(crate) fn of(list: [Option<Decimal>; 7]) -> Self {
+    pub(crate) fn of(list: List) -> Self {
         let [
             input,
             cache_read,
@@ -61,6 +83,10 @@ impl Amounts {
             output,
             reasoning,
             request,
+            audio_input,
+            image_input,
+            audio_output,
+            image_output,
         ] = list;
         Self {
             input,
@@ -70,6 +96,10 @@ impl Amounts {
             output,
             reasoning,
             request,
+            audio_input,
+            image_input,
+            audio_output,
+            image_output,
         }
     }
 
@@ -190,10 +220,17 @@ impl Entry {
         );
         for price in &mut self.prices {
             let mut told = format!("{whose} {}", price.when);
-            for amount in price.amounts.list() {
+            let list = price.amounts.list();
+            let (always, others) = list.split_at(IN_EVERY_ID);
+            for amount in always {
                 told.push(' ');
                 if let Some(amount) = amount {
                     told.push_str(&amount.normalize().to_string());
+                }
+            }
+            for (component, amount) in COMPONENTS.iter().skip(IN_EVERY_ID).zip(others) {
+                if let Some(amount) = amount {
+                    told.push_str(&format!(" {component} {}", amount.normalize()));
                 }
             }
             price.model.clone_from(&self.model);
@@ -226,6 +263,36 @@ mod tests {
             [false, true, true, false]
         );
         assert!(Entry::default().in_force(i64::MIN));
+    }
+
+    #[test]
+    fn components_that_came_later_leave_the_ids_of_prices_without_them_alone() {
+        let amounts = Amounts {
+            input: Some(Decimal::new(2, 6)),
+            output: Some(Decimal::new(10, 6)),
+            ..Amounts::default()
+        };
+        let id = |amounts| {
+            let price = Price {
+                amounts,
+                ..Price::default()
+            };
+            let entry = Entry {
+                book: "b".into(),
+                model: "m".into(),
+                prices: vec![price],
+                ..Entry::default()
+            };
+            entry.identified().prices[0].id.clone()
+        };
+        // Seven components, as they were told when there were no others.
+        let told = "None None None None always 0.000002    0.00001  ";
+        assert_eq!(id(amounts), format!("b:m:{:08x}", fnv(told)));
+        let heard = Amounts {
+            audio_input: Some(Decimal::new(2, 6)),
+            ..amounts
+        };
+        assert_ne!(id(heard), id(amounts));
     }
 
     #[test]

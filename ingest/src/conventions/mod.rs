@@ -15,7 +15,7 @@ mod table;
 mod tests;
 
 pub use content::{CONTENT, Side, content_side};
-pub use operations::{OPERATIONS, Operation, is_model_call, misnamed, operation};
+pub use operations::{OPERATIONS, Operation, is_model_call, is_named_by_span, misnamed, operation};
 pub use table::RULES;
 pub(crate) use table::{is_leading, is_token_count, rules_of};
 
@@ -124,8 +124,13 @@ pub enum Column {
     InputTokens,
     CacheReadTokens,
     CacheWriteTokens,
+    CacheWrite1hTokens,
+    AudioInputTokens,
+    ImageInputTokens,
     OutputTokens,
     ReasoningTokens,
+    AudioOutputTokens,
+    ImageOutputTokens,
     ClientCostUsd,
     ResponseId,
     FinishReason,
@@ -161,7 +166,8 @@ impl Column {
     pub fn name(self) -> String {
         let mut name = String::new();
         for letter in format!("{self:?}").chars() {
-            if letter.is_ascii_uppercase() && !name.is_empty() {
+            let begins = letter.is_ascii_uppercase() || letter.is_ascii_digit();
+            if begins && !name.is_empty() {
                 name.push('_');
             }
             name.push(letter.to_ascii_lowercase());
@@ -251,8 +257,11 @@ pub struct Rule {
     pub only: Option<&'static str>,
     /// Only on spans that are read by this rule's convention: the key is too common a word.
     pub marked: bool,
-    /// The value is JSON in a string: this field of the object in it, or all of it when empty.
+    /// The value is JSON in a string (or Python's text of a dict): this field of the object in it, or all of it when
+    /// empty. A dot leads into an object within; the fields that `+` joins are added up, and `*` at the end of one
+    /// stands for anything.
     pub field: Option<&'static str>,
-    /// The number leaves out what is told apart from it: of input what a cache took part in, of output reasoning.
+    /// The number leaves out what is told apart from it: input what a cache took part in, cache writes those kept for
+    /// an hour, output reasoning. On reasoning: it is told apart from output.
     pub apart: bool,
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::Convention;
+
 /// One row: when this key has this value (in any case), the span tells of that operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operation {
@@ -24,10 +26,30 @@ const fn row(key: &'static str, value: &'static str, operation: &'static str) ->
 /// In order of precedence. A `gen_ai.operation.name` that is not listed here is taken as it is.
 #[rustfmt::skip]
 pub const OPERATIONS: &[Operation] = &[
+    // A span that was sent when it began, beside the one that is sent when it ends.
+    row("logfire.span_type", "pending_span", "pending"),
+    // The tool was not called: its result was known.
+    row("crewai.tool.from_cache", "true", "reuse_tool_result"),
+    // LangSmith calls a retriever `embeddings`, and a prompt `chat`, where the operation should stand.
+    row("langsmith.span.kind", "llm", "chat"),
+    row("langsmith.span.kind", "embedding", "embeddings"),
+    row("langsmith.span.kind", "tool", "execute_tool"),
+    row("langsmith.span.kind", "chain", "invoke_workflow"),
+    row("langsmith.span.kind", "retriever", "retrieval"),
+    row("langsmith.span.kind", "prompt", "prompt"),
+    row("langsmith.span.kind", "parser", "parse"),
     row("gen_ai.operation.name", "completion", "text_completion"),
     row("gen_ai.operation.name", "embedding", "embeddings"),
     row("gen_ai.operation.name", "responses", "chat"),
     row("gen_ai.operation.name", "tool", "execute_tool"),
+    row("gen_ai.operation.name", "chat.completions", "chat"),
+    row("gen_ai.operation.name", "text.completions", "text_completion"),
+    row("gen_ai.operation.name", "call_llm", "chat"),
+    row("gen_ai.operation.name", "llm_call", "chat"),
+    row("gen_ai.operation.name", "llm_request", "chat"),
+    row("gen_ai.operation.name", "tool_call", "execute_tool"),
+    row("gen_ai.operation.name", "agent_call", "invoke_agent"),
+    row("gen_ai.operation.name", "vector_db_retrieve", "retrieval"),
     row("openinference.span.kind", "llm", "chat"),
     row("openinference.span.kind", "embedding", "embeddings"),
     row("openinference.span.kind", "reranker", "rerank"),
@@ -71,11 +93,6 @@ pub const OPERATIONS: &[Operation] = &[
     row("span.type", "claude_code.interaction", "invoke_agent"),
     row("span.type", "claude_code.llm_request", "chat"),
     row("span.type", "claude_code.tool", "execute_tool"),
-    row("langsmith.span.kind", "llm", "chat"),
-    row("langsmith.span.kind", "embedding", "embeddings"),
-    row("langsmith.span.kind", "tool", "execute_tool"),
-    row("langsmith.span.kind", "chain", "invoke_workflow"),
-    row("langsmith.span.kind", "retriever", "retrieval"),
     row("ai.operationId", "ai.generatetext", "invoke_agent"),
     row("ai.operationId", "ai.streamtext", "invoke_agent"),
     row("ai.operationId", "ai.generateobject", "invoke_agent"),
@@ -92,7 +109,10 @@ pub const OPERATIONS: &[Operation] = &[
 ];
 
 /// The keys of [`OPERATIONS`], best first.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 12] = [
+    "logfire.span_type",
+    "crewai.tool.from_cache",
+    "langsmith.span.kind",
     OWN_KEY,
     "openinference.span.kind",
     "llm.request.type",
@@ -101,7 +121,6 @@ const KEYS: [&str; 10] = [
     "langfuse.observation.type",
     "mlflow.spanType",
     "span.type",
-    "langsmith.span.kind",
     "ai.operationId",
 ];
 
@@ -123,12 +142,32 @@ pub fn operation<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<Cow<'stat
     })
 }
 
-/// Spans that say they are a model call and are none: by scope, the end of the span's name, and what they are.
+/// Spans that are not what they say, or do not say what they are: by scope, the end of the span's name, and what they
+/// are.
 #[rustfmt::skip]
 const MISNAMED: &[(&str, &str, &str)] = &[
     // Puts the request together; the call is a span of its own beside it.
     ("openinference.instrumentation.llama_index", "._prepare_chat_with_tools", "prepare"),
+    // Holds the results of tool calls that have spans of their own.
+    ("gcp.vertex.agent", "(merged tools)", "merge_tools"),
+    // Its first format names no operation.
+    ("pydantic-ai", "agent run", "invoke_agent"),
 ];
+
+/// Where the span's name is the agent's or the tool's: by convention and operation.
+const NAMED_BY_SPAN: &[(Convention, &str)] = &[
+    (Convention::Langfuse, "invoke_agent"),
+    (Convention::Langfuse, "execute_tool"),
+    (Convention::Mlflow, "invoke_agent"),
+    (Convention::Mlflow, "execute_tool"),
+    (Convention::LangSmith, "execute_tool"),
+];
+
+/// Whether spans of this convention bear the name of the agent or tool that they tell of.
+#[must_use]
+pub fn is_named_by_span(convention: Option<Convention>, operation: &str) -> bool {
+    convention.is_some_and(|convention| NAMED_BY_SPAN.contains(&(convention, operation)))
+}
 
 /// What a span tells of in truth, where its instrumentation is known to call it something else.
 #[must_use]

@@ -31,6 +31,25 @@ const MAKERS: &[(&str, &str)] = &[
     ("gemini-", "gcp.gemini"),
 ];
 
+/// Starts of model names as Amazon Bedrock spells them, after the region (`us.`, `global.`) if there is one.
+const BEDROCK: &[&str] = &[
+    "anthropic.",
+    "amazon.",
+    "meta.",
+    "mistral.",
+    "cohere.",
+    "deepseek.",
+    "openai.",
+    "qwen.",
+];
+/// The regions, or groups of them, that Bedrock puts before a model's name.
+const BEDROCK_REGIONS: &[&str] = &[
+    "us.", "eu.", "apac.", "global.", "us-gov.", "jp.", "au.", "ca.",
+];
+
+/// Scopes whose agent spans tell all that the agent object has used since it was made, not what this run used.
+const LIFETIME_TOTALS: &[&str] = &["strands.telemetry.tracer"];
+
 /// Scopes that count input without what came from, or went to, a cache.
 const EXCLUSIVE_INPUT: &[&str] = &["openlit.instrumentation.anthropic"];
 
@@ -52,14 +71,28 @@ pub fn provider(word: &str) -> Option<String> {
     (!name.is_empty() && !FRAMEWORKS.contains(&name.as_str())).then_some(name)
 }
 
-/// The maker of a model, by the start of its plain name; `None` when several sell under it, or nobody known.
+/// The maker of a model, by the start of its plain name, or Bedrock, by its spelling; `None` when several sell under it,
+/// or nobody known.
 #[must_use]
 pub fn maker(model: &str) -> Option<&'static str> {
+    let spelling = BEDROCK_REGIONS
+        .iter()
+        .find_map(|region| model.strip_prefix(region))
+        .unwrap_or(model);
+    if BEDROCK.iter().any(|start| spelling.starts_with(start)) {
+        return Some("aws.bedrock");
+    }
     let plain = flyball_pricing::name::plain(model);
     MAKERS
         .iter()
         .find(|(start, _)| plain.starts_with(start))
         .map(|(_, maker)| *maker)
+}
+
+/// Whether what a scope's agent spans tell of usage says nothing of the run they tell of.
+#[must_use]
+pub fn tells_lifetime_totals(scope: &str) -> bool {
+    LIFETIME_TOTALS.contains(&scope)
 }
 
 /// Whether a scope's input tokens leave out those read from and written to a cache.

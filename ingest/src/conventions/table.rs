@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::Column::{
-    AgentId, AgentName, AgentRole, AgentVersion, CacheReadTokens, CacheWriteTokens, ClientCostUsd,
-    Confidence, Decision, Environment, ErrorType, Escalated, ExecutionId, FinishReason,
-    InputTokens, Intervention, Outcome, OutputTokens, PolicyRule, PolicyVerdict, Progress,
-    Provider, QueueWaitMs, ReasoningTokens, RequestModel, ResponseId, ResponseModel, ServiceTier,
-    SessionId, State, Step, TaskId, TaskType, Team, Tenant, Termination, TerminationReason,
-    ToolCallId, ToolEffect, ToolInputHash, ToolName, ToolType, UserId, ValueUsd, VersionSet,
-    Workflow,
+    AgentId, AgentName, AgentRole, AgentVersion, AudioInputTokens, AudioOutputTokens,
+    CacheReadTokens, CacheWrite1hTokens, CacheWriteTokens, ClientCostUsd, Confidence, Decision,
+    Environment, ErrorType, Escalated, ExecutionId, FinishReason, ImageInputTokens,
+    ImageOutputTokens, InputTokens, Intervention, Outcome, OutputTokens, PolicyRule, PolicyVerdict,
+    Progress, Provider, QueueWaitMs, ReasoningTokens, RequestModel, ResponseId, ResponseModel,
+    ServiceTier, SessionId, State, Step, TaskId, TaskType, Team, Tenant, Termination,
+    TerminationReason, ToolCallId, ToolEffect, ToolInputHash, ToolName, ToolType, UserId, ValueUsd,
+    VersionSet, Workflow,
 };
 use super::Convention::{
     ClaudeCode, Codex, Flyball, Framework, GeminiCli, General, LangSmith, Langfuse, Mlflow,
@@ -71,10 +72,19 @@ const fn apart(rule: Rule) -> Rule {
     }
 }
 
-/// Langfuse's counts: buckets that exclude each other.
+/// Langfuse's counts: buckets that exclude each other, unless they are OpenAI's.
 const BUCKETS: &str = "langfuse.observation.usage_details";
 /// MLflow's counts; input is the total.
 const USAGE: &str = "mlflow.chat.tokenUsage";
+/// The same, of all calls of a trace.
+const TRACE_USAGE: &str = "mlflow.trace.tokenUsage";
+/// LangChain's parts of input, as LangSmith sends them.
+const INPUT_DETAILS: &str = "gen_ai.usage.input_token_details";
+/// LangChain's parts of output.
+const OUTPUT_DETAILS: &str = "gen_ai.usage.output_token_details";
+/// What all calls of a crew used, and of all crews of a flow.
+const CREW_USAGE: &str = "crewai.crew.usage_metrics";
+const FLOW_USAGE: &str = "crewai.flow.aggregated_crew_usage_metrics";
 
 /// Column, convention, place, key, reading. Order within a column is precedence.
 #[rustfmt::skip]
@@ -95,6 +105,7 @@ pub const RULES: &[Rule] = &[
     row(AgentVersion, Framework, Span, "openlit.agent.version_hash", Text),
     row(AgentVersion, Langfuse, Span, "langfuse.version", Text),
     row(AgentVersion, Framework, Span, "aws.agentcore.configbundle_version", Text),
+    marked(row(AgentVersion, ClaudeCode, Span, "app.version", Text)),
     row(AgentRole, Flyball, Span, "flyball.agent.role", Word),
     row(SessionId, Otel, Span, "gen_ai.conversation.id", Text),
     row(SessionId, General, Both, "session.id", Text),
@@ -182,6 +193,7 @@ pub const RULES: &[Rule] = &[
     row(ServiceTier, Otel, Span, "gen_ai.openai.request.service_tier", Word),
     row(ServiceTier, Otel, Span, "gen_ai.response.service_tier", Word),
     row(ServiceTier, Otel, Span, "anthropic.response.service_tier", Word),
+    marked(only("chat", row(ServiceTier, ClaudeCode, Span, "speed", Word))),
     row(ResponseId, Otel, Span, "gen_ai.response.id", Text),
     row(ResponseId, Vercel, Span, "ai.response.id", Text),
     marked(only("chat", row(ResponseId, ClaudeCode, Span, "request_id", Text))),
@@ -198,19 +210,26 @@ pub const RULES: &[Rule] = &[
     row(InputTokens, Otel, Span, "gen_ai.usage.prompt_tokens", Count),
     row(InputTokens, OpenInference, Span, "llm.token_count.prompt", Count),
     row(InputTokens, OpenLlmetry, Span, "llm.usage.prompt_tokens", Count),
-    apart(field("input", row(InputTokens, Langfuse, Span, BUCKETS, Count))),
+    field("input*+cache_read_input_tokens+cache_creation_input_tokens", row(InputTokens, Langfuse, Span, BUCKETS, Count)),
+    field("prompt_tokens", row(InputTokens, Langfuse, Span, BUCKETS, Count)),
     field("input_tokens", row(InputTokens, Mlflow, Span, USAGE, Count)),
     row(InputTokens, Vercel, Span, "ai.usage.inputTokens", Count),
     row(InputTokens, Vercel, Span, "ai.usage.promptTokens", Count),
+    only("embeddings", row(InputTokens, Vercel, Span, "ai.usage.tokens", Count)),
     apart(marked(only("chat", row(InputTokens, ClaudeCode, Span, "input_tokens", Count)))),
     marked(only("chat", row(InputTokens, Codex, Span, "input_token_count", Count))),
     marked(only("chat", row(InputTokens, GeminiCli, Span, "input_token_count", Count))),
     row(InputTokens, Otel, Span, "gen_ai.aggregated_usage.input_tokens", Count),
+    only("invoke_agent", field("input_tokens", row(InputTokens, Mlflow, Span, TRACE_USAGE, Count))),
+    only("invoke_workflow", field("input_tokens", row(InputTokens, Mlflow, Span, TRACE_USAGE, Count))),
+    field("prompt_tokens", row(InputTokens, Framework, Span, CREW_USAGE, Count)),
+    field("prompt_tokens", row(InputTokens, Framework, Span, FLOW_USAGE, Count)),
     row(CacheReadTokens, Otel, Span, "gen_ai.usage.cache_read.input_tokens", Count),
     row(CacheReadTokens, Otel, Span, "gen_ai.usage.cache_read_input_tokens", Count),
     row(CacheReadTokens, Otel, Span, "gen_ai.usage.cached_input_tokens", Count),
     row(CacheReadTokens, Otel, Span, "gen_ai.usage.input_tokens.cached", Count),
     row(CacheReadTokens, Otel, Span, "gen_ai.usage.details.cache_read_tokens", Count),
+    field("cache_read", row(CacheReadTokens, LangSmith, Span, INPUT_DETAILS, Count)),
     row(CacheReadTokens, OpenInference, Span, "llm.token_count.prompt_details.cache_read", Count),
     row(CacheReadTokens, OpenInference, Span, "llm.token_count.prompt_details.cache_input", Count),
     field("input_cached_tokens", row(CacheReadTokens, Langfuse, Span, BUCKETS, Count)),
@@ -223,23 +242,43 @@ pub const RULES: &[Rule] = &[
     marked(only("chat", row(CacheReadTokens, Codex, Span, "cached_token_count", Count))),
     marked(only("chat", row(CacheReadTokens, GeminiCli, Span, "cached_content_token_count", Count))),
     row(CacheReadTokens, Otel, Span, "gen_ai.aggregated_usage.cache_read.input_tokens", Count),
+    only("invoke_agent", field("cache_read_input_tokens", row(CacheReadTokens, Mlflow, Span, TRACE_USAGE, Count))),
+    only("invoke_workflow", field("cache_read_input_tokens", row(CacheReadTokens, Mlflow, Span, TRACE_USAGE, Count))),
+    field("cached_prompt_tokens", row(CacheReadTokens, Framework, Span, CREW_USAGE, Count)),
+    field("cached_prompt_tokens", row(CacheReadTokens, Framework, Span, FLOW_USAGE, Count)),
     row(CacheWriteTokens, Otel, Span, "gen_ai.usage.cache_write.input_tokens", Count),
     row(CacheWriteTokens, Otel, Span, "gen_ai.usage.cache_creation.input_tokens", Count),
     row(CacheWriteTokens, Otel, Span, "gen_ai.usage.cache_creation_input_tokens", Count),
     row(CacheWriteTokens, Otel, Span, "gen_ai.usage.cache_write_input_tokens", Count),
     row(CacheWriteTokens, OpenInference, Span, "llm.token_count.prompt_details.cache_write", Count),
-    field("input_cache_creation", row(CacheWriteTokens, Langfuse, Span, BUCKETS, Count)),
-    field("cache_creation_input_tokens", row(CacheWriteTokens, Langfuse, Span, BUCKETS, Count)),
+    field("cache_creation+ephemeral_5m_input_tokens+ephemeral_1h_input_tokens", row(CacheWriteTokens, LangSmith, Span, INPUT_DETAILS, Count)),
+    field("input_cache_creation*+cache_creation_input_tokens", row(CacheWriteTokens, Langfuse, Span, BUCKETS, Count)),
     field("cache_creation_input_tokens", row(CacheWriteTokens, Mlflow, Span, USAGE, Count)),
     row(CacheWriteTokens, Vercel, Span, "ai.usage.inputTokenDetails.cacheWriteTokens", Count),
+    field("anthropic.cacheCreationInputTokens", row(CacheWriteTokens, Vercel, Span, "ai.response.providerMetadata", Count)),
     marked(only("chat", row(CacheWriteTokens, ClaudeCode, Span, "cache_creation_tokens", Count))),
+    apart(marked(only("chat", row(CacheWriteTokens, ClaudeCode, Span, "cache_creation_5m_tokens", Count)))),
     row(CacheWriteTokens, Otel, Span, "gen_ai.aggregated_usage.cache_write.input_tokens", Count),
     row(CacheWriteTokens, Otel, Span, "gen_ai.aggregated_usage.cache_creation.input_tokens", Count),
+    only("invoke_agent", field("cache_creation_input_tokens", row(CacheWriteTokens, Mlflow, Span, TRACE_USAGE, Count))),
+    only("invoke_workflow", field("cache_creation_input_tokens", row(CacheWriteTokens, Mlflow, Span, TRACE_USAGE, Count))),
+    field("ephemeral_1h_input_tokens", row(CacheWrite1hTokens, LangSmith, Span, INPUT_DETAILS, Count)),
+    field("input_cache_creation_1h", row(CacheWrite1hTokens, Langfuse, Span, BUCKETS, Count)),
+    field("cache_creation_input_tokens_above_1hr", row(CacheWrite1hTokens, Mlflow, Span, USAGE, Count)),
+    marked(only("chat", row(CacheWrite1hTokens, ClaudeCode, Span, "cache_creation_1h_tokens", Count))),
+    row(AudioInputTokens, Otel, Span, "gen_ai.usage.audio.input_tokens", Count),
+    row(AudioInputTokens, Otel, Span, "gen_ai.usage.details.input_audio_tokens", Count),
+    row(AudioInputTokens, OpenInference, Span, "llm.token_count.prompt_details.audio", Count),
+    field("audio", row(AudioInputTokens, LangSmith, Span, INPUT_DETAILS, Count)),
+    field("input_audio*", row(AudioInputTokens, Langfuse, Span, BUCKETS, Count)),
+    row(ImageInputTokens, Otel, Span, "gen_ai.usage.image.input_tokens", Count),
+    field("input_image*", row(ImageInputTokens, Langfuse, Span, BUCKETS, Count)),
     row(OutputTokens, Otel, Span, "gen_ai.usage.output_tokens", Count),
     row(OutputTokens, Otel, Span, "gen_ai.usage.completion_tokens", Count),
     row(OutputTokens, OpenInference, Span, "llm.token_count.completion", Count),
     row(OutputTokens, OpenLlmetry, Span, "llm.usage.completion_tokens", Count),
-    apart(field("output", row(OutputTokens, Langfuse, Span, BUCKETS, Count))),
+    field("output*", row(OutputTokens, Langfuse, Span, BUCKETS, Count)),
+    field("completion_tokens", row(OutputTokens, Langfuse, Span, BUCKETS, Count)),
     field("output_tokens", row(OutputTokens, Mlflow, Span, USAGE, Count)),
     row(OutputTokens, Vercel, Span, "ai.usage.outputTokens", Count),
     row(OutputTokens, Vercel, Span, "ai.usage.completionTokens", Count),
@@ -247,11 +286,18 @@ pub const RULES: &[Rule] = &[
     marked(only("chat", row(OutputTokens, Codex, Span, "output_token_count", Count))),
     apart(marked(only("chat", row(OutputTokens, GeminiCli, Span, "output_token_count", Count)))),
     row(OutputTokens, Otel, Span, "gen_ai.aggregated_usage.output_tokens", Count),
+    only("invoke_agent", field("output_tokens", row(OutputTokens, Mlflow, Span, TRACE_USAGE, Count))),
+    only("invoke_workflow", field("output_tokens", row(OutputTokens, Mlflow, Span, TRACE_USAGE, Count))),
+    field("completion_tokens", row(OutputTokens, Framework, Span, CREW_USAGE, Count)),
+    field("completion_tokens", row(OutputTokens, Framework, Span, FLOW_USAGE, Count)),
     row(ReasoningTokens, Otel, Span, "gen_ai.usage.reasoning.output_tokens", Count),
     row(ReasoningTokens, Otel, Span, "gen_ai.usage.reasoning_tokens", Count),
     row(ReasoningTokens, OpenLlmetry, Span, "llm.usage.reasoning_tokens", Count),
     row(ReasoningTokens, Otel, Span, "gen_ai.usage.output_tokens.reasoning", Count),
     row(ReasoningTokens, Otel, Span, "gen_ai.usage.details.reasoning_tokens", Count),
+    // While Google ADK used this name, its output was the candidates alone.
+    apart(row(ReasoningTokens, Framework, Span, "gen_ai.usage.experimental.reasoning_tokens", Count)),
+    field("reasoning", row(ReasoningTokens, LangSmith, Span, OUTPUT_DETAILS, Count)),
     row(ReasoningTokens, OpenInference, Span, "llm.token_count.completion_details.reasoning", Count),
     field("output_reasoning_tokens", row(ReasoningTokens, Langfuse, Span, BUCKETS, Count)),
     field("output_reasoning", row(ReasoningTokens, Langfuse, Span, BUCKETS, Count)),
@@ -260,6 +306,13 @@ pub const RULES: &[Rule] = &[
     marked(only("chat", row(ReasoningTokens, Codex, Span, "reasoning_token_count", Count))),
     marked(only("chat", row(ReasoningTokens, GeminiCli, Span, "thoughts_token_count", Count))),
     row(ReasoningTokens, Otel, Span, "gen_ai.aggregated_usage.details.reasoning_tokens", Count),
+    row(AudioOutputTokens, Otel, Span, "gen_ai.usage.audio.output_tokens", Count),
+    row(AudioOutputTokens, Otel, Span, "gen_ai.usage.details.output_audio_tokens", Count),
+    row(AudioOutputTokens, OpenInference, Span, "llm.token_count.completion_details.audio", Count),
+    field("audio", row(AudioOutputTokens, LangSmith, Span, OUTPUT_DETAILS, Count)),
+    field("output_audio*", row(AudioOutputTokens, Langfuse, Span, BUCKETS, Count)),
+    row(ImageOutputTokens, Otel, Span, "gen_ai.usage.image.output_tokens", Count),
+    field("output_image*", row(ImageOutputTokens, Langfuse, Span, BUCKETS, Count)),
     row(ClientCostUsd, OpenInference, Span, "llm.cost.total", Estimate),
     row(ClientCostUsd, General, Span, "operation.cost", Estimate),
     row(ClientCostUsd, Otel, Span, "gen_ai.usage.cost", Estimate),
@@ -340,8 +393,13 @@ pub(crate) fn is_token_count(key: &str) -> bool {
         InputTokens,
         CacheReadTokens,
         CacheWriteTokens,
+        CacheWrite1hTokens,
+        AudioInputTokens,
+        ImageInputTokens,
         OutputTokens,
         ReasoningTokens,
+        AudioOutputTokens,
+        ImageOutputTokens,
     ];
     rules_of(key)
         .iter()

@@ -16,8 +16,8 @@ use super::usage::{Apart, Counts};
 use super::value::{self, Found};
 use super::{answer, json};
 use crate::conventions::{
-    Column, Convention, Place, RULES, Rule, is_leading, is_model_call, is_token_count, misnamed,
-    operation, rules_of, sources,
+    Column, Convention, Place, RULES, Rule, is_leading, is_model_call, is_named_by_span,
+    is_token_count, misnamed, operation, rules_of, sources,
 };
 
 /// Values by column, each with the rank of the rule that found it (the lower, the better).
@@ -175,6 +175,7 @@ pub(super) fn row(
     let named = misnamed.map(Cow::Borrowed).or_else(|| {
         operation(|key| match find(&sent.attributes, key) {
             Some(Value::StringValue(text)) => Some(text.as_str()),
+            Some(Value::BoolValue(true)) => Some("true"),
             _ => None,
         })
     });
@@ -241,7 +242,8 @@ pub(super) fn row_of(
     let apart = Apart {
         input: columns.is_apart(Column::InputTokens)
             || sources::excludes_cached_input(scope_name.as_deref().unwrap_or_default()),
-        output: columns.is_apart(Column::OutputTokens),
+        cache_write: columns.is_apart(Column::CacheWriteTokens),
+        output: columns.is_apart(Column::OutputTokens) || columns.is_apart(Column::ReasoningTokens),
     };
     let mut in_columns = columns.said_exactly(&sent.attributes);
     columns.fall_back_on(&resource.columns);
@@ -256,8 +258,16 @@ pub(super) fn row_of(
     if row.operation.as_deref() == Some("execute_tool") {
         describe_tool(&mut row, sent);
     }
+    take_name(&mut row, convention);
     let told = Counts::of(&row);
     count_tokens(&mut row, apart);
+    if row.operation.as_deref() == Some("invoke_agent")
+        && row.usage.is_some()
+        && sources::tells_lifetime_totals(scope_name.as_deref().unwrap_or_default())
+    {
+        Counts::default().put(&mut row);
+        row.usage = Some(Usage::Unknown.as_str().to_owned());
+    }
     if told != Counts::of(&row) {
         in_columns.retain(|key| !is_token_count(key));
     }
@@ -298,8 +308,13 @@ fn fill(row: &mut SpanRow, columns: &mut Columns) {
     row.input_tokens = columns.count(Column::InputTokens);
     row.cache_read_tokens = columns.count(Column::CacheReadTokens);
     row.cache_write_tokens = columns.count(Column::CacheWriteTokens);
+    row.cache_write_1h_tokens = columns.count(Column::CacheWrite1hTokens);
+    row.audio_input_tokens = columns.count(Column::AudioInputTokens);
+    row.image_input_tokens = columns.count(Column::ImageInputTokens);
     row.output_tokens = columns.count(Column::OutputTokens);
     row.reasoning_tokens = columns.count(Column::ReasoningTokens);
+    row.audio_output_tokens = columns.count(Column::AudioOutputTokens);
+    row.image_output_tokens = columns.count(Column::ImageOutputTokens);
     row.client_cost_usd = columns.money(Column::ClientCostUsd);
     row.response_id = columns.text(Column::ResponseId);
     row.finish_reason = columns.text(Column::FinishReason);
@@ -404,6 +419,19 @@ fn describe_tool(row: &mut SpanRow, sent: &Span) {
     }
 }
 
+/// The span's name where it is the agent's, or the tool's, and nothing else says it.
+fn take_name(row: &mut SpanRow, convention: Option<Convention>) {
+    let operation = row.operation.as_deref().unwrap_or_default();
+    if row.name.is_empty() || !is_named_by_span(convention, operation) {
+        return;
+    }
+    let named = match operation {
+        "execute_tool" => &mut row.tool_name,
+        _ => &mut row.agent_name,
+    };
+    named.get_or_insert_with(|| row.name.clone());
+}
+
 fn count_tokens(row: &mut SpanRow, apart: Apart) {
     let counts = Counts::of(row).as_otel_counts(apart);
     let broke_off = row.status == "error"
@@ -413,11 +441,7 @@ fn count_tokens(row: &mut SpanRow, apart: Apart) {
         .usage(row.operation.as_deref(), broke_off)
         .map(Usage::as_str)
         .map(str::to_owned);
-    row.input_tokens = counts.input;
-    row.cache_read_tokens = counts.cache_read;
-    row.cache_write_tokens = counts.cache_write;
-    row.output_tokens = counts.output;
-    row.reasoning_tokens = counts.reasoning;
+    counts.put(row);
 }
 
 /// The last value of a key; of a key sent twice the later stays, in `attributes` too.

@@ -10,8 +10,13 @@ pub(super) struct Counts {
     pub(super) input: Option<i64>,
     pub(super) cache_read: Option<i64>,
     pub(super) cache_write: Option<i64>,
+    pub(super) cache_write_1h: Option<i64>,
+    pub(super) audio_input: Option<i64>,
+    pub(super) image_input: Option<i64>,
     pub(super) output: Option<i64>,
     pub(super) reasoning: Option<i64>,
+    pub(super) audio_output: Option<i64>,
+    pub(super) image_output: Option<i64>,
 }
 
 /// Whether what a sender tells of a side leaves out the parts that it tells apart.
@@ -19,6 +24,8 @@ pub(super) struct Counts {
 pub(super) struct Apart {
     /// Cached tokens are not in the input.
     pub(super) input: bool,
+    /// Those kept for an hour are not in the cache writes.
+    pub(super) cache_write: bool,
     /// Reasoning is not in the output.
     pub(super) output: bool,
 }
@@ -30,17 +37,43 @@ impl Counts {
             input: row.input_tokens,
             cache_read: row.cache_read_tokens,
             cache_write: row.cache_write_tokens,
+            cache_write_1h: row.cache_write_1h_tokens,
+            audio_input: row.audio_input_tokens,
+            image_input: row.image_input_tokens,
             output: row.output_tokens,
             reasoning: row.reasoning_tokens,
+            audio_output: row.audio_output_tokens,
+            image_output: row.image_output_tokens,
         }
+    }
+
+    /// Makes them what a row tells of.
+    pub(super) fn put(self, row: &mut SpanRow) {
+        row.input_tokens = self.input;
+        row.cache_read_tokens = self.cache_read;
+        row.cache_write_tokens = self.cache_write;
+        row.cache_write_1h_tokens = self.cache_write_1h;
+        row.audio_input_tokens = self.audio_input;
+        row.image_input_tokens = self.image_input;
+        row.output_tokens = self.output;
+        row.reasoning_tokens = self.reasoning;
+        row.audio_output_tokens = self.audio_output;
+        row.image_output_tokens = self.image_output;
     }
 
     /// The same tokens as OpenTelemetry counts them: input is all input, output is all output.
     ///
     /// Where input is known to leave cached tokens out, or output reasoning, they are added. So are cached tokens that
-    /// exceed the input, and reasoning that exceeds the output: they cannot have been part of it.
+    /// exceed the input, and reasoning that exceeds the output: they cannot have been part of it. The same goes for
+    /// cache writes and those of them that are kept for an hour.
     /// No tokens either way is what instrumentations send when they know nothing.
     pub(super) fn as_otel_counts(mut self, apart: Apart) -> Self {
+        if let Some(hour) = self.cache_write_1h {
+            let written = self.cache_write.unwrap_or(0);
+            if apart.cache_write || hour > written {
+                self.cache_write = Some(written.saturating_add(hour));
+            }
+        }
         if self.input.unwrap_or(0) == 0 && self.output.unwrap_or(0) == 0 && self.cached() == 0 {
             return Self::default();
         }
@@ -91,6 +124,7 @@ mod tests {
             cache_write: Some(write),
             output: Some(output),
             reasoning: Some(reasoning),
+            ..Counts::default()
         }
     }
 
@@ -106,7 +140,7 @@ mod tests {
             seems_total
                 .as_otel_counts(Apart {
                     input: true,
-                    output: false
+                    ..Apart::default()
                 })
                 .input,
             Some(3_300)
@@ -127,6 +161,24 @@ mod tests {
                 .output,
             Some(310)
         );
+    }
+
+    #[test]
+    fn what_is_kept_for_an_hour_is_a_part_of_what_was_written() {
+        let hour = |write, hour, apart| {
+            let told = Counts {
+                cache_write_1h: Some(hour),
+                ..counts(2_000, 0, write, 50, 0)
+            };
+            let apart = Apart {
+                cache_write: apart,
+                ..Apart::default()
+            };
+            told.as_otel_counts(apart).cache_write
+        };
+        assert_eq!(hour(1_000, 400, false), Some(1_000));
+        assert_eq!(hour(600, 400, true), Some(1_000));
+        assert_eq!(hour(0, 400, false), Some(400), "the total was left out");
     }
 
     #[test]

@@ -40,17 +40,20 @@ pub(super) fn read(value: &Value, how: Read) -> Option<Found> {
     }
 }
 
-/// What stands in JSON in a string: a field of the object in it, or all of it when no field is named.
+/// What stands in JSON in a string (or in Python's text of a dict): what a rule's [`field`](crate::conventions::Rule)
+/// names of it, or all of it when it names nothing.
 pub(super) fn within(sent: &Value, field: &str) -> Option<Value> {
     let Value::StringValue(text) = sent else {
         return None;
     };
-    let json: serde_json::Value = serde_json::from_str(text).ok()?;
-    let found = if field.is_empty() {
-        &json
-    } else {
-        json.get(field)?
-    };
+    let json = serde_json::from_str(text).ok().or_else(|| dict(text))?;
+    if field.contains(['+', '*']) {
+        return sum(&json, field).map(Value::IntValue);
+    }
+    let mut found = &json;
+    for part in field.split('.').filter(|part| !part.is_empty()) {
+        found = found.get(part)?;
+    }
     match found {
         serde_json::Value::String(text) => Some(Value::StringValue(text.clone())),
         serde_json::Value::Bool(flag) => Some(Value::BoolValue(*flag)),
@@ -60,6 +63,36 @@ pub(super) fn within(sent: &Value, field: &str) -> Option<Value> {
         },
         _ => None,
     }
+}
+
+/// A dict of Python's as JSON, where its texts hold no quotes of their own.
+fn dict(text: &str) -> Option<serde_json::Value> {
+    let text = text.trim();
+    if !text.starts_with('{') || text.contains('"') {
+        return None;
+    }
+    let json = text
+        .replace('\'', "\"")
+        .replace("None", "null")
+        .replace("True", "true")
+        .replace("False", "false");
+    serde_json::from_str(&json).ok()
+}
+
+/// The sum of an object's counts under the names that `+` joins, with `*` for any end; `None` when there is none.
+fn sum(object: &serde_json::Value, names: &str) -> Option<i64> {
+    let is_named = |key: &str| {
+        names.split('+').any(|name| match name.strip_suffix('*') {
+            Some(start) => key.starts_with(start),
+            None => key == name,
+        })
+    };
+    object
+        .as_object()?
+        .iter()
+        .filter(|(key, _)| is_named(key))
+        .filter_map(|(_, value)| value.as_i64().filter(|count| *count >= 0))
+        .reduce(i64::saturating_add)
 }
 
 /// Whether what was read is all that was sent, to the type.
@@ -203,6 +236,36 @@ mod tests {
         ] {
             assert_eq!(read(&value, Read::Count), None, "{value:?}");
         }
+    }
+
+    #[test]
+    fn fields_are_found_in_json_and_in_pythons_dicts_and_added_up() {
+        let json = string(
+            r#"{"input": 20, "input_cached": 5, "output": 1, "a": {"b": 7}, "input_x": -3, "n": null}"#,
+        );
+        for (field, found) in [
+            ("input", Some(20)),
+            ("input*", Some(25)),
+            ("input*+output", Some(26)),
+            ("a.b", Some(7)),
+            ("a.c", None),
+            ("nothing*+none", None),
+            ("n", None),
+        ] {
+            assert_eq!(within(&json, field), found.map(Value::IntValue), "{field}");
+        }
+        let dict = string("{'cache_read': 8, 'audio': None, 'deep': {'is': True}}");
+        assert_eq!(within(&dict, "cache_read"), Some(Value::IntValue(8)));
+        assert_eq!(within(&dict, "audio"), None);
+        for broken in ["{'a': \"it's\"}", "{'a'", "a", "", "['a']"] {
+            assert_eq!(within(&string(broken), "a"), None, "{broken}");
+        }
+        let huge = string(&format!(
+            r#"{{"input": {}, "input_2": {}}}"#,
+            i64::MAX,
+            i64::MAX
+        ));
+        assert_eq!(within(&huge, "input*"), Some(Value::IntValue(i64::MAX)));
     }
 
     #[test]

@@ -304,8 +304,22 @@ fn complete(told: &mut Detail, other: &Detail) {
     if read.unwrap_or(0).saturating_add(write.unwrap_or(0)) <= input {
         (tokens.cache_read, tokens.cache_write) = (read, write);
     }
-    let reasoning = tokens.reasoning.or(other.tokens.reasoning);
-    if reasoning.unwrap_or(0) <= tokens.output.unwrap_or(0) {
-        tokens.reasoning = reasoning;
+    let (write, output) = (tokens.cache_write.unwrap_or(0), tokens.output.unwrap_or(0));
+    for (part, others, whole) in [
+        (
+            &mut tokens.cache_write_1h,
+            other.tokens.cache_write_1h,
+            write,
+        ),
+        (&mut tokens.audio_input, other.tokens.audio_input, input),
+        (&mut tokens.image_input, other.tokens.image_input, input),
+        (&mut tokens.reasoning, other.tokens.reasoning, output),
+        (&mut tokens.audio_output, other.tokens.audio_output, output),
+        (&mut tokens.image_output, other.tokens.image_output, output),
+    ] {
+        let known = part.or(others);
+        if known.unwrap_or(0) <= whole {
+            *part = known;
+        }
     }
 }

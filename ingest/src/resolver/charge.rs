@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
 use super::fact::{Detail, Who};
+use super::tokens;
 use super::words::{Sym, Word, Words};
 
 /// What the trace resolves to, for one call or execution. Two are the same entry when they are equal;
@@ -154,27 +155,23 @@ impl Charge {
         ]
     }
 
-    fn numbers(&self) -> [Option<i64>; 16] {
+    fn numbers(&self) -> impl Iterator<Item = Option<i64>> {
         let told = &self.told;
-        [
+        let own = [
             Some(self.span_id.cast_signed()),
             self.duplicate_of.map(u64::cast_signed),
             Some(i64::from(self.by_container)),
             Some(self.start),
             self.duration,
             self.decision.map(i64::from),
-            told.tokens.input,
-            told.tokens.cache_read,
-            told.tokens.cache_write,
-            told.tokens.output,
-            told.tokens.reasoning,
             told.step,
             told.confidence.map(|share| share.to_bits().cast_signed()),
             told.progress
                 .map(|progress| progress.to_bits().cast_signed()),
             told.queue_wait_ms,
             told.escalated.map(i64::from),
-        ]
+        ];
+        own.into_iter().chain(tokens::list(&told.tokens))
     }
 
     /// The row that enters it.
@@ -186,7 +183,10 @@ impl Charge {
     ) -> ChargeRow {
         let (who, told) = (&self.who, &self.told);
         let duplicate = self.duplicate_of.is_some();
-        let tokens = |count: Option<i64>| if duplicate { Some(0) } else { count };
+        let tokens = tokens::map(
+            &told.tokens,
+            |count| if duplicate { Some(0) } else { count },
+        );
         let cost = |part: fn(&Cost) -> Decimal| match priced {
             _ if duplicate => Some(Decimal::ZERO),
             priced => priced.map(|priced| part(&priced.cost)),
@@ -253,11 +253,16 @@ impl Charge {
             decisions: i64::from(self.decision == Some(true)),
             decision: self.decision,
             usage: told.usage.map(|usage| usage.as_str().to_owned()),
-            input_tokens: tokens(told.tokens.input),
-            cache_read_tokens: tokens(told.tokens.cache_read),
-            cache_write_tokens: tokens(told.tokens.cache_write),
-            output_tokens: tokens(told.tokens.output),
-            reasoning_tokens: tokens(told.tokens.reasoning),
+            input_tokens: tokens.input,
+            cache_read_tokens: tokens.cache_read,
+            cache_write_tokens: tokens.cache_write,
+            cache_write_1h_tokens: tokens.cache_write_1h,
+            audio_input_tokens: tokens.audio_input,
+            image_input_tokens: tokens.image_input,
+            output_tokens: tokens.output,
+            reasoning_tokens: tokens.reasoning,
+            audio_output_tokens: tokens.audio_output,
+            image_output_tokens: tokens.image_output,
             cost_usd: cost(|cost| cost.total),
             cost_input_usd: cost(|cost| cost.input),
             cost_cache_read_usd: cost(|cost| cost.cache_read),
@@ -288,15 +293,11 @@ pub(super) fn reversal(mut row: ChargeRow) -> ChargeRow {
     row.entry = Entry::Reversal.as_str().to_owned();
     row.calls = -row.calls;
     row.decisions = -row.decisions;
-    for tokens in [
-        &mut row.input_tokens,
-        &mut row.cache_read_tokens,
-        &mut row.cache_write_tokens,
-        &mut row.output_tokens,
-        &mut row.reasoning_tokens,
-    ] {
-        *tokens = tokens.map(|count| -count);
-    }
+    let tokens = tokens::of_charge(&row);
+    tokens::put(
+        &tokens::map(&tokens, |count| count.map(|count| -count)),
+        &mut row,
+    );
     row.cost_usd = negated(row.cost_usd);
     row.cost_input_usd = negated(row.cost_input_usd);
     row.cost_cache_read_usd = negated(row.cost_cache_read_usd);

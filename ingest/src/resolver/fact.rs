@@ -4,6 +4,7 @@ use flyball_pricing::{Tokens, name};
 use flyball_store::rows::{Kind, SpanRow, Usage};
 use rust_decimal::Decimal;
 
+use super::tokens;
 use super::words::{Word, Words};
 use crate::conventions::sources;
 
@@ -124,14 +125,7 @@ impl Detail {
             version_set: word(&row.version_set),
             plain_models: [None; 2],
             usage: row.usage.as_deref().map(Usage::parse),
-            tokens: Tokens {
-                input: row.input_tokens,
-                cache_read: row.cache_read_tokens,
-                cache_write: row.cache_write_tokens,
-                output: row.output_tokens,
-                reasoning: row.reasoning_tokens,
-                ..Tokens::default()
-            },
+            tokens: tokens::of_span(row),
             client_cost: row.client_cost_usd,
             value: row.value_usd,
             step: row.step,

@@ -24,6 +24,7 @@ mod settled;
 mod state;
 mod stored;
 mod tellings;
+mod tokens;
 mod tools;
 mod trace;
 mod tree;

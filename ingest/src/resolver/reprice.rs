@@ -1,9 +1,10 @@
 //! Pricing again what was charged already.
 
-use flyball_pricing::{Book, Call, Cost, Tokens};
+use flyball_pricing::{Book, Call, Cost};
 use flyball_store::rows::{ChargeRow, Entry, Kind, Micros, Usage};
 
 use super::charge::{Charge, reversal};
+use super::tokens;
 
 /// The entries that make a standing charge cost what the book says: it taken back, and it entered anew with the next
 /// revision of its id, both for the reason `reprice` and known as of `known`.
@@ -75,15 +76,7 @@ fn priced(row: &ChargeRow, workspace: &str, book: &Book) -> Option<(String, Cost
         start_unix_nano: row.start_unix_nano,
         known_unix_nano: None,
     };
-    let tokens = Tokens {
-        input: row.input_tokens,
-        cache_read: row.cache_read_tokens,
-        cache_write: row.cache_write_tokens,
-        output: row.output_tokens,
-        reasoning: row.reasoning_tokens,
-        ..Tokens::default()
-    };
-    let (price, cost) = book.charge(&call, &tokens)?;
+    let (price, cost) = book.charge(&call, &tokens::of_charge(row))?;
     Some((price.id.clone(), cost))
 }
 

@@ -87,7 +87,8 @@ impl Open<'_> {
         resolved
     }
 
-    /// Agents and steps that carry usage while nothing below them bills any: the lowest of them bills.
+    /// Agents and steps that carry usage while nothing below them bills any: the lowest of them bills. One whose usage
+    /// cannot be this run's bills as unknown, unless a call below it stands for itself.
     fn containers(&self, tree: &Tree, identity: &Identity, calls: &[Resolved]) -> Vec<Resolved> {
         let known = |charge: &Charge| {
             charge.duplicate_of.is_none() && charge.told.usage != Some(Usage::Unknown)
@@ -108,21 +109,32 @@ impl Open<'_> {
             .map(|call| call.charge.span_id)
             .collect();
         let mut below = vec![false; self.facts.len()];
+        // Whether a call stands at the span or below it, whatever is known of its usage.
+        let mut called: Vec<bool> = self
+            .facts
+            .iter()
+            .map(|fact| matches!(fact.class, Class::Model(_)))
+            .collect();
         let mut resolved = Vec::new();
         // Children before parents.
         for &span in tree.order.iter().rev() {
             let fact = &self.facts[span];
             let mut bills = billing.contains(&fact.span_id) || duplicates.contains(&fact.span_id);
-            if !below[span] && !bills && fact.is_container() && has_tokens(&fact.detail().tokens) {
-                resolved.push(
-                    self.entry_of(Kind::ModelCall, span, fact.detail(), identity)
-                        .by_container()
-                        .trimmed(),
-                );
-                bills = true;
+            if !below[span] && !bills && fact.is_container() {
+                let told = fact.detail();
+                let unknown = told.usage == Some(Usage::Unknown) && !called[span];
+                bills = unknown || has_tokens(&told.tokens);
+                if bills {
+                    resolved.push(
+                        self.entry_of(Kind::ModelCall, span, told, identity)
+                            .by_container()
+                            .trimmed(),
+                    );
+                }
             }
             if let Some(parent) = tree.parent[span] {
                 below[parent] |= below[span] || bills;
+                called[parent] |= called[span];
             }
         }
         resolved.sort_unstable_by_key(|resolved| (resolved.charge.start, resolved.charge.span_id));

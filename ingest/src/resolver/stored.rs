@@ -1,10 +1,11 @@
 //! Entries of the journal read back from the store, after a restart or when a trace is opened again.
 
-use flyball_pricing::{Cost, Tokens};
+use flyball_pricing::Cost;
 use flyball_store::rows::{ChargeRow, Entry, Kind, Usage};
 
 use super::charge::{Charge, Priced};
 use super::fact::{Detail, Who};
+use super::tokens;
 use super::words::Words;
 
 const KINDS: [Kind; 5] = [
@@ -94,14 +95,7 @@ fn told(row: &ChargeRow, words: &mut Words) -> Detail {
         policy_verdict: word(&row.policy_verdict),
         version_set: word(&row.version_set),
         usage: row.usage.as_deref().map(Usage::parse),
-        tokens: Tokens {
-            input: row.input_tokens,
-            cache_read: row.cache_read_tokens,
-            cache_write: row.cache_write_tokens,
-            output: row.output_tokens,
-            reasoning: row.reasoning_tokens,
-            ..Tokens::default()
-        },
+        tokens: tokens::of_charge(row),
         client_cost: row.client_cost_usd,
         value: row.value_usd,
         step: row.step,

@@ -14,6 +14,7 @@ mod journal;
 mod large;
 mod points;
 mod scene;
+mod semantics;
 mod settling;
 mod shelf;
 mod storage;

@@ -16,7 +16,9 @@ SELECT
   coalesce(s.decisions, 0) AS decisions,
   coalesce(s.errors, 0) AS errors,
   coalesce(s.unpriced_calls, 0) AS unpriced_calls,
-  s.input_tokens, s.cache_read_tokens, s.cache_write_tokens, s.output_tokens, s.reasoning_tokens,
+  s.input_tokens, s.cache_read_tokens, s.cache_write_tokens, s.cache_write_1h_tokens,
+  s.audio_input_tokens, s.image_input_tokens,
+  s.output_tokens, s.reasoning_tokens, s.audio_output_tokens, s.image_output_tokens,
   e.version_set, e.known_at, e.charge_id, e.log_position
 FROM standing_executions e
 LEFT JOIN (
@@ -32,8 +34,13 @@ LEFT JOIN (
     sum(input_tokens) AS input_tokens,
     sum(cache_read_tokens) AS cache_read_tokens,
     sum(cache_write_tokens) AS cache_write_tokens,
+    sum(cache_write_1h_tokens) AS cache_write_1h_tokens,
+    sum(audio_input_tokens) AS audio_input_tokens,
+    sum(image_input_tokens) AS image_input_tokens,
     sum(output_tokens) AS output_tokens,
-    sum(reasoning_tokens) AS reasoning_tokens
+    sum(reasoning_tokens) AS reasoning_tokens,
+    sum(audio_output_tokens) AS audio_output_tokens,
+    sum(image_output_tokens) AS image_output_tokens
   FROM charges
   WHERE kind <> 'execution'
   GROUP BY execution_id

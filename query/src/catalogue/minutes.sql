@@ -9,7 +9,8 @@ SELECT
   agent_name, agent_role, tenant, team, environment, task_type, workflow, operation, provider,
   request_model, response_model, service_tier, tool_name, usage, termination, priced,
   entries, calls, decisions, errors, escalations, timed, duration_ns, queued, queue_wait_ms,
-  input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+  input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens, image_input_tokens,
+  output_tokens, reasoning_tokens, audio_output_tokens, image_output_tokens,
   cost_usd, cost_input_usd, cost_cache_read_usd, cost_cache_write_usd, cost_output_usd, cost_request_usd,
   client_cost_usd, value_usd, log_position
 FROM rollup_1m
@@ -29,7 +30,8 @@ SELECT
   duration_ns * calls AS duration_ns,
   CASE WHEN queue_wait_ms IS NOT NULL THEN calls ELSE 0 END AS queued,
   queue_wait_ms * calls AS queue_wait_ms,
-  input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+  input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens, image_input_tokens,
+  output_tokens, reasoning_tokens, audio_output_tokens, image_output_tokens,
   CAST(cost_usd AS DECIMAL(38, 12)) AS cost_usd,
   CAST(cost_input_usd AS DECIMAL(38, 12)) AS cost_input_usd,
   CAST(cost_cache_read_usd AS DECIMAL(38, 12)) AS cost_cache_read_usd,

@@ -73,8 +73,13 @@ fn questions() -> Vec<(String, String)> {
         "input_tokens",
         "cache_read_tokens",
         "cache_write_tokens",
+        "cache_write_1h_tokens",
+        "audio_input_tokens",
+        "image_input_tokens",
         "output_tokens",
         "reasoning_tokens",
+        "audio_output_tokens",
+        "image_output_tokens",
     ];
     let money = [
         "cost_usd",

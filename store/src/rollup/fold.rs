@@ -14,7 +14,7 @@ use crate::rows::{ChargeRow, Date, Entry, Kind, Micros, RollupRow, Row, Total};
 mod tests;
 
 /// Columns of the journal that are read.
-pub(super) const COLUMNS: [&str; 43] = [
+pub(super) const COLUMNS: [&str; 48] = [
     "start_time",
     "end_time",
     "duration_ns",
@@ -44,8 +44,13 @@ pub(super) const COLUMNS: [&str; 43] = [
     "input_tokens",
     "cache_read_tokens",
     "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "audio_input_tokens",
+    "image_input_tokens",
     "output_tokens",
     "reasoning_tokens",
+    "audio_output_tokens",
+    "image_output_tokens",
     "cost_usd",
     "cost_input_usd",
     "cost_cache_read_usd",
@@ -93,22 +98,22 @@ type Count = (
     fn(&mut RollupRow) -> &mut Option<i64>,
 );
 
-const COUNTS: [Count; 5] = [
-    (|row| row.input_tokens, |sums| &mut sums.input_tokens),
-    (
-        |row| row.cache_read_tokens,
-        |sums| &mut sums.cache_read_tokens,
-    ),
-    (
-        |row| row.cache_write_tokens,
-        |sums| &mut sums.cache_write_tokens,
-    ),
-    (|row| row.output_tokens, |sums| &mut sums.output_tokens),
-    (
-        |row| row.reasoning_tokens,
-        |sums| &mut sums.reasoning_tokens,
-    ),
-];
+macro_rules! counts {
+    ($($name:ident),*) => { [ $( (|charge| charge.$name, |rollup| &mut rollup.$name) ),* ] };
+}
+
+const COUNTS: [Count; 10] = counts!(
+    input_tokens,
+    cache_read_tokens,
+    cache_write_tokens,
+    cache_write_1h_tokens,
+    audio_input_tokens,
+    image_input_tokens,
+    output_tokens,
+    reasoning_tokens,
+    audio_output_tokens,
+    image_output_tokens
+);
 
 /// Amounts of money, likewise.
 type Amount = (

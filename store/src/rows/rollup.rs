@@ -71,10 +71,20 @@ crate::row! {
         pub cache_read_tokens: Option<i64>,
         /// Of input: written to a cache.
         pub cache_write_tokens: Option<i64>,
+        /// Of those written: kept for an hour; the others for minutes.
+        pub cache_write_1h_tokens: Option<i64>,
+        /// Of input: audio.
+        pub audio_input_tokens: Option<i64>,
+        /// Of input: images.
+        pub image_input_tokens: Option<i64>,
         /// All output tokens.
         pub output_tokens: Option<i64>,
         /// Of output: reasoning.
         pub reasoning_tokens: Option<i64>,
+        /// Of output: audio.
+        pub audio_output_tokens: Option<i64>,
+        /// Of output: images.
+        pub image_output_tokens: Option<i64>,
         /// Cost in all.
         pub cost_usd: Option<Total>,
         /// Of it: uncached input.

@@ -102,7 +102,7 @@ fn worked_examples_come_out_to_the_last_digit() {
             cache_write: Some(*write),
             cache_write_1h: Some(*hour),
             output: Some(*output),
-            reasoning: None,
+            ..Tokens::default()
         };
         let total = book.charge(&call, &tokens).map(|(_, cost)| cost.total);
         let expected = Decimal::from_str_exact(dollars).ok();
@@ -136,6 +136,42 @@ fn reasoning_is_part_of_output_and_an_embedding_has_none() {
         total("text-embedding-3-small", embedded),
         Some(Decimal::new(2, 2))
     );
+}
+
+#[test]
+fn audio_and_images_have_prices_of_their_own_where_the_list_says_so() {
+    let book = book().unwrap();
+    let total = |model, told: Tokens| {
+        let call = Call {
+            response_model: Some(model),
+            start_unix_nano: format::instant("2026-11-21").unwrap(),
+            ..Call::default()
+        };
+        book.charge(&call, &told).map(|(_, cost)| cost.total)
+    };
+    let spoken = Tokens {
+        input: Some(1_000),
+        audio_input: Some(900),
+        output: Some(300),
+        audio_output: Some(240),
+        ..Tokens::default()
+    };
+    // 100 x 2.50 + 900 x 32 + 60 x 10 + 240 x 64, a millionth of it.
+    assert_eq!(total("gpt-audio", spoken), Some(Decimal::new(4_501, 5)));
+    // 100 x 0.30 + 900 x 1 + 300 x 2.50: what it says is text.
+    assert_eq!(
+        total("gemini-2.5-flash", spoken),
+        Some(Decimal::new(168, 5))
+    );
+    let seen = Tokens {
+        input: Some(1_000),
+        image_input: Some(900),
+        output: Some(300),
+        image_output: Some(300),
+        ..Tokens::default()
+    };
+    // 100 x 5 + 900 x 8 + 300 x 30.
+    assert_eq!(total("gpt-image-2", seen), Some(Decimal::new(167, 4)));
 }
 
 #[test]

@@ -134,6 +134,48 @@ fn a_million_dollars_for_one_call_is_not_believed() {
 }
 
 #[test]
+fn audio_and_images_are_parts_unless_priced_apart() {
+    let mut price = price("4", "0.4", "", "24");
+    let told = Tokens {
+        audio_input: Some(800),
+        image_input: Some(50),
+        audio_output: Some(240),
+        ..tokens(1_000, 0, 0, 300, 0)
+    };
+    // 1,000 x 4 + 300 x 24, a millionth of it.
+    assert_eq!(cost(&price, &told).unwrap().total, dollars("0.0112"));
+    price.audio_input = Some(dollars("0.000032"));
+    price.image_input = Some(dollars("0.000005"));
+    price.audio_output = Some(dollars("0.000064"));
+    // 150 x 4 + 800 x 32 + 50 x 5, and 60 x 24 + 240 x 64.
+    let apart = cost(&price, &told).unwrap();
+    assert_eq!(apart.input, dollars("0.02645"));
+    assert_eq!(apart.output, dollars("0.0168"));
+    assert_eq!(apart.total, dollars("0.04325"));
+    let silent = tokens(1_000, 400, 0, 300, 0);
+    assert!(cost(&price, &silent).is_some(), "no audio was told of");
+    let cached = Tokens {
+        cache_read: Some(1),
+        ..told
+    };
+    assert!(
+        cost(&price, &cached).is_none(),
+        "was it audio that was cached?"
+    );
+    let more = Tokens {
+        audio_input: Some(951),
+        ..told
+    };
+    assert!(cost(&price, &more).is_none(), "more than there was");
+    let one_sided = Tokens {
+        input: None,
+        ..told
+    };
+    // Of an unknown input no part is charged.
+    assert_eq!(cost(&price, &one_sided).unwrap().total, dollars("0.0168"));
+}
+
+#[test]
 fn halves_go_to_the_even_neighbour() {
     let a_token = |text| Amounts {
         input: Some(dollars(text)),
@@ -156,18 +198,27 @@ fn halves_go_to_the_even_neighbour() {
 proptest! {
     #[test]
     fn components_add_up_are_not_negative_and_fit_the_column(
-        amounts in prop::array::uniform5(0i64..100_000_000_000),
+        amounts in prop::array::uniform7(0i64..100_000_000_000),
         scale in 9u32..20,
         input in 0i64..50_000_000, read in 0i64..50_000_000, write in 0i64..50_000_000,
         output in 0i64..5_000_000, reasoning in 0i64..5_000_000,
+        audio in 0i64..10_000_000, audio_priced in any::<bool>(), spoken in 0i64..1_000_000,
     ) {
         let a_token = |i: usize| Some(Decimal::new(amounts[i], scale));
         let price = Amounts {
             input: a_token(0), cache_read: a_token(1), cache_write: a_token(2),
-            output: a_token(3), reasoning: a_token(4), ..Amounts::default()
+            output: a_token(3), reasoning: a_token(4),
+            audio_input: a_token(5).filter(|_| audio_priced), audio_output: a_token(6).filter(|_| audio_priced),
+            ..Amounts::default()
         };
-        let priced = cost(&price, &tokens(input, read, write, output, reasoning));
-        if read + write > input || reasoning > output {
+        let told = Tokens {
+            audio_input: Some(audio), audio_output: Some(spoken),
+            ..tokens(input, read, write, output, reasoning)
+        };
+        let priced = cost(&price, &told);
+        let (audio, spoken) = if audio_priced { (audio, spoken) } else { (0, 0) };
+        let unclear = audio > 0 && read + write > 0;
+        if read + write + audio > input || reasoning + spoken > output || unclear {
             prop_assert!(priced.is_none());
         } else if let Some(c) = priced {
             let parts = [c.input, c.cache_read, c.cache_write, c.output, c.request];

@@ -168,3 +168,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn audio_and_images_are_written_as_they_are_read() {
+    let text = r#"{"format": "flyball-prices/1", "entries": [{"model": "m", "prices": [{"input": "4", "output": "24",
+        "audio_input": "32", "image_input": "5", "audio_output": "64", "image_output": "30"}]}]}"#;
+    let read = book(text, "test").unwrap();
+    let amounts = |book: &Book| book.entries().next().unwrap().prices[0].amounts;
+    assert_eq!(amounts(&read).audio_input, Some(Decimal::new(32, 6)));
+    assert_eq!(amounts(&read).image_output, Some(Decimal::new(30, 6)));
+    let again = book(&write("test", &read).unwrap(), "test").unwrap();
+    assert_eq!(amounts(&again), amounts(&read));
+}

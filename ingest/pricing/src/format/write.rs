@@ -72,6 +72,10 @@ fn price_text(price: &Price) -> Written<PriceText> {
         output: a_million(amounts.output)?,
         reasoning: a_million(amounts.reasoning)?,
         request: quoted(amounts.request.map(|amount| amount.normalize().to_string()))?,
+        audio_input: a_million(amounts.audio_input)?,
+        image_input: a_million(amounts.image_input)?,
+        audio_output: a_million(amounts.audio_output)?,
+        image_output: a_million(amounts.image_output)?,
     })
 }
 

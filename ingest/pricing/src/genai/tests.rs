@@ -121,3 +121,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn audio_and_images_are_components() {
+    let text = r#"[{"id": "maker", "models": [{"id": "m", "prices": {"input_mtok": 4, "output_mtok": 24, "input_audio_mtok": 32,
+        "output_audio_mtok": 64, "input_image_mtok": 5, "output_image_mtok": 30}}]}]"#;
+    let entries = entries(text, "t").unwrap();
+    let amounts = entries[0].prices[0].amounts;
+    assert_eq!(amounts.audio_input, dec("0.000032"));
+    assert_eq!(amounts.audio_output, dec("0.000064"));
+    assert_eq!(amounts.image_input, dec("0.000005"));
+    assert_eq!(amounts.image_output, dec("0.00003"));
+}

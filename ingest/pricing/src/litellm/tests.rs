@@ -183,3 +183,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn audio_and_images_are_components_and_a_tier_of_text_leaves_them_as_they_are() {
+    let text = r#"{"m": {"input_cost_per_token": 4e-6, "output_cost_per_token": 24e-6, "input_cost_per_token_priority": 8e-6,
+        "output_cost_per_token_priority": 48e-6, "input_cost_per_audio_token": 32e-6, "output_cost_per_audio_token": 64e-6,
+        "input_cost_per_image_token": 5e-6, "output_cost_per_image_token": 30e-6}}"#;
+    let entries = entries(text, "test", false).unwrap();
+    assert_eq!(entries[0].prices.len(), 2);
+    for price in &entries[0].prices {
+        let amounts = price.amounts;
+        assert_eq!(amounts.audio_input, dec("0.000032"), "{price:?}");
+        assert_eq!(amounts.audio_output, dec("0.000064"));
+        assert_eq!(amounts.image_input, dec("0.000005"));
+        assert_eq!(amounts.image_output, dec("0.00003"));
+    }
+}
