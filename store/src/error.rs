@@ -257,6 +257,27 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The file of API keys is not to be used.
+    #[error("{path}: {reason}. Restore the file from a backup; until then nobody is let in", path = path.display())]
+    ApiKeys {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What is asked of an API key cannot be had.
+    #[error("{field} {value:?}: expected {accepted}")]
+    ApiKeyOrder {
+        /// What was asked.
+        field: &'static str,
+        /// As it was given.
+        value: String,
+        /// The accepted form.
+        accepted: String,
+    },
+    /// The operating system gives no random numbers.
+    #[error("the operating system gives no random numbers: no secret can be made")]
+    NoRandomness,
     /// The chain cannot go on, since nobody knows where it ended.
     #[error(
         "the last file of the ledger of workspace {workspace} is damaged: {path}: {reason}. Restore it from a backup; `flyball audit verify` names all that is damaged"

@@ -8,11 +8,12 @@
 //! trace has settled. Names of people in the ledger are sealed (`personal`), so that they can be erased.
 //! `maintain` merges small files, takes out of them what was told again (`telling`), and deletes what nobody
 //! lists any more. What charts ask for is summed by minute (`rollup`), and a snapshot says for which minutes that
-//! holds. After a restart `recovery` replays the log past what the tables hold, and [`Resume`] gives the resolver
+//! holds. Who may come in, and as whom, `api_keys` say. After a restart `recovery` replays the log past what the tables hold, and [`Resume`] gives the resolver
 //! the traces that were open.
 
 pub mod rows;
 
+mod api_keys;
 mod append;
 mod backup;
 mod bounds;
@@ -52,6 +53,7 @@ mod table;
 mod tables;
 mod telling;
 
+pub use api_keys::{ApiKey, ApiKeys, KeyOrder, Role, Standing, hash_secret, make_secret};
 pub use append::{Append, Appended, Decoder, OwnEvent};
 pub use backup::{
     BackupOptions, BackupPlace, BackupReport, Damage, Figures as BackupFigures, LedgerHead,

@@ -33,9 +33,10 @@ fn holds_keys(name: &str) -> bool {
 
 /// What a file is by its name; None for what a restored directory makes anew.
 fn kind(name: &str) -> Option<Kind> {
-    const OF_THIS_RUN: [&str; 5] = [
+    const OF_THIS_RUN: [&str; 6] = [
         "lock",
         "ports.json",
+        "run.token",
         "node_id",
         super::restore::MARKER,
         super::restored::FILE,
@@ -167,6 +168,7 @@ mod tests {
             "node_id",
             "ports.json",
             "ports.json.new",
+            "run.token",
             "something-new",
             "state.db",
             "subjects.db",
