@@ -1,6 +1,7 @@
 //! What can go wrong on the way in.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use flyball_store as store;
 
@@ -72,6 +73,30 @@ pub enum Error {
         /// Column, from 1.
         column: usize,
     },
+    /// No API key that is in force came with the request.
+    #[error("{reason}")]
+    Unauthenticated {
+        /// What is wrong with what was sent, and what is accepted.
+        reason: String,
+    },
+    /// The API key is for something else.
+    #[error("{reason}")]
+    Forbidden {
+        /// What it is for, and what would be accepted.
+        reason: String,
+    },
+    /// The API key is over one of its rates.
+    #[error("API key {key} is over its {what} = {limit}: try again in {} ms", retry_after.as_nanos().div_ceil(1_000_000))]
+    TooFast {
+        /// Its name.
+        key: String,
+        /// Which rate.
+        what: &'static str,
+        /// The rate, a second.
+        limit: u64,
+        /// After what time the key is let in again.
+        retry_after: Duration,
+    },
     /// Rows could not be made of decoded spans.
     #[error("spans could not be normalised: {0}")]
     Normalise(String),
@@ -100,4 +125,18 @@ pub enum Error {
         /// What the system said.
         reason: String,
     },
+}
+
+impl Error {
+    /// After what time the same request may succeed, where that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooFast { retry_after, .. } => Some(*retry_after),
+            Self::Store(store::Error::Full { retry_after_ms, .. }) => {
+                Some(Duration::from_millis(*retry_after_ms))
+            }
+            _ => None,
+        }
+    }
 }

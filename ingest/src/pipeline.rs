@@ -4,6 +4,7 @@
 //! came; [`Replay`] makes the same rows of it again after a crash.
 
 mod in_flight;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod verdicts;
@@ -16,11 +17,12 @@ use axum::http::HeaderValue;
 use bytes::Bytes;
 use flyball_store::rows::AuditRow;
 use flyball_store::{
-    Append, Appended, Decoder, Durability, Encoding, FrameKind, Header, Origin, OwnEvent, Signal,
-    Store, Table,
+    ApiKey, ApiKeys, Append, Appended, Decoder, Durability, Encoding, FrameKind, Header, Origin,
+    OwnEvent, Signal, Store, Table,
 };
 use sha2::{Digest, Sha256};
 
+use crate::door::{Caller, Door};
 use crate::error::{Error, Result};
 use crate::normalise::{self, Normalised, Rejected};
 pub(crate) use in_flight::InFlight;
@@ -78,6 +80,7 @@ pub struct Ingest {
     limits: Limits,
     policy: Policy,
     room: Room,
+    door: Arc<Door>,
     clock: fn() -> i64,
 }
 
@@ -113,6 +116,7 @@ impl Ingest {
             limits,
             policy: Policy::default(),
             room: Room::of(limits.in_flight_bytes),
+            door: Arc::default(),
             clock: system_clock,
         }
     }
@@ -138,6 +142,18 @@ impl Ingest {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The same behind a door; without one everybody is let in.
+    #[must_use]
+    pub fn with_door(self, door: Arc<Door>) -> Self {
+        Self { door, ..self }
+    }
+
+    /// Who may come in.
+    #[must_use]
+    pub fn door(&self) -> &Arc<Door> {
+        &self.door
     }
 
     /// The same with other limits for one body. The room for all of them stays shared.
@@ -190,6 +206,24 @@ impl Ingest {
         origin: Origin,
         workspace: &str,
     ) -> Result<Accepted> {
+        self.take_in_from(&Caller::Anyone, body, compression, sent, origin, workspace)
+            .await
+    }
+
+    /// The same from somebody who was let in: what the key may not send for is refused as partial success, and what
+    /// the body weighs is taken off the key's rate of bytes.
+    ///
+    /// # Errors
+    /// As [`Ingest::take_in`].
+    pub async fn take_in_from(
+        &self,
+        caller: &Caller,
+        body: Bytes,
+        compression: Compression,
+        sent: Sent,
+        origin: Origin,
+        workspace: &str,
+    ) -> Result<Accepted> {
         let received_at_unix_nano = (self.clock)();
         let limits = self.limits;
         let long = if compression == Compression::Identity {
@@ -198,11 +232,24 @@ impl Ingest {
             body.len() > INLINE_PACKED_BYTES
         };
         let policy = self.policy.clone();
+        let key = match caller {
+            Caller::Key(key) => Some(Arc::clone(key)),
+            Caller::Anyone | Caller::Local => None,
+        };
+        // What cannot be unpacked weighs what was sent.
+        let packed = body.len() as u64;
+        self.door.charge(caller, packed);
+        let key_id = key.as_ref().map(|key| key.id.clone());
         let work = move || -> Result<Ready> {
             let body = decompress(body, compression, limits.body_bytes)?;
-            let normalised = rows(&body, sent, limits, received_at_unix_nano, &[])?;
+            let read = |skip: &[u32]| rows(&body, sent, limits, received_at_unix_nano, skip);
+            let normalised = match &key {
+                Some(key) => tenants::of_key(key, sent.signal, read)?,
+                None => read(&[])?,
+            };
+            let tenants = key.as_ref().map_or(&[][..], |key| key.tenants.as_slice());
             Ok(Ready {
-                digest: digest(&body),
+                digest: digest(&body, tenants),
                 body,
                 kept: kept(&normalised, sent.signal),
                 decisions: match origin {
@@ -214,6 +261,8 @@ impl Ingest {
             })
         };
         let ready = run(long, work).await?;
+        self.door
+            .charge(caller, (ready.body.len() as u64).saturating_sub(packed));
         let mut accepted = Accepted {
             kept: ready.kept,
             rejected: ready.rejected.len() as u64,
@@ -229,7 +278,7 @@ impl Ingest {
             origin,
             received_at_unix_nano,
             workspace: workspace.to_owned(),
-            key: None,
+            key: key_id,
             signal: sent.signal,
             encoding: sent.encoding,
             rejected: ready.rejected.iter().map(|one| one.index).collect(),
@@ -324,9 +373,19 @@ fn kept(normalised: &Normalised, signal: Signal) -> u64 {
     rows as u64
 }
 
-/// SHA-256 of a decompressed body: what recognises a retry, however it was compressed this time.
-fn digest(body: &[u8]) -> [u8; 32] {
-    Sha256::digest(body).into()
+/// SHA-256 of a decompressed body: what recognises a retry, however it was compressed this time. For other tenants
+/// the same body is another request, since other rows come of it.
+fn digest(body: &[u8], tenants: &[String]) -> [u8; 32] {
+    if tenants.is_empty() {
+        return Sha256::digest(body).into();
+    }
+    let mut hash = Sha256::new();
+    for tenant in tenants {
+        hash.update((tenant.len() as u64).to_le_bytes());
+        hash.update(tenant);
+    }
+    hash.update(Sha256::digest(body));
+    hash.finalize().into()
 }
 
 /// What a partial success says: enough to find the fault in the sender, not a line for every span.
@@ -347,7 +406,7 @@ fn describe(signal: Signal, rejected: &[Rejected]) -> String {
     message.join("; ")
 }
 
-fn system_clock() -> i64 {
+pub(crate) fn system_clock() -> i64 {
     // Before 1970 or after 2262 the clock is wrong anyway.
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -360,13 +419,33 @@ fn system_clock() -> i64 {
 #[derive(Debug, Clone, Default)]
 pub struct Replay {
     policy: Policy,
+    keys: Option<Arc<ApiKeys>>,
 }
 
 impl Replay {
     /// By this policy: the log has requests as they were sent.
     #[must_use]
     pub fn with_policy(policy: Policy) -> Self {
-        Self { policy }
+        Self { policy, keys: None }
+    }
+
+    /// The same, with the keys that frames of the log name.
+    #[must_use]
+    pub fn with_keys(self, keys: Arc<ApiKeys>) -> Self {
+        Self {
+            keys: Some(keys),
+            ..self
+        }
+    }
+
+    /// The key that a frame names, as it was then: keys are never changed but by revoking them.
+    fn key(&self, id: &str) -> std::result::Result<Arc<ApiKey>, String> {
+        let key = self.keys.as_ref().and_then(|keys| keys.with_id(id));
+        key.ok_or_else(|| {
+            format!(
+                "it was sent with API key {id}, which keys.json does not list: restore that file from a backup"
+            )
+        })
     }
 }
 
@@ -382,8 +461,9 @@ impl Decoder for Replay {
                 header.kind
             ));
         }
+        let key = header.key.as_deref().map(|id| self.key(id)).transpose()?;
         // No limits: it was accepted once, and limits may have been lowered since.
-        let normalised = rows(
+        let mut normalised = rows(
             body,
             Sent {
                 signal: header.signal,
@@ -401,6 +481,9 @@ impl Decoder for Replay {
                 normalised.rejected.len(),
                 describe(header.signal, &normalised.rejected)
             ));
+        }
+        if let Some(key) = key {
+            tenants::fill(&mut normalised, &key).map_err(|e| e.to_string())?;
         }
         redact::apply(&self.policy, normalised.batches()).map_err(|e| e.to_string())
     }

@@ -101,7 +101,7 @@ async fn a_request_is_kept_whole_with_its_header() {
     assert_eq!(
         accepted,
         Accepted {
-            spans: 2,
+            kept: 2,
             ..Accepted::default()
         }
     );
@@ -123,7 +123,7 @@ async fn a_request_is_kept_whole_with_its_header() {
         (Origin::Live, "default")
     );
     assert!(header.rejected.is_empty());
-    assert_eq!(header.digest, digest(&body));
+    assert_eq!(header.digest, digest(&body, &[]));
     let names: Vec<_> = SpanRow::read(&batches[0].1)
         .unwrap()
         .into_iter()

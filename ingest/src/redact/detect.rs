@@ -27,6 +27,7 @@ pub struct BadPattern {
 /// What keys of services look like. Each begins with letters that its issuer chose so that it can be found.
 #[rustfmt::skip]
 const KEYS: &[&str] = &[
+    r"\bfbk_[0-9a-f]{64}",                            // ours
     r"\bsk-[A-Za-z0-9_-]{20,}",                       // OpenAI, Anthropic, and who followed them
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",                 // AWS
     r"\bAIza[0-9A-Za-z_-]{35}",                       // Google

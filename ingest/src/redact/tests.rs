@@ -13,6 +13,7 @@ fn all() -> Policy {
 
 /// Made up, in the forms that the issuers publish.
 const SECRETS: &[&str] = &[
+    "fbk_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
     "sk-proj-abcdefghijklmnopqrstuvwx",
     "sk-ant-api03-abcdefghijklmnopqrstuvwxyz",
     "AKIAIOSFODNN7EXAMPLE",

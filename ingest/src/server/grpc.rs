@@ -29,6 +29,7 @@ use tonic::transport::server::TcpIncoming;
 
 use super::status::Refusal;
 use super::{BODY_TIMEOUT, with_promise};
+use crate::door::SENDERS;
 use crate::error::{Error, Result};
 use crate::otlp::Compression;
 use crate::pipeline::{Accepted, DEFAULT_WORKSPACE, Ingest, Sent};
@@ -99,6 +100,7 @@ async fn answer(ingest: &Ingest, signal: Signal, request: Request) -> Response {
 
 async fn accept(ingest: &Ingest, signal: Signal, request: Request) -> Result<Accepted> {
     let (parts, body) = request.into_parts();
+    let caller = ingest.door().admit(&parts.headers, SENDERS)?;
     let compression = Compression::of_header(text(&parts.headers, "grpc-encoding"))?;
     let limit = ingest.limits().body_bytes;
     // Held until the request is answered.
@@ -116,7 +118,8 @@ async fn accept(ingest: &Ingest, signal: Signal, request: Request) -> Result<Acc
         (true, compression) => compression,
     };
     ingest
-        .take_in(
+        .take_in_from(
+            &caller,
             payload,
             compression,
             Sent {

@@ -9,9 +9,10 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, ORIGIN, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
@@ -23,6 +24,7 @@ use tonic::Code;
 use super::grpc::export_response;
 use super::status::Refusal;
 use super::with_promise;
+use crate::door::SENDERS;
 use crate::error::{Error, Result};
 use crate::otlp::{self, Compression};
 use crate::pipeline::{Accepted, DEFAULT_WORKSPACE, Ingest, Sent};
@@ -61,7 +63,7 @@ pub async fn serve(
             };
             refused(&refusal, answer_in(request.headers()))
         })
-        .layer(from_fn(no_web_page))
+        .layer(from_fn_with_state(Arc::clone(&ingest), no_web_page))
         .with_state(ingest);
     axum::serve(listener, router)
         .with_graceful_shutdown(shutdown)
@@ -73,13 +75,16 @@ pub async fn serve(
 }
 
 /// Refuses what a web page sends by its reader's browser: no exporter has an `Origin`, and a page that has
-/// its own name resolve to this machine is given away by the `Host` it believes to be talking to.
-async fn no_web_page(request: Request, next: Next) -> Response {
+/// its own name resolve to this machine is given away by the `Host` it believes to be talking to. Where a key is asked
+/// for, no name matters: such a page has none.
+async fn no_web_page(State(ingest): State<Arc<Ingest>>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let host = headers.get(HOST).map(|host| host.to_str().unwrap_or("?"));
     let message = if headers.contains_key(ORIGIN) {
         "requests of web pages (with an Origin header) are not taken".to_owned()
-    } else if let Some(host) = host.filter(|host| !may_be_ours(host)) {
+    } else if let Some(host) = host.filter(|host| !may_be_ours(host))
+        && !ingest.door().is_locked()
+    {
         format!("host `{host}` is not this server's: send to an IP address or localhost")
     } else {
         return next.run(request).await;
@@ -128,6 +133,7 @@ fn export(signal: Signal) -> MethodRouter<Arc<Ingest>> {
 
 async fn accept(ingest: &Ingest, signal: Signal, request: Request) -> Result<Accepted> {
     let (parts, body) = request.into_parts();
+    let caller = ingest.door().admit(&parts.headers, SENDERS)?;
     let encoding = otlp::encoding_of(text(&parts.headers, &CONTENT_TYPE))?;
     let compression = Compression::of_header(text(&parts.headers, &CONTENT_ENCODING))?;
     let limit = ingest.limits().body_bytes;
@@ -143,7 +149,8 @@ async fn accept(ingest: &Ingest, signal: Signal, request: Request) -> Result<Acc
     let mut room = ingest.in_flight();
     let body = super::read_body(body, 0, limit, compression, &mut room).await?;
     ingest
-        .take_in(
+        .take_in_from(
+            &caller,
             body,
             compression,
             Sent { signal, encoding },
@@ -203,6 +210,10 @@ fn refused(refusal: &Refusal, encoding: Encoding) -> Response {
     let mut response = answer(refusal.http, body, encoding);
     if let Some(seconds) = refusal.retry_after_seconds() {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    if refusal.http == StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
     }
     response
 }

@@ -8,6 +8,9 @@
 //! | some of them bad | OK, `partial_success` | 200, `partial_success` | no |
 //! | body malformed, bad compression | `INVALID_ARGUMENT` | 400 | no |
 //! | content type not OTLP's | HTTP 415 | 415 | no |
+//! | no API key, or none in force, where keys are configured | `UNAUTHENTICATED` | 401 | no |
+//! | its role may not send | `PERMISSION_DENIED` | 403 | no |
+//! | over the key's rate | `RESOURCE_EXHAUSTED`, `RetryInfo` | 429, `Retry-After` | yes |
 //! | sent by a web page | | 403 | no |
 //! | encoding unknown | `UNIMPLEMENTED` | 415 | no |
 //! | body cut short, or slower than 30 s | `UNAVAILABLE`, `RetryInfo` | 408 | yes |
@@ -15,6 +18,7 @@
 //! | buffer or disk full, too many bodies at once | `RESOURCE_EXHAUSTED`, `RetryInfo` | 429, `Retry-After` | yes |
 //! | store broken | `UNAVAILABLE`, `RetryInfo` | 503, `Retry-After` | yes |
 //!
+//! The key is looked at before anything of the body is read ([`door`](crate::door)).
 //! A success says in the header `flyball-durability` what it promises: `durable`, `group_ms:N` or `memory`.
 //! A request costs only itself: whatever is wrong with it, its connection and its neighbours go on.
 

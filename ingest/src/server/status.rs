@@ -100,11 +100,15 @@ impl From<&Error> for Refusal {
             Error::TooLarge { .. } | Error::Store(store::Error::TooLarge { .. }) => {
                 (Code::ResourceExhausted, StatusCode::PAYLOAD_TOO_LARGE, None)
             }
-            Error::Store(store::Error::Full { retry_after_ms, .. }) => (
+            Error::Store(store::Error::Full { .. }) | Error::TooFast { .. } => (
                 Code::ResourceExhausted,
                 StatusCode::TOO_MANY_REQUESTS,
-                Some(Duration::from_millis(*retry_after_ms)),
+                error.retry_after(),
             ),
+            Error::Unauthenticated { .. } => {
+                (Code::Unauthenticated, StatusCode::UNAUTHORIZED, None)
+            }
+            Error::Forbidden { .. } => (Code::PermissionDenied, StatusCode::FORBIDDEN, None),
             // Ours to mend; until then the same request would fail again.
             Error::Store(store::Error::BatchRefused { .. })
             | Error::Normalise(_)

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use flyball_ingest::door::Door;
 use flyball_ingest::server;
 use flyball_ingest::{Ingest, Limits, Sink};
 use flyball_store::rows::{Row, SpanRow};
@@ -45,6 +46,15 @@ impl List {
         let batches = appended.iter().flat_map(|append| &append.batches);
         let of_table = batches.filter(|(of, _)| *of == table);
         of_table.map(|(_, batch)| batch.num_rows()).sum()
+    }
+
+    /// The key of each request that was kept.
+    pub(crate) fn keys(&self) -> Vec<Option<String>> {
+        let appended = self.appended.lock().unwrap();
+        appended
+            .iter()
+            .map(|append| append.header.key.clone())
+            .collect()
     }
 
     /// How many requests were kept.
@@ -99,9 +109,13 @@ impl Collector {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
+        Self::behind(limits, Door::default()).await
+    }
+
+    pub(crate) async fn behind(limits: Limits, door: Door) -> Self {
         let list = Arc::new(List::default());
         let sink: Arc<dyn Sink> = Arc::<List>::clone(&list);
-        let ingest = Arc::new(Ingest::new(sink, limits));
+        let ingest = Arc::new(Ingest::new(sink, limits).with_door(Arc::new(door)));
         let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (stop_grpc, stopped_grpc) = oneshot::channel();

@@ -11,6 +11,7 @@ mod http;
 mod import;
 mod invariants;
 mod journal;
+mod keys;
 mod large;
 mod points;
 mod scene;
