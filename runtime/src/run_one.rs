@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::Error;
 use crate::budget::{BookPrices, Prices};
 use crate::clock::SystemClock;
-use crate::control::client::Remote;
+use crate::control::client::{Remote, RemoteConfig};
 use crate::control::{Governor, NoControl};
 use crate::engine::{Engine, Outcome, Parts};
 use crate::gate::Gate;
@@ -78,6 +78,8 @@ pub struct RunOptions {
     pub otlp_endpoint: Option<String>,
     /// Control API; none: only its own bounds hold it.
     pub control_url: Option<String>,
+    /// API key for both, of role ingest; none: they ask for none.
+    pub key: Option<String>,
     /// Journal file; none: it does not survive the process.
     pub journal: Option<PathBuf>,
     /// Price file in LiteLLM's format, instead of the built-in book.
@@ -106,11 +108,21 @@ impl RunFile {
 pub async fn run_one(path: &Path, options: &RunOptions) -> Result<Outcome, Error> {
     let file = RunFile::read(path)?;
     let telemetry = match &options.otlp_endpoint {
-        Some(endpoint) => Telemetry::start(ExporterConfig::to(endpoint.clone()))?,
+        Some(endpoint) => Telemetry::start(ExporterConfig {
+            key: options.key.clone(),
+            ..ExporterConfig::to(endpoint.clone())
+        })?,
         None => Telemetry::none(),
     };
     let governor: Arc<dyn Governor> = match &options.control_url {
-        Some(url) => Remote::connect(url).await?,
+        Some(url) => {
+            let key = options.key.clone();
+            let config = RemoteConfig {
+                key,
+                ..RemoteConfig::default()
+            };
+            Remote::connect_with(url, config).await?
+        }
         None => Arc::new(NoControl::default()),
     };
     let journal: Arc<dyn Journal> = match &options.journal {

@@ -7,6 +7,8 @@
 //! | `POST /api/v1/control/orders` | an [`Order`](super::Order), or the short form `{"action":"freeze","agent":"triage","reason":"..."}`; answers the [`Decision`] |
 //! | `POST /api/v1/control/obeyed` | an [`Obeyed`]; 204 |
 //!
+//! Who was let in with a key ([`Actor`]) orders in its name, whatever the order says.
+//!
 //! What the caller can mend is 400 (404 for an action unknown here), with
 //! `{"error":{"field":..., "message":...}}`; what is ours is 500.
 
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{RawQuery, State};
+use axum::extract::{Extension, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -24,6 +26,13 @@ use super::{Control, Decision, Error, Obeyed, View, request};
 
 /// The longest that a watch is held open.
 pub const LONGEST_WATCH: Duration = Duration::from_secs(25);
+
+/// Who orders, where whoever serves the routes knows: an extension of the request.
+#[derive(Debug, Clone)]
+pub struct Actor(
+    /// As the ledger names it, such as `key:grafana`.
+    pub String,
+);
 
 /// The routes, ready to be merged into a server's router.
 pub fn router(control: Arc<Control>) -> axum::Router {
@@ -84,9 +93,13 @@ fn number(query: &str, name: &'static str, accepted: &str) -> Result<Option<u64>
 
 async fn order(
     State(control): State<Arc<Control>>,
+    actor: Option<Extension<Actor>>,
     body: Bytes,
 ) -> Result<Json<Decision>, Refusal> {
-    let order = request::read_order(&body)?;
+    let mut order = request::read_order(&body)?;
+    if let Some(Extension(Actor(actor))) = actor {
+        order.actor = actor;
+    }
     Ok(Json(control.order(order).await?))
 }
 

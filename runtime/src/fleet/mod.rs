@@ -29,6 +29,8 @@ pub struct FleetConfig {
     pub otlp_endpoint: String,
     /// Whose orders are obeyed, such as `http://127.0.0.1:8080`.
     pub control_url: String,
+    /// API key for both, of role ingest; none: they ask for none.
+    pub key: Option<String>,
     /// The same seed, the same incidents, tickets, tokens and latencies.
     pub seed: u64,
     /// Whether one execution runs away.

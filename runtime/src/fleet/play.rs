@@ -12,7 +12,7 @@ use super::{AgentReport, FleetConfig, FleetReport, RUNAWAY, RunawayReport, cast,
 use crate::Error;
 use crate::budget::BookPrices;
 use crate::clock::SystemClock;
-use crate::control::client::Remote;
+use crate::control::client::{Remote, RemoteConfig};
 use crate::engine::{Engine, Outcome, Parts};
 use crate::gate::Gate;
 use crate::machine::{SqliteJournal, Termination};
@@ -42,8 +42,18 @@ struct Play {
 pub(super) async fn play(config: FleetConfig) -> Result<FleetReport, Error> {
     let began = Instant::now();
     let ends = began + config.duration;
-    let telemetry = Telemetry::start(ExporterConfig::to(config.otlp_endpoint.clone()))?;
-    let control = Remote::connect(&config.control_url).await?;
+    let telemetry = Telemetry::start(ExporterConfig {
+        key: config.key.clone(),
+        ..ExporterConfig::to(config.otlp_endpoint.clone())
+    })?;
+    let control = Remote::connect_with(
+        &config.control_url,
+        RemoteConfig {
+            key: config.key,
+            ..RemoteConfig::default()
+        },
+    )
+    .await?;
     let clock = Arc::new(SystemClock);
     let gate = Gate::new(
         control,

@@ -30,6 +30,7 @@ async fn the_runaway_is_frozen_and_the_others_go_on() {
     let config = FleetConfig {
         otlp_endpoint,
         control_url: plane.url(),
+        key: None,
         seed: 7,
         runaway: true,
         duration: Duration::from_secs(14),
