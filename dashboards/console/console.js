@@ -1,6 +1,7 @@
 // Asks for the fleet every two seconds and shows it. Rows are kept and changed in place, so that focus and
 // selection survive. Everything that comes from outside goes in by textContent.
 
+import { askForKey, withKey } from "./keys.js";
 import { ask } from "./orders.js";
 import { actor, ago, allows, count, money, span, took, whom } from "./words.js";
 
@@ -18,9 +19,11 @@ async function refresh() {
   const mine = ++turn;
   try {
     const response = await fetch(`/api/v1/fleet?window=${encodeURIComponent(window_.value)}`, {
+      headers: withKey(),
       signal: AbortSignal.timeout(8000),
     });
     const answer = await response.json();
+    if (response.status === 401) askForKey(answer?.error?.message ?? "", refresh);
     if (!response.ok) throw new Error(answer?.error?.message ?? `the server answered ${response.status}`);
     if (mine !== turn) return;
     heard = Date.now();

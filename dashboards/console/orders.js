@@ -1,5 +1,6 @@
 // Freeze and release: a dialog that asks for a reason, and the order that follows.
 
+import { withKey } from "./keys.js";
 import { whom } from "./words.js";
 
 const dialog = document.getElementById("order");
@@ -40,7 +41,7 @@ form.addEventListener("submit", async (event) => {
   try {
     const response = await fetch("/api/v1/control/orders", {
       method: "POST",
-      headers: { "content-type": "application/json", "x-flyball": "console" },
+      headers: withKey({ "content-type": "application/json", "x-flyball": "console" }),
       body: JSON.stringify(order),
       signal: AbortSignal.timeout(10_000),
     });

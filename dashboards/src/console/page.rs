@@ -12,6 +12,7 @@ const STYLE: &str = include_str!("../../console/console.css");
 /// Its scripts: how things are written, then how they are shown.
 const WORDS: &str = include_str!("../../console/words.js");
 const SCRIPT: &str = include_str!("../../console/console.js");
+const KEYS: &str = include_str!("../../console/keys.js");
 const ORDERS: &str = include_str!("../../console/orders.js");
 /// Its icon: a governor, two weights on a spindle.
 const ICON: &str = include_str!("../../console/icon.svg");
@@ -31,6 +32,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
             asset(STYLE, "text/css; charset=utf-8"),
         )
         .route("/console/words.js", asset(WORDS, script))
+        .route("/console/keys.js", asset(KEYS, script))
         .route("/console/orders.js", asset(ORDERS, script))
         .route("/console/console.js", asset(SCRIPT, script))
         .route("/console/icon.svg", asset(ICON, "image/svg+xml"))
@@ -81,7 +83,7 @@ mod tests {
 
     #[test]
     fn nothing_is_fetched_from_elsewhere() {
-        for asset in [PAGE, STYLE, WORDS, ORDERS, SCRIPT] {
+        for asset in [PAGE, STYLE, WORDS, KEYS, ORDERS, SCRIPT] {
             // A namespace is a name, not an address.
             let asset = asset.replace("http://www.w3.org/2000/svg", "");
             let elsewhere = ["http://", "https://", "url(//", "src=\"//", "@import"];
