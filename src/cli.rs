@@ -1,8 +1,12 @@
 //! The command line.
 
+mod keys;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use keys::{Keys, KeysAdd, KeysCommand};
 
 /// Watches AI agents, counts what they cost to the last digit, and stops the ones that go wrong.
 #[derive(Debug, Parser)]
@@ -62,6 +66,8 @@ pub(crate) enum Command {
     Prices(Prices),
     /// The ledger, a chain nobody can change unseen: check it, prove what is on it, change its key, erase people.
     Audit(Audit),
+    /// API keys: who may come in, as what, and for which tenants.
+    Keys(Keys),
 }
 
 /// Where to listen; each overrides its setting `listen.*`.
@@ -247,6 +253,9 @@ pub(crate) enum AgentCommand {
         /// Control API.
         #[arg(long, default_value = "http://127.0.0.1:8080")]
         control: String,
+        /// API key for both, of role ingest; best given in the environment.
+        #[arg(long, env = "FLYBALL_KEY", hide_env_values = true)]
+        key: Option<String>,
         /// Seed.
         #[arg(long, default_value_t = 7)]
         seed: u64,
@@ -267,6 +276,9 @@ pub(crate) enum AgentCommand {
         /// Control API, such as http://127.0.0.1:8080; without it only its own bounds hold it.
         #[arg(long)]
         control: Option<String>,
+        /// API key for both, of role ingest; best given in the environment.
+        #[arg(long, env = "FLYBALL_KEY", hide_env_values = true)]
+        key: Option<String>,
         /// File that keeps every transition; without it they go with the process.
         #[arg(long)]
         journal: Option<PathBuf>,

@@ -164,18 +164,34 @@ impl Settings {
     }
 
     fn address(&self, key: &'static str) -> Result<SocketAddr, Error> {
-        let address: SocketAddr = self
-            .text(key)
+        self.text(key)
             .parse()
-            .map_err(|_| self.wrong(key, "an address and port, such as 127.0.0.1:4317"))?;
+            .map_err(|_| self.wrong(key, "an address and port, such as 127.0.0.1:4317"))
+    }
+
+    /// The address of a port that never asks who is there.
+    fn loopback(&self, key: &'static str) -> Result<SocketAddr, Error> {
+        let address = self.address(key)?;
+        let expected = "a loopback address (127.0.0.1 or [::1]): this port asks for no API key";
         if !address.ip().is_loopback() {
-            // Without keys anyone who reaches a port may freeze the fleet.
-            return Err(self.wrong(
-                key,
-                "a loopback address (127.0.0.1 or [::1]): no API keys are configured",
-            ));
+            return Err(self.wrong(key, expected));
         }
         Ok(address)
+    }
+
+    /// Refuses to serve other machines while nobody is asked for a key: anyone who reaches a port may freeze the fleet.
+    ///
+    /// # Errors
+    /// The first address that is open to others, by key.
+    pub(crate) fn check_doors(&self, locked: bool) -> Result<(), Error> {
+        const EXPECTED: &str = "a loopback address (127.0.0.1 or [::1]) as long as there is no API key; \
+             `flyball keys add --name NAME --role admin` makes the first";
+        for key in ["listen.otlp_grpc", "listen.otlp_http", "listen.http"] {
+            if !locked && !self.address(key)?.ip().is_loopback() {
+                return Err(self.wrong(key, EXPECTED));
+            }
+        }
+        Ok(())
     }
 
     /// The log in a bucket, if one is configured: then everything it needs has to be.
@@ -270,8 +286,9 @@ impl Settings {
             store,
             otlp_grpc: self.address("listen.otlp_grpc")?,
             otlp_http: self.address("listen.otlp_http")?,
-            postgres: self.address("listen.postgres")?,
+            postgres: self.loopback("listen.postgres")?,
             http: self.address("listen.http")?,
+            names: list(self.text("listen.names")),
             request_bytes_max: bytes_max("ingest.request_bytes_max")?,
             policy: self.policy()?,
             prices_file: self.some("prices.file").map(PathBuf::from),
@@ -298,6 +315,8 @@ pub(crate) struct Config {
     pub postgres: SocketAddr,
     /// Console and REST.
     pub http: SocketAddr,
+    /// Under which names, besides.
+    pub(crate) names: Vec<String>,
     /// Largest request body, decompressed, bytes.
     pub request_bytes_max: usize,
     /// What is done to texts before they are kept.
@@ -450,6 +469,28 @@ mod tests {
             open.contains("listen.postgres") && open.contains("loopback"),
             "{open}"
         );
+    }
+
+    #[test]
+    fn only_keys_open_a_port_to_other_machines_and_never_that_of_postgres() {
+        for key in ["otlp_grpc", "otlp_http", "http"] {
+            let settings = load("", &[]).unwrap();
+            let name = format!("FLYBALL_LISTEN_{}", key.to_uppercase());
+            let open = Settings::load(
+                None,
+                |asked| (asked == name).then(|| "[::]:0".to_owned()),
+                &[],
+            );
+            let open = open.unwrap();
+            open.config().unwrap();
+            let refused = open.check_doors(false).unwrap_err().to_string();
+            assert!(
+                refused.contains(&format!("listen.{key}")) && refused.contains("flyball keys add"),
+                "{refused}"
+            );
+            open.check_doors(true).unwrap();
+            settings.check_doors(false).unwrap();
+        }
     }
 
     #[test]

@@ -4,18 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
+use flyball_ingest::door::Door;
 use flyball_ingest::otlp::Limits;
 use flyball_ingest::pipeline::{Ingest, Replay};
 use flyball_ingest::resolver::{self, Options};
 use flyball_pricing::Book;
 use flyball_query::Engine;
-use flyball_store::Store;
+use flyball_store::{ApiKeys, Store, make_secret};
 
 use crate::config::Config;
 use crate::price_change;
 use crate::prices::{self, ImportBook};
 
-/// The only workspace until keys are configured.
+/// The only workspace there is.
 pub(crate) const WORKSPACE: &str = "default";
 
 /// Store, resolver, ingest and query, without a port.
@@ -26,6 +27,10 @@ pub(crate) struct Core {
     pub(crate) ingest: Arc<Ingest>,
     /// The way to ask.
     pub(crate) engine: Arc<Engine>,
+    /// Who may come in.
+    pub(crate) keys: Arc<ApiKeys>,
+    /// A secret of this run that opens everything, for whoever can read the data directory.
+    pub(crate) local_secret: String,
     resolver: resolver::Handle,
     options: Options,
     data_dir: PathBuf,
@@ -35,7 +40,10 @@ pub(crate) struct Core {
 impl Core {
     /// Takes the directory, recovers, and sets the resolver to work where it stopped.
     pub(crate) async fn open(config: &Config) -> Result<Self> {
-        let store = Store::open(config.store.clone(), replay(config)).await?;
+        let keys = Arc::new(ApiKeys::open(&config.store)?);
+        let store = Store::open(config.store.clone(), replay_with(config, &keys)).await?;
+        // Should a crash have come between a change of the keys and its record.
+        keys.tell(&store).await?;
         let data_dir = &config.store.data_dir;
         if let Some(book) = ImportBook::left_behind(data_dir)? {
             let resolver = start(&store, book.book()?, &options(config)).await?;
@@ -47,7 +55,7 @@ impl Core {
         let book = prices::configured(config)?;
         let source = config.prices_file.as_deref();
         price_change::note(&store, WORKSPACE, data_dir, source, &book).await?;
-        Self::over(store, book, config).await
+        Self::over(store, keys, book, config).await
     }
 
     /// The same for `import --prices`: what is there is settled with the configured book, what comes is
@@ -72,15 +80,22 @@ impl Core {
 
     /// The same for a command that only reads: nothing is written, the log is replayed into memory.
     pub(crate) async fn open_to_read(config: &Config) -> Result<Self> {
-        let store = Store::open_read_only(config.store.clone(), replay(config)).await?;
+        let keys = Arc::new(ApiKeys::open(&config.store)?);
+        let replay = replay_with(config, &keys);
+        let store = Store::open_read_only(config.store.clone(), replay).await?;
         let book = match ImportBook::left_behind(&config.store.data_dir)? {
             Some(book) => book.book()?,
             None => prices::configured(config)?,
         };
-        Self::over(store, book, config).await
+        Self::over(store, keys, book, config).await
     }
 
-    async fn over(store: Arc<Store>, book: Book, config: &Config) -> Result<Self> {
+    async fn over(
+        store: Arc<Store>,
+        keys: Arc<ApiKeys>,
+        book: Book,
+        config: &Config,
+    ) -> Result<Self> {
         let limits = flyball_query::Config {
             memory_bytes: config.query_memory_bytes,
             ..flyball_query::Config::default()
@@ -90,12 +105,17 @@ impl Core {
         let resolver = start(&store, book, &options).await?;
         let limits = Limits::of_body(config.request_bytes_max);
         let ingest = Ingest::new(Arc::clone(&store) as _, limits);
-        let ingest = Arc::new(ingest.with_policy(config.policy.clone()));
+        let local_secret = make_secret()?;
+        let door = Door::with_keys(Arc::clone(&keys)).with_local(&local_secret);
+        let ingest = ingest.with_policy(config.policy.clone());
+        let ingest = Arc::new(ingest.with_door(Arc::new(door)));
         let data_dir = config.store.data_dir.clone();
         Ok(Self {
             store,
             ingest,
             engine,
+            keys,
+            local_secret,
             resolver,
             options,
             data_dir,
@@ -140,8 +160,15 @@ async fn start(store: &Arc<Store>, book: Book, options: &Options) -> Result<reso
     Ok(resolver::start(store, WORKSPACE, Arc::new(book), options.clone()).await?)
 }
 
-fn replay(config: &Config) -> Arc<Replay> {
-    Arc::new(Replay::with_policy(config.policy.clone()))
+/// Reads the log again, as it was read when it came.
+pub(crate) fn replay(config: &Config) -> Result<Arc<Replay>> {
+    let keys = Arc::new(ApiKeys::open(&config.store)?);
+    Ok(replay_with(config, &keys))
+}
+
+fn replay_with(config: &Config, keys: &Arc<ApiKeys>) -> Arc<Replay> {
+    let replay = Replay::with_policy(config.policy.clone());
+    Arc::new(replay.with_keys(Arc::clone(keys)))
 }
 
 fn options(config: &Config) -> Options {

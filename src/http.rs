@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, Extension, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use flyball_alerts::Alerts;
 use flyball_ingest::Error;
+use flyball_ingest::door::Caller;
 use flyball_ingest::otlp::{Compression, Limits};
 use flyball_ingest::pipeline::{Ingest, Sent};
 use flyball_ingest::resolver::Asker;
@@ -116,6 +117,7 @@ pub(crate) struct What {
 /// A recorded OTLP request, decompressed, as its body came; it may never cause an action.
 async fn import(
     State(rooms): State<Rooms>,
+    Extension(caller): Extension<Caller>,
     Query(what): Query<What>,
     headers: HeaderMap,
     body: Bytes,
@@ -135,7 +137,14 @@ async fn import(
         encoding,
     };
     match ingest
-        .take_in(body, Compression::Identity, sent, Origin::Import, WORKSPACE)
+        .take_in_from(
+            &caller,
+            body,
+            Compression::Identity,
+            sent,
+            Origin::Import,
+            WORKSPACE,
+        )
         .await
     {
         Ok(accepted) => axum::Json(Answer::from(accepted)).into_response(),
@@ -192,6 +201,7 @@ async fn metrics(State(rooms): State<Rooms>) -> Response {
     let counts = rooms.counts.counts().await.unwrap_or_default();
     let mut text = metrics::text(&rooms.store.stats(), &counts);
     text.push_str(&metrics::durability(rooms.store.durability()));
+    text.push_str(&metrics::keys(&rooms.ingest.door().counts()));
     text.push_str(&metrics::texts(rooms.ingest.policy()));
     text.push_str(&metrics::objects(&rooms.store.object_operations()));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()

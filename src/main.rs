@@ -1,11 +1,13 @@
 //! The `flyball` binary: command line, configuration, wiring. No logic of its own.
 
+mod access;
 mod backups;
 mod cli;
 mod commands;
 mod config;
 mod core;
 mod http;
+mod keys_api;
 mod ledger;
 mod ledger_api;
 mod metrics;

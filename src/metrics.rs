@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use flyball_ingest::door::Count;
 use flyball_ingest::redact::Policy;
 use flyball_ingest::resolver::Counts;
 use flyball_store::{Durability, LATENCY_BUCKETS_MS, ObjectOperation, Stats};
@@ -114,6 +115,28 @@ pub(crate) fn durability(mode: Durability) -> String {
     format!(
         "# HELP {name} When a request is acknowledged.\n# TYPE {name} gauge\n{name}{{mode=\"{mode}\"}} 1\n"
     )
+}
+
+/// What became of requests at the door, by the name of their key: empty when there was none that we know.
+pub(crate) fn keys(counts: &[Count]) -> String {
+    let name = "flyball_key_requests_total";
+    let mut text = format!(
+        "# HELP {name} Requests by API key and what became of them at the door, on all ports.\n# TYPE {name} counter\n"
+    );
+    for Count {
+        key,
+        outcome,
+        requests,
+    } in counts
+    {
+        let outcome = outcome.as_str();
+        // No name has a quote or a backslash in it. Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "{name}{{key=\"{key}\",outcome=\"{outcome}\"}} {requests}"
+        );
+    }
+    text
 }
 
 /// What was asked of the object store, by kind of operation.

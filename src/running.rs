@@ -1,9 +1,12 @@
-//! Finding a running server: it leaves its ports in the data directory, and takes them away when it ends.
+//! Finding a running server: it leaves its ports in the data directory, and takes them away when it ends. Beside them
+//! lies a secret of that run, for its owner's eyes only: who can read it may do everything, with or without API keys.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 /// The ports in use, as kept in `<data_dir>/ports.json`.
@@ -27,9 +30,30 @@ fn file(data_dir: &Path) -> PathBuf {
     data_dir.join("ports.json")
 }
 
+fn token_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("run.token")
+}
+
+/// Writes a new file that its owner alone can read, in place of the one before.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    // One that is there already may have been made by somebody else, with other permissions.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(text.as_bytes())
+}
+
 impl Ports {
-    /// Leaves the ports where other commands look.
-    pub(crate) fn publish(&self, data_dir: &Path) -> Result<()> {
+    /// Leaves the ports, and the secret of this run, where other commands look.
+    pub(crate) fn publish(&self, data_dir: &Path, secret: &str) -> Result<()> {
+        let path = token_file(data_dir);
+        write_private(&path, secret).with_context(|| format!("cannot write {}", path.display()))?;
         // Renamed into place, so that nobody reads half a file.
         let (path, draft) = (file(data_dir), data_dir.join("ports.json.new"));
         std::fs::write(&draft, serde_json::to_vec_pretty(self)?)
@@ -41,6 +65,7 @@ impl Ports {
     pub(crate) fn withdraw(data_dir: &Path) {
         // A leftover is harmless: `find` asks the port before it trusts the file.
         let _ = std::fs::remove_file(file(data_dir));
+        let _ = std::fs::remove_file(token_file(data_dir));
     }
 }
 
@@ -56,16 +81,23 @@ impl Server {
     /// The server that owns this data directory, when one answers.
     pub(crate) async fn find(data_dir: &Path) -> Option<Self> {
         let ports: Ports = serde_json::from_slice(&std::fs::read(file(data_dir)).ok()?).ok()?;
-        let server = Self {
+        let mut server = Self {
             ports,
-            client: direct()?,
+            client: direct(None)?,
         };
         let health = server
             .client
             .get(server.url("/healthz"))
             .timeout(std::time::Duration::from_secs(2));
         let said = health.send().await.ok()?.text().await.ok()?;
-        (said == health_of(&server.ports.instance)).then_some(server)
+        if said != health_of(&server.ports.instance) {
+            return None;
+        }
+        // Only now that it is known for the server it should be. Who may not read the file is anybody.
+        if let Ok(secret) = std::fs::read_to_string(token_file(data_dir)) {
+            server.client = direct(Some(&secret))?;
+        }
+        Some(server)
     }
 
     /// The same, or an error that says how to start one.
@@ -81,7 +113,7 @@ impl Server {
     /// Address of a path of its API.
     #[must_use]
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.ports.http)
+        format!("http://{}{path}", reachable(self.ports.http))
     }
 
     /// Sends a request and gives back the body, or the server's own words when it refuses.
@@ -139,7 +171,25 @@ pub(crate) fn health_of(instance: &str) -> String {
     format!("ok {instance}\n")
 }
 
-/// A client that asks no proxy: the server is on this machine, whatever the environment says of the others.
-fn direct() -> Option<reqwest::Client> {
-    reqwest::Client::builder().no_proxy().build().ok()
+/// Where a server on this machine is reached that listens there: on all addresses, it does so on loopback too.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let loopback = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    };
+    SocketAddr::new(loopback, address.port())
+}
+
+/// A client that asks no proxy: the server is on this machine, whatever the environment says of the others. It shows
+/// the secret, if there is one, with every request.
+fn direct(secret: Option<&str>) -> Option<reqwest::Client> {
+    let mut headers = HeaderMap::new();
+    if let Some(secret) = secret {
+        let mut value = HeaderValue::try_from(format!("Bearer {secret}")).ok()?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    let client = reqwest::Client::builder().no_proxy();
+    client.default_headers(headers).build().ok()
 }

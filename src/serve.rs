@@ -18,10 +18,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::access;
 use crate::backups;
 use crate::config::Config;
 use crate::core::{Core, WORKSPACE};
 use crate::http;
+use crate::keys_api::{self, Desk};
 use crate::ledger::StoreLedger;
 use crate::ledger_api;
 use crate::running::Ports;
@@ -55,6 +57,16 @@ impl Serving {
         let mut servers = JoinSet::new();
         let (grpc, otlp_http) = (bind(config.otlp_grpc).await?, bind(config.otlp_http).await?);
         let (postgres, http) = (bind(config.postgres).await?, bind(config.http).await?);
+        // The settings were checked for this; here it does not depend on who checked them.
+        let open = [&grpc, &otlp_http, &postgres, &http];
+        let locked = core.ingest.door().is_locked();
+        for listener in open {
+            let address = listener.local_addr()?;
+            anyhow::ensure!(
+                locked || address.ip().is_loopback(),
+                "{address} is open to other machines, and there is no API key: `flyball keys add` makes one"
+            );
+        }
         let ports = Ports {
             instance: uuid::Uuid::new_v4().to_string(),
             pid: std::process::id(),
@@ -75,7 +87,8 @@ impl Serving {
                 () = done => Ok(()),
             }
         });
-        let router = router(&core, &control, &alerts, &ports.instance, &data_dir);
+        let hosts = Hosts::with(config.names.iter().cloned());
+        let router = router(&core, &control, &alerts, &ports.instance, &data_dir, hosts);
         let done = closed();
         servers.spawn(async move {
             // Long polls are cut rather than waited for: their clients come back on their own.
@@ -87,7 +100,7 @@ impl Serving {
         });
         // Before anybody can know whom to tell: a TERM right after the start must end in a flush too.
         let signals = Signals::catch()?;
-        ports.publish(&data_dir)?;
+        ports.publish(&data_dir, &core.local_secret)?;
         Ok(Self {
             core,
             ports,
@@ -219,8 +232,8 @@ fn router(
     alerts: &Arc<Alerts>,
     instance: &str,
     data_dir: &Path,
+    hosts: Hosts,
 ) -> axum::Router {
-    let hosts = Hosts::default();
     let data = Arc::new(Fleet {
         engine: Arc::clone(&core.engine),
         control: Arc::clone(control),
@@ -232,12 +245,20 @@ fn router(
         .merge(flyball_dashboards::console::router(console))
         .merge(backups::router(Arc::clone(&core.store), data_dir))
         .merge(ledger_api::router(Arc::clone(&core.store)))
+        .merge(keys_api::router(Desk {
+            store: Arc::clone(&core.store),
+            keys: Arc::clone(&core.keys),
+        }))
         .merge(http::router(
             Arc::clone(&core.store),
             core.asker(),
             Arc::clone(&core.ingest),
             Arc::clone(alerts),
             instance,
+        ))
+        .layer(from_fn_with_state(
+            Arc::clone(core.ingest.door()),
+            access::guard,
         ))
         .layer(from_fn_with_state(hosts, same_origin))
 }

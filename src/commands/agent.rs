@@ -17,6 +17,7 @@ pub(super) async fn run(command: AgentCommand) -> Result<ExitCode> {
         AgentCommand::Fleet {
             otlp,
             control,
+            key,
             seed,
             seconds,
             healthy,
@@ -24,6 +25,7 @@ pub(super) async fn run(command: AgentCommand) -> Result<ExitCode> {
             let report = fleet::run(FleetConfig {
                 otlp_endpoint: otlp,
                 control_url: control,
+                key,
                 seed,
                 runaway: !healthy,
                 duration: Duration::from_secs(seconds),
@@ -36,12 +38,14 @@ pub(super) async fn run(command: AgentCommand) -> Result<ExitCode> {
             file,
             otlp,
             control,
+            key,
             journal,
             prices,
         } => {
             let options = RunOptions {
                 otlp_endpoint: otlp,
                 control_url: control,
+                key,
                 journal,
                 prices,
             };

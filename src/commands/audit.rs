@@ -2,10 +2,8 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use flyball_ingest::pipeline::Replay;
 use flyball_store::{
     LedgerReport, Proof, PublicKey, SignedHead, Store, ledger_head, prove_growth, prove_record,
     verify_ledger_against,
@@ -13,7 +11,7 @@ use flyball_store::{
 
 use crate::cli::AuditCommand;
 use crate::config::Config;
-use crate::core::WORKSPACE;
+use crate::core::{WORKSPACE, replay};
 use crate::ledger_api::Person;
 use crate::running::Server;
 
@@ -139,11 +137,7 @@ async fn rotate(config: &Config) -> Result<String> {
         let answer: serde_json::Value = serde_json::from_slice(&answer)?;
         return Ok(answer["public_key"].as_str().unwrap_or("?").to_owned());
     }
-    let store = Store::open(
-        config.store.clone(),
-        Arc::new(Replay::with_policy(config.policy.clone())),
-    )
-    .await?;
+    let store = Store::open(config.store.clone(), replay(config)?).await?;
     let key = store.rotate_ledger_key().await;
     store.close().await?;
     Ok(key?.to_string())
@@ -163,11 +157,7 @@ async fn forget(config: &Config, person: &str) -> Result<()> {
         let answer: serde_json::Value = serde_json::from_slice(&answer)?;
         answer["key"].as_str().map(str::to_owned)
     } else {
-        let store = Store::open(
-            config.store.clone(),
-            Arc::new(Replay::with_policy(config.policy.clone())),
-        )
-        .await?;
+        let store = Store::open(config.store.clone(), replay(config)?).await?;
         let key = store.forget_subject(WORKSPACE, kind, name).await;
         store.close().await?;
         key?

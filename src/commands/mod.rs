@@ -8,6 +8,7 @@ mod conventions;
 mod demo;
 mod erase;
 mod import;
+mod keys;
 mod prices;
 mod progress;
 mod query;
@@ -21,6 +22,7 @@ pub(crate) use import::Answer;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use flyball_store::ApiKeys;
 
 use crate::cli::{Cli, Command};
 use crate::config::{Config, Settings};
@@ -41,7 +43,11 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
     }
     let config = settings.config()?;
     match cli.command {
-        Command::Serve(_) => serve(&config).await?,
+        Command::Serve(_) => {
+            let keys = ApiKeys::open(&config.store)?;
+            settings.check_doors(keys.configured())?;
+            serve(&config).await?;
+        }
         Command::Demo(options) => demo::run(config, cli.data_dir.as_deref(), &options).await?,
         Command::Import(options) => import::run(&config, &options).await?,
         Command::Query(options) => query::run(&config, &options).await?,
@@ -59,6 +65,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Backup(options) => return backup::run(&config, options).await,
         Command::Restore(options) => backup::restore(config, options).await?,
         Command::Audit(options) => return audit::run(&config, &options.command).await,
+        Command::Keys(options) => keys::run(&config, &options.command, options.format).await?,
         Command::Prices(options) => prices::run(&config, &options.command)?,
         Command::Config => {}
     }

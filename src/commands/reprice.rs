@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result, bail};
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use chrono::NaiveDate;
-use flyball_ingest::pipeline::Replay;
 use flyball_ingest::resolver::reprice;
 use flyball_pricing::{Book, name};
 use flyball_query::Engine;
@@ -20,7 +19,7 @@ use super::control::actor;
 use super::prices::instant;
 use crate::cli::Reprice;
 use crate::config::Config;
-use crate::core::WORKSPACE;
+use crate::core::{WORKSPACE, replay};
 use crate::prices::{self, ImportBook};
 use crate::running::Server;
 use crate::say::say;
@@ -70,8 +69,7 @@ pub(super) async fn run(config: &Config, options: &Reprice) -> Result<()> {
         window.push_str(&format!(" AND start_unix_nano < {until}"));
     }
     let book = prices::configured(config)?;
-    let replay = Arc::new(Replay::with_policy(config.policy.clone()));
-    let store = Store::open(config.store.clone(), replay).await?;
+    let store = Store::open(config.store.clone(), replay(config)?).await?;
     let limits = flyball_query::Config {
         memory_bytes: config.query_memory_bytes,
         ..flyball_query::Config::default()

@@ -160,6 +160,11 @@ pub(crate) const KEYS: &[Key] = &[
         doc: "console, REST API, metrics, health",
     },
     Key {
+        name: "listen.names",
+        default: "",
+        doc: "names that console and REST API are reached by besides IP addresses and localhost, comma between",
+    },
+    Key {
         name: "ingest.request_bytes_max",
         default: "16777216",
         doc: "largest request body, decompressed",

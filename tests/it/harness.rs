@@ -90,10 +90,20 @@ impl Server {
     }
 
     /// The same with a command of the caller's making, which may carry settings.
-    pub(crate) fn start_as(mut command: Command, data_dir: &Path, more: &[&str]) -> Self {
-        command.arg("serve");
-        for listen in ["--otlp-grpc", "--otlp-http", "--postgres", "--http"] {
-            command.args([listen, "127.0.0.1:0"]);
+    pub(crate) fn start_as(command: Command, data_dir: &Path, more: &[&str]) -> Self {
+        Self::start_on(command, data_dir, "127.0.0.1:0", more)
+    }
+
+    /// The same on another address, but for the PostgreSQL port, which takes no other.
+    pub(crate) fn start_on(
+        mut command: Command,
+        data_dir: &Path,
+        address: &str,
+        more: &[&str],
+    ) -> Self {
+        command.args(["serve", "--postgres", "127.0.0.1:0"]);
+        for listen in ["--otlp-grpc", "--otlp-http", "--http"] {
+            command.args([listen, address]);
         }
         let _ = std::fs::remove_file(data_dir.join("ports.json"));
         let mut child = command

@@ -10,6 +10,7 @@ mod erase;
 mod finops;
 mod harness;
 mod import;
+mod keys;
 mod killed;
 mod load;
 mod moments;
