@@ -1,0 +1,218 @@
+//! One series, sample by sample.
+
+use serde::{Deserialize, Serialize};
+
+use crate::mean::Mean;
+use crate::median::Daily;
+use crate::recurrence::Recurrence;
+use crate::tail::Tail;
+use crate::{Aspect, Config, Evidence, Result, Verdict, exact};
+
+/// How much of the recurrence is taken off: a surprise seen a hundredth of the memory ago loses 1.4 decades.
+const RECURRENCE_WEIGHT: f64 = 0.7;
+/// An event that goes on is told again when it has become so many decades rarer.
+const ESCALATION: f64 = 1.0;
+/// A change of activity by less than a fifth of the usual does not matter, however rare it is.
+const ACTIVITY_MATTERS: f64 = 0.2;
+/// Nor does a shift by less than half of what a single sample is usually off by.
+const SHIFT_MATTERS: f64 = 0.5;
+/// Values beyond are taken as this, so that differences stay finite.
+const LARGEST: f64 = 1e150;
+
+/// Watches one series.
+///
+/// ```
+/// use flyball_detect::{Aspect, Config, Detector};
+///
+/// let mut detector = Detector::new(Config::default())?;
+/// for minute in 0..1_000 {
+///     // Dollars a minute, from 2.00 to 2.10.
+///     detector.observe(minute * 60, 2.0 + (minute * 37 % 100) as f64 / 1_000.0);
+/// }
+/// let verdict = detector.observe(1_000 * 60, 9.0);
+/// let evidence = verdict.evidence.expect("a level nobody has seen");
+/// assert!(verdict.alarm && evidence.aspect == Aspect::Level);
+/// assert!((evidence.expected - 2.05).abs() < 0.05 && evidence.usual_within < 0.1);
+/// # Ok::<(), flyball_detect::Error>(())
+/// ```
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Detector {
+    config: Config,
+    /// Samples taken in.
+    seen: u64,
+    #[serde(with = "exact")]
+    previous: f64,
+    /// Mean over the last two event lengths, of which the next sample is expected to be near.
+    recent: Mean,
+    /// What is usually added to that at this hour.
+    rhythm: Daily,
+    /// Mean absolute step over the last event length.
+    activity: Mean,
+    usual_activity: Daily,
+    /// Means over one and over four event lengths.
+    short: Mean,
+    long: Mean,
+    activity_tail: Tail,
+    level_tail: Tail,
+    shift_tail: Tail,
+    recurrence: Recurrence,
+    event: Option<Event>,
+}
+
+/// An event that was told and may be going on.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Event {
+    /// Number of the last sample that was as rare as an alarm.
+    last: u64,
+    /// The rarity it was last told at.
+    #[serde(with = "exact")]
+    told: f64,
+}
+
+impl Detector {
+    /// A detector that has seen nothing.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] if a setting is out of its range.
+    pub fn new(config: Config) -> Result<Self> {
+        Ok(Self {
+            config: config.checked()?,
+            seen: 0,
+            previous: 0.0,
+            recent: Mean::default(),
+            rhythm: Daily::default(),
+            activity: Mean::default(),
+            usual_activity: Daily::default(),
+            short: Mean::default(),
+            long: Mean::default(),
+            activity_tail: Tail::default(),
+            level_tail: Tail::default(),
+            shift_tail: Tail::default(),
+            recurrence: Recurrence::default(),
+            event: None,
+        })
+    }
+
+    /// Takes in the sample of a time (seconds since 1970, UTC; only the hour of the day matters) and says
+    /// how unusual it is after all before it. What is not a number is passed over, as a gap is.
+    pub fn observe(&mut self, at_seconds: i64, value: f64) -> Verdict {
+        if value.is_nan() {
+            return Verdict::default();
+        }
+        let compared = self.compare(at_seconds, value.clamp(-LARGEST, LARGEST));
+        let number = self.seen;
+        self.seen = self.seen.saturating_add(1);
+        let weighed = self.weigh(compared);
+        let most = weighed.into_iter().reduce(|most, next| {
+            if next.surprise > most.surprise {
+                next
+            } else {
+                most
+            }
+        });
+        match most {
+            Some(evidence) if evidence.surprise > 0.0 => self.judge(number, evidence),
+            _ => Verdict::default(),
+        }
+    }
+
+    /// Each aspect of the sample, what is observed and what was expected: activity, level, shift.
+    fn compare(&mut self, at_seconds: i64, value: f64) -> [(f64, f64); 3] {
+        let Config {
+            event_samples: event,
+            memory_samples: memory,
+            ..
+        } = self.config;
+        if self.seen == 0 {
+            self.previous = value;
+            self.recent.update(value, 2 * event);
+        }
+        let activity = self.activity.update((value - self.previous).abs(), event);
+        let usual_activity = self.usual_activity.usual(at_seconds, activity, memory);
+        self.previous = value;
+
+        let recent = self.recent.get();
+        let expected = recent + self.rhythm.usual(at_seconds, value - recent, memory);
+        if self.seen > 0 {
+            self.recent.update(value, 2 * event);
+        }
+
+        let short = self.short.update(value, event);
+        let long = self.long.update(value, 4 * event);
+        [(activity, usual_activity), (value, expected), (short, long)]
+    }
+
+    /// How surprising each is. What is expected and how far from it is usual are as before this sample.
+    fn weigh(&mut self, compared: [(f64, f64); 3]) -> [Evidence; 3] {
+        let Config {
+            event_samples: event,
+            memory_samples: memory,
+            ..
+        } = self.config;
+        let weigh = |aspect, (observed, expected): (f64, f64), tail: &mut Tail, matters: f64| {
+            let usual_within = tail.threshold().max(matters);
+            let surprise = tail.surprise((observed - expected).abs(), matters, event, memory);
+            Evidence {
+                aspect,
+                observed,
+                expected,
+                usual_within,
+                surprise,
+                last_seen: None,
+            }
+        };
+        let [activity, level, shift] = compared;
+        let least = ACTIVITY_MATTERS * activity.1.max(0.0);
+        let activity = weigh(Aspect::Activity, activity, &mut self.activity_tail, least);
+        let level = weigh(Aspect::Level, level, &mut self.level_tail, 0.0);
+        let least = SHIFT_MATTERS * self.level_tail.mean();
+        let shift = weigh(Aspect::Shift, shift, &mut self.shift_tail, least);
+        [activity, level, shift]
+    }
+
+    /// Takes off what recurs, and tells an event once.
+    fn judge(&mut self, number: u64, mut evidence: Evidence) -> Verdict {
+        let Config {
+            event_samples,
+            memory_samples,
+            alarm_rarity,
+        } = self.config;
+        evidence.last_seen = self.recurrence.since(number, evidence.surprise);
+        self.recurrence
+            .note(number, evidence.surprise, memory_samples);
+        let horizon = number.saturating_add(1).min(u64::from(memory_samples)) as f64;
+        let since = evidence
+            .last_seen
+            .map_or(1.0, |samples| samples as f64 / horizon);
+        let rarity = (evidence.surprise + RECURRENCE_WEIGHT * since.min(1.0).log10()).max(0.0);
+
+        let mut alarm = false;
+        if rarity >= alarm_rarity {
+            let told = self
+                .event
+                .filter(|event| number.saturating_sub(event.last) <= u64::from(event_samples))
+                .map(|event| event.told);
+            alarm = told.is_none_or(|told| rarity >= told + ESCALATION);
+            self.event = Some(Event {
+                last: number,
+                told: if alarm {
+                    rarity
+                } else {
+                    told.unwrap_or(rarity)
+                },
+            });
+        }
+        // What is rare but told already stays just below an alarm.
+        let telling = if alarm {
+            rarity
+        } else {
+            rarity.min(0.99 * alarm_rarity)
+        };
+        Verdict {
+            score: telling / (telling + alarm_rarity),
+            rarity,
+            alarm,
+            evidence: Some(evidence),
+        }
+    }
+}
