@@ -24,7 +24,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             event_samples: 64,
-            memory_samples: 2_000,
+            memory_samples: 5_000,
             alarm_rarity: 1.9,
         }
     }

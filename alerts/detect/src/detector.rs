@@ -42,10 +42,12 @@ pub struct Detector {
     seen: u64,
     #[serde(with = "exact")]
     previous: f64,
-    /// Mean over the last two event lengths, of which the next sample is expected to be near.
+    /// Mean over the last two event lengths.
     recent: Mean,
     /// What is usually added to that at this hour.
-    rhythm: Daily,
+    usual_change: Daily,
+    /// What is usual at this hour, wherever the series has been lately.
+    usual_level: Daily,
     /// Mean absolute step over the last event length.
     activity: Mean,
     usual_activity: Daily,
@@ -80,7 +82,8 @@ impl Detector {
             seen: 0,
             previous: 0.0,
             recent: Mean::default(),
-            rhythm: Daily::default(),
+            usual_change: Daily::default(),
+            usual_level: Daily::default(),
             activity: Mean::default(),
             usual_activity: Daily::default(),
             short: Mean::default(),
@@ -131,8 +134,16 @@ impl Detector {
         let usual_activity = self.usual_activity.usual(at_seconds, activity, memory);
         self.previous = value;
 
+        // A series may wander, and a day may begin at once: a level is unexpected if it is neither near
+        // where the series has been lately, nor near what is usual at this hour.
         let recent = self.recent.get();
-        let expected = recent + self.rhythm.usual(at_seconds, value - recent, memory);
+        let lately = recent + self.usual_change.usual(at_seconds, value - recent, memory);
+        let at_this_hour = self.usual_level.usual(at_seconds, value, memory);
+        let expected = if (value - at_this_hour).abs() < (value - lately).abs() {
+            at_this_hour
+        } else {
+            lately
+        };
         if self.seen > 0 {
             self.recent.update(value, 2 * event);
         }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Aspect {
-    /// The sample, with the recent mean, moved by what is usual at this hour of the day.
+    /// The sample, with the nearer of two: the recent mean plus the change that is usual at this hour of the
+    /// day, and the level that is usual at this hour.
     Level,
     /// The mean absolute step from sample to sample over the last event length, with what is usual at this
     /// hour: restlessness, or a sudden calm.

@@ -1,21 +1,17 @@
-use super::*;
+#[path = "../../tests/it/dice.rs"]
+mod dice;
 
-/// Uniform in (0, 1), the same on every machine (splitmix64).
-fn uniform(state: &mut u64) -> f64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut bits = *state;
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64 + f64::EPSILON
-}
+use dice::Dice;
+
+use super::*;
 
 #[test]
 fn a_power_law_is_learnt() {
     // P(X > x) = x^-2: three in a hundred exceed 5.77, and the mean logarithm of the ratio above is 1/2.
     let mut tail = Tail::default();
-    let mut state = 7;
+    let mut dice = Dice(7);
     for _ in 0..100_000 {
-        tail.surprise(uniform(&mut state).powf(-0.5), 0.0, 0, 100_000);
+        tail.surprise(dice.power_law(2.0), 0.0, 0, 100_000);
     }
     assert!(
         (tail.threshold() - 5.77).abs() < 0.4,
@@ -31,9 +27,9 @@ fn a_power_law_is_learnt() {
 #[test]
 fn a_surprise_comes_as_often_as_it_says() {
     let mut tail = Tail::default();
-    let (mut state, mut over) = (3, 0);
+    let (mut dice, mut over) = (Dice(3), 0);
     for n in 0..200_000 {
-        let surprise = tail.surprise(-uniform(&mut state).ln(), 0.0, 0, 20_000);
+        let surprise = tail.surprise(dice.exponential(), 0.0, 0, 20_000);
         over += usize::from(n >= 20_000 && surprise >= 2.0);
     }
     // One in a hundred. The exponential's tail is lighter than the power law it is taken for.

@@ -2,26 +2,10 @@
 
 use flyball_detect::{Aspect, Config, Detector, Verdict};
 
+use super::dice::Dice;
+
 const MINUTE: i64 = 60;
 const DAY: i64 = 1_440;
-
-/// Uniform in [0, 1), the same on every machine (splitmix64).
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// Standard normal, nearly: twelve uniforms less six.
-    pub(crate) fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
-    }
-}
 
 fn detector() -> Detector {
     Detector::new(Config::default()).unwrap()

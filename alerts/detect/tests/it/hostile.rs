@@ -4,7 +4,7 @@
 use flyball_detect::{Config, Detector, Error, Verdict};
 use proptest::prelude::*;
 
-use super::behaviour::Dice;
+use super::dice::Dice;
 
 fn detector() -> Detector {
     Detector::new(Config::default()).unwrap()

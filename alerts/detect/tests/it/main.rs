@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod behaviour;
+mod dice;
 mod hostile;
 mod scorer;
