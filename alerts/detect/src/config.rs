@@ -25,7 +25,7 @@ impl Default for Config {
         Self {
             event_samples: 64,
             memory_samples: 5_000,
-            alarm_rarity: 1.9,
+            alarm_rarity: 1.8,
         }
     }
 }

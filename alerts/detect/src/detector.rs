@@ -12,7 +12,10 @@ use crate::{Aspect, Config, Evidence, Result, Verdict, exact};
 const RECURRENCE_WEIGHT: f64 = 0.7;
 /// An event that goes on is told again when it has become so many decades rarer.
 const ESCALATION: f64 = 1.0;
-/// A change of activity by less than a fifth of the usual does not matter, however rare it is.
+/// Activity is compared as a ratio, so that calm is as odd as restlessness. To both sides this share of the
+/// mean activity is added first: between calm and calmer there is little to tell.
+const ACTIVITY_PAD: f64 = 0.25;
+/// A change of activity by less than a fifth does not matter, however rare it is (natural logarithm).
 const ACTIVITY_MATTERS: f64 = 0.2;
 /// Nor does a shift by less than half of what a single sample is usually off by.
 const SHIFT_MATTERS: f64 = 0.5;
@@ -32,7 +35,7 @@ const LARGEST: f64 = 1e150;
 /// let verdict = detector.observe(1_000 * 60, 9.0);
 /// let evidence = verdict.evidence.expect("a level nobody has seen");
 /// assert!(verdict.alarm && evidence.aspect == Aspect::Level);
-/// assert!((evidence.expected - 2.05).abs() < 0.05 && evidence.usual_within < 0.1);
+/// assert!((evidence.expected - 2.05).abs() < 0.05 && evidence.usual_to < 2.2);
 /// # Ok::<(), flyball_detect::Error>(())
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,8 +51,10 @@ pub struct Detector {
     usual_change: Daily,
     /// What is usual at this hour, wherever the series has been lately.
     usual_level: Daily,
-    /// Mean absolute step over the last event length.
+    /// Mean absolute step over the last event length, and as far back as memory goes.
     activity: Mean,
+    mean_activity: Mean,
+    /// What the logarithm of their ratio usually is at this hour.
     usual_activity: Daily,
     /// Means over one and over four event lengths.
     short: Mean,
@@ -59,6 +64,38 @@ pub struct Detector {
     shift_tail: Tail,
     recurrence: Recurrence,
     event: Option<Event>,
+}
+
+/// An aspect of a sample beside what was expected of it.
+#[derive(Debug, Clone, Copy)]
+struct Compared {
+    aspect: Aspect,
+    observed: f64,
+    expected: f64,
+    /// Compared as a ratio, after this was added to both; none where the difference counts.
+    ratio_pad: Option<f64>,
+}
+
+impl Compared {
+    /// How far off it is: in the unit of the series, or as a natural logarithm.
+    fn deviation(&self) -> f64 {
+        match self.ratio_pad {
+            None => (self.observed - self.expected).abs(),
+            Some(pad) if pad > 0.0 => ((self.observed + pad) / (self.expected + pad)).ln().abs(),
+            Some(_) => 0.0,
+        }
+    }
+
+    /// What is no further off than this, in the unit of the series.
+    fn usual_range(&self, within: f64) -> (f64, f64) {
+        match self.ratio_pad {
+            None => (self.expected - within, self.expected + within),
+            Some(pad) => {
+                let (ratio, padded) = (within.exp(), self.expected + pad);
+                ((padded / ratio - pad).max(0.0), padded * ratio - pad)
+            }
+        }
+    }
 }
 
 /// An event that was told and may be going on.
@@ -85,6 +122,7 @@ impl Detector {
             usual_change: Daily::default(),
             usual_level: Daily::default(),
             activity: Mean::default(),
+            mean_activity: Mean::default(),
             usual_activity: Daily::default(),
             short: Mean::default(),
             long: Mean::default(),
@@ -120,64 +158,78 @@ impl Detector {
     }
 
     /// Each aspect of the sample, what is observed and what was expected: activity, level, shift.
-    fn compare(&mut self, at_seconds: i64, value: f64) -> [(f64, f64); 3] {
+    fn compare(&mut self, at_seconds: i64, value: f64) -> [Compared; 3] {
         let Config {
             event_samples: event,
             memory_samples: memory,
             ..
         } = self.config;
-        if self.seen == 0 {
-            self.previous = value;
-            self.recent.update(value, 2 * event);
-        }
-        let activity = self.activity.update((value - self.previous).abs(), event);
-        let usual_activity = self.usual_activity.usual(at_seconds, activity, memory);
+        let previous = if self.seen == 0 { value } else { self.previous };
         self.previous = value;
+        let activity = self.activity.update((value - previous).abs(), event);
+        let mean = self.mean_activity.update(activity, 2 * memory);
+        let ratio = if mean > 0.0 { activity / mean } else { 1.0 };
+        let logarithm = (ratio + ACTIVITY_PAD).ln();
+        let usual = self.usual_activity.usual(at_seconds, logarithm, memory);
+        let activity = Compared {
+            aspect: Aspect::Activity,
+            observed: activity,
+            expected: mean * (usual.exp() - ACTIVITY_PAD).max(0.0),
+            ratio_pad: Some(mean * ACTIVITY_PAD),
+        };
 
         // A series may wander, and a day may begin at once: a level is unexpected if it is neither near
         // where the series has been lately, nor near what is usual at this hour.
-        let recent = self.recent.get();
+        let recent = if self.seen == 0 {
+            value
+        } else {
+            self.recent.get()
+        };
         let lately = recent + self.usual_change.usual(at_seconds, value - recent, memory);
         let at_this_hour = self.usual_level.usual(at_seconds, value, memory);
-        let expected = if (value - at_this_hour).abs() < (value - lately).abs() {
-            at_this_hour
-        } else {
-            lately
+        self.recent.update(value, 2 * event);
+        let nearer = (value - at_this_hour).abs() < (value - lately).abs();
+        let level = Compared {
+            aspect: Aspect::Level,
+            observed: value,
+            expected: if nearer { at_this_hour } else { lately },
+            ratio_pad: None,
         };
-        if self.seen > 0 {
-            self.recent.update(value, 2 * event);
-        }
 
-        let short = self.short.update(value, event);
-        let long = self.long.update(value, 4 * event);
-        [(activity, usual_activity), (value, expected), (short, long)]
+        let shift = Compared {
+            aspect: Aspect::Shift,
+            observed: self.short.update(value, event),
+            expected: self.long.update(value, 4 * event),
+            ratio_pad: None,
+        };
+        [activity, level, shift]
     }
 
-    /// How surprising each is. What is expected and how far from it is usual are as before this sample.
-    fn weigh(&mut self, compared: [(f64, f64); 3]) -> [Evidence; 3] {
+    /// How surprising each is.
+    fn weigh(&mut self, compared: [Compared; 3]) -> [Evidence; 3] {
         let Config {
             event_samples: event,
             memory_samples: memory,
             ..
         } = self.config;
-        let weigh = |aspect, (observed, expected): (f64, f64), tail: &mut Tail, matters: f64| {
-            let usual_within = tail.threshold().max(matters);
-            let surprise = tail.surprise((observed - expected).abs(), matters, event, memory);
+        let weigh = |compared: Compared, tail: &mut Tail, matters: f64| {
+            // How far off is usual, is as before this sample.
+            let (usual_from, usual_to) = compared.usual_range(tail.threshold().max(matters));
             Evidence {
-                aspect,
-                observed,
-                expected,
-                usual_within,
-                surprise,
+                aspect: compared.aspect,
+                observed: compared.observed,
+                expected: compared.expected,
+                usual_from,
+                usual_to,
+                surprise: tail.surprise(compared.deviation(), matters, event, memory),
                 last_seen: None,
             }
         };
         let [activity, level, shift] = compared;
-        let least = ACTIVITY_MATTERS * activity.1.max(0.0);
-        let activity = weigh(Aspect::Activity, activity, &mut self.activity_tail, least);
-        let level = weigh(Aspect::Level, level, &mut self.level_tail, 0.0);
-        let least = SHIFT_MATTERS * self.level_tail.mean();
-        let shift = weigh(Aspect::Shift, shift, &mut self.shift_tail, least);
+        let activity = weigh(activity, &mut self.activity_tail, ACTIVITY_MATTERS);
+        let level = weigh(level, &mut self.level_tail, 0.0);
+        let matters = SHIFT_MATTERS * self.level_tail.mean();
+        let shift = weigh(shift, &mut self.shift_tail, matters);
         [activity, level, shift]
     }
 

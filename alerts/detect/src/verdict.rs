@@ -12,7 +12,7 @@ pub enum Aspect {
     /// day, and the level that is usual at this hour.
     Level,
     /// The mean absolute step from sample to sample over the last event length, with what is usual at this
-    /// hour: restlessness, or a sudden calm.
+    /// hour: restlessness, or a sudden calm. A change by half is as far as a doubling.
     Activity,
     /// The mean over the last event length, with the mean over four: what creeps.
     Shift,
@@ -37,8 +37,10 @@ pub struct Evidence {
     pub observed: f64,
     /// What was expected.
     pub expected: f64,
-    /// 97 of 100 samples were no further from what was expected than this.
-    pub usual_within: f64,
+    /// 97 of 100 samples were between this...
+    pub usual_from: f64,
+    /// ...and this.
+    pub usual_to: f64,
     /// Negative decimal logarithm of the estimated chance of a deviation at least so large.
     pub surprise: f64,
     /// Samples since anything was as surprising; none if nothing was, as far back as memory goes.
@@ -51,12 +53,13 @@ impl fmt::Display for Evidence {
             aspect,
             observed,
             expected,
-            usual_within,
+            usual_from,
+            usual_to,
             ..
         } = self;
         write!(
             f,
-            "{aspect} {observed:.6}, expected {expected:.6}, usual within {usual_within:.6} of it; "
+            "{aspect} {observed:.6}, expected {expected:.6}, usually {usual_from:.6} to {usual_to:.6}; "
         )?;
         match self.last_seen {
             Some(samples) => write!(f, "as unusual {samples} samples ago"),

@@ -36,7 +36,7 @@ fn any_value() -> impl Strategy<Value = f64> {
 /// Ordinary and odd values, after some of which the state is kept and read back.
 fn random_walk(seed: u64, samples: usize) -> Vec<f64> {
     let mut dice = Dice(seed);
-    let odd = |n: usize| n % 97 == 0;
+    let odd = |n: usize| n.is_multiple_of(97);
     (0..samples)
         .map(|n| {
             if odd(n) {
