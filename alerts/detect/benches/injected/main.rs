@@ -74,7 +74,8 @@ const SHAPES: [(&str, Shape); 10] = [
 type Fault = fn(i64, f64) -> f64;
 
 /// What happens so many minutes after the onset to a value.
-const FAULTS: [(&str, Fault); 8] = [
+const FAULTS: [(&str, Fault); 9] = [
+    ("nothing put in", |_, value| value),
     (
         "one sample x 3",
         |t, value| if t == 0 { 3.0 * value } else { value },
