@@ -2,12 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::exact;
 use crate::{Error, Result};
 
 /// The settings of a detector; the default is what every figure in `docs/detector.md` was measured with.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Unchecked")]
 pub struct Config {
     /// Length of an event, in samples: what happens within it is one thing, and told once. The recent mean
     /// spans two of it, activity one, and a shift compares one with four.
@@ -16,8 +15,44 @@ pub struct Config {
     pub memory_samples: u32,
     /// The rarity at which a sample is an alarm: roughly the negative decimal logarithm of the share of
     /// samples that are as unusual.
-    #[serde(with = "exact")]
     pub alarm_rarity: f64,
+}
+
+/// The settings as they are read: what is left out is as by default.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Unchecked {
+    event_samples: u32,
+    memory_samples: u32,
+    alarm_rarity: f64,
+}
+
+impl Default for Unchecked {
+    fn default() -> Self {
+        let Config {
+            event_samples,
+            memory_samples,
+            alarm_rarity,
+        } = Config::default();
+        Self {
+            event_samples,
+            memory_samples,
+            alarm_rarity,
+        }
+    }
+}
+
+impl TryFrom<Unchecked> for Config {
+    type Error = Error;
+
+    fn try_from(read: Unchecked) -> Result<Self> {
+        Self {
+            event_samples: read.event_samples,
+            memory_samples: read.memory_samples,
+            alarm_rarity: read.alarm_rarity,
+        }
+        .checked()
+    }
 }
 
 impl Default for Config {

@@ -25,10 +25,20 @@ pub fn proof(folder: &Path, series: &[Series], profiles: &[Profile]) -> bool {
         ("sums of published file scores, normalised", sums, 5.1e-5),
         ("best thresholds' scores", optima, 5.1e-5),
     ] {
-        let worst = differences.iter().copied().fold(0.0, f64::max);
-        let ok = worst <= within;
-        agree &= ok;
-        let verdict = if ok { "agree" } else { "DO NOT AGREE" };
+        let worst = |worst: f64, one: &f64| {
+            if one.is_nan() {
+                f64::INFINITY
+            } else {
+                worst.max(*one)
+            }
+        };
+        let worst = differences.iter().fold(0.0, worst);
+        let verdict = match (differences.len(), worst <= within) {
+            (0, _) => "nothing to compare with",
+            (_, true) => "agree",
+            (_, false) => "DO NOT AGREE",
+        };
+        agree &= worst <= within;
         let count = differences.len();
         println!(
             "  {count:4} {what}: {verdict}, largest difference {worst:.1e} (allowed {within:.1e})"

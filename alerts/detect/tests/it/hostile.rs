@@ -1,7 +1,7 @@
 //! Whatever comes in, something sensible comes out: no panic, no NaN, bounded state, the same after a
 //! restart, and no dependence on the unit.
 
-use flyball_detect::{Config, Detector, Error, Verdict};
+use flyball_detect::{Config, Detector, Evidence, Verdict};
 use proptest::prelude::*;
 
 use super::dice::Dice;
@@ -15,9 +15,24 @@ fn sane(verdict: &Verdict) -> bool {
         score,
         rarity,
         alarm,
-        ..
+        evidence,
     } = *verdict;
-    (0.0..=1.0).contains(&score) && rarity.is_finite() && rarity >= 0.0 && alarm == (score >= 0.5)
+    let finite = |evidence: Evidence| {
+        [
+            evidence.observed,
+            evidence.expected,
+            evidence.usual_from,
+            evidence.usual_to,
+            evidence.surprise,
+        ]
+        .iter()
+        .all(|number| number.is_finite())
+    };
+    (0.0..=1.0).contains(&score)
+        && rarity.is_finite()
+        && rarity >= 0.0
+        && alarm == (score >= 0.5)
+        && evidence.is_none_or(finite)
 }
 
 /// What a series may hold, the worst included.
@@ -181,18 +196,20 @@ fn a_setting_out_of_range_is_refused_by_name() {
     );
     assert!(said[1].starts_with("detector: memory_samples is 0; "));
     assert!(said[2].starts_with("detector: alarm_rarity is NaN; "));
-    assert!(matches!(
-        Detector::new(wrong_event()),
-        Err(Error::Config {
-            field: "event_samples",
-            ..
-        })
-    ));
-}
-
-fn wrong_event() -> Config {
-    Config {
-        event_samples: 10_001,
-        ..Config::default()
-    }
+    // Read from a file, too; and what is left out is as by default.
+    let read = serde_json::from_str::<Config>(r#"{"memory_samples": 7}"#).unwrap_err();
+    assert!(
+        read.to_string()
+            .starts_with("detector: memory_samples is 7; "),
+        "{read}"
+    );
+    assert!(serde_json::from_str::<Config>(r#"{"event_sample": 64}"#).is_err());
+    let read: Config = serde_json::from_str(r#"{"alarm_rarity": 3}"#).unwrap();
+    assert_eq!(
+        read,
+        Config {
+            alarm_rarity: 3.0,
+            ..Config::default()
+        }
+    );
 }
