@@ -152,7 +152,10 @@ impl Detector {
             }
         });
         match most {
-            Some(evidence) if evidence.surprise > 0.0 => self.judge(number, evidence),
+            // A state that was damaged where it was kept may hold numbers that no series leads to.
+            Some(evidence) if evidence.surprise > 0.0 && evidence.is_finite() => {
+                self.judge(number, evidence)
+            }
             _ => Verdict::default(),
         }
     }

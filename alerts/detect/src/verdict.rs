@@ -47,6 +47,21 @@ pub struct Evidence {
     pub last_seen: Option<u64>,
 }
 
+impl Evidence {
+    /// Whether every number in it is one.
+    pub(crate) fn is_finite(&self) -> bool {
+        [
+            self.observed,
+            self.expected,
+            self.usual_from,
+            self.usual_to,
+            self.surprise,
+        ]
+        .iter()
+        .all(|number| number.is_finite())
+    }
+}
+
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
