@@ -101,7 +101,7 @@ async fn a_request_is_kept_whole_with_its_header() {
     assert_eq!(
         accepted,
         Accepted {
-            spans: 2,
+            kept: 2,
             ..Accepted::default()
         }
     );
@@ -206,10 +206,13 @@ async fn a_large_body_takes_the_other_thread_and_the_same_way() {
     assert_eq!(live(&ingest, long.clone()).await.unwrap().kept, 1);
     let zstd = Bytes::from(zstd::stream::encode_all(long.as_ref(), 1).unwrap());
     let again = ingest
-        .packed_traces(
+        .take_in(
             zstd,
             Compression::Zstd,
-            Encoding::Protobuf,
+            Sent {
+                signal: Signal::Traces,
+                encoding: Encoding::Protobuf,
+            },
             Origin::Live,
             "default",
         )

@@ -184,7 +184,11 @@ fn attributes_that_are_too_much_are_shortened_and_then_left_out_from_the_end() {
         let batch = SpanRow::batch(&[span]).unwrap();
         let kept = apply(&policy, vec![(Table::Spans, batch)]).unwrap();
         assert_eq!(policy.cut(), 1);
-        let text = SpanRow::read(&kept[0].1).unwrap().remove(0).attributes.unwrap();
+        let text = SpanRow::read(&kept[0].1)
+            .unwrap()
+            .remove(0)
+            .attributes
+            .unwrap();
         assert!(text.len() <= 200, "{text}");
         serde_json::from_str::<serde_json::Value>(&text).unwrap()
     };

@@ -217,11 +217,7 @@ fn a_later_record_of_the_same_session_does_not_bring_back_what_a_span_bills() {
             .unwrap(),
     );
     journal.take(anew.settle_all(RECEIVED + 200 * SECOND));
-    assert_eq!(
-        sums(&journal).calls,
-        2,
-        "r1 by its span, r2 by its event"
-    );
+    assert_eq!(sums(&journal).calls, 2, "r1 by its span, r2 by its event");
 }
 
 /// Answers what the resolver asks the store for.
