@@ -70,8 +70,10 @@ pub(crate) fn requests(folder: &Path) -> Vec<Vec<SpanRow>> {
             } else {
                 Encoding::Protobuf
             };
-            let request = otlp::traces(&body.into(), encoding, Limits::NONE).unwrap();
-            let normalised = normalise::spans(&request, 1_795_307_500_000_000_000, &[]);
+            let normalised = otlp::traces(&body, encoding, Limits::NONE, |request| {
+                normalise::spans(request, 1_795_307_500_000_000_000, &[])
+            })
+            .unwrap();
             assert_eq!(normalised.rejected, []);
             SpanRow::read(&normalised.spans).unwrap()
         })
