@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use flyball_otlp::ExportTraceServiceRequest;
 use flyball_store::{Encoding, Signal};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -113,19 +114,19 @@ pub(super) fn detect(body: &Bytes, limits: Limits) -> Result<(Signal, Encoding),
 }
 
 fn holds_spans(body: &Bytes, limits: Limits) -> bool {
-    let Ok(request) = otlp::traces(body, Encoding::Protobuf, limits) else {
-        return false;
+    let is_there = |request: &ExportTraceServiceRequest<'_>| {
+        request
+            .resource_spans
+            .iter()
+            .flat_map(|resource| &resource.scope_spans)
+            .flat_map(|scope| &scope.spans)
+            .any(|span| {
+                is_id::<16>(span.trace_id)
+                    && is_id::<8>(span.span_id)
+                    && span.start_time_unix_nano > 0
+            })
     };
-    request
-        .resource_spans
-        .iter()
-        .flat_map(|resource| &resource.scope_spans)
-        .flat_map(|scope| &scope.spans)
-        .any(|span| {
-            is_id::<16>(&span.trace_id)
-                && is_id::<8>(&span.span_id)
-                && span.start_time_unix_nano > 0
-        })
+    otlp::traces(body, Encoding::Protobuf, limits, is_there).unwrap_or(false)
 }
 
 fn holds_logs(body: &Bytes) -> bool {
