@@ -68,7 +68,7 @@ fn stored(traffic: &Traffic, batches: usize) {
         // Nothing is flushed before we ask for it.
         (config.flush_bytes, config.flush_age) = (u64::MAX, Duration::from_secs(3600));
         config.buffer_bytes_max = 8 << 30;
-        let store = Store::open(config, Arc::new(Replay)).await.unwrap();
+        let store = Store::open(config, Arc::new(Replay::default())).await.unwrap();
         let sink: Arc<dyn Sink> = Arc::<Store>::clone(&store);
         let ingest = Ingest::new(sink, Limits::default());
         let bodies: Vec<Bytes> = (0..batches)
@@ -81,7 +81,7 @@ fn stored(traffic: &Traffic, batches: usize) {
                 .traces(body, Encoding::Protobuf, Origin::Live, "default")
                 .await
                 .unwrap();
-            assert_eq!(accepted.spans as usize, traffic.spans());
+            assert_eq!(accepted.kept as usize, traffic.spans());
         }
         row(
             "+ digest, log append, sync, hot buffer",
