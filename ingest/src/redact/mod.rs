@@ -1,6 +1,6 @@
 //! What nobody should keep: secrets and personal data in texts, taken out before a row reaches a table.
 //!
-//! A [`Policy`] says what is looked for ([`detect`]), how much content is kept of one span, and whether any is. It is
+//! A [`Policy`] says what is looked for ([`Detector`]), how much content is kept of one span, and whether any is. It is
 //! applied to the rows of a request on their way to the store ([`apply`]), and again when the log is replayed, since
 //! the log holds requests as they were sent until the next flush. Columns that say who did what (user, session,
 //! tenant) are not touched: they are what rows are asked for by, and `flyball erase` is for them.
