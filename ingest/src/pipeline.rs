@@ -345,21 +345,18 @@ fn rows(
     received_at_unix_nano: i64,
     skip: &[u32],
 ) -> Result<Normalised> {
-    let encoding = sent.encoding;
-    Ok(match sent.signal {
-        Signal::Traces => {
-            let request = otlp::traces(body, encoding, limits)?;
-            normalise::spans(&request, received_at_unix_nano, skip)
-        }
-        Signal::Logs => {
-            let request = otlp::logs(body, encoding, limits)?;
-            normalise::logs(&request, received_at_unix_nano, skip)
-        }
-        Signal::Metrics => {
-            let request = otlp::metrics(body, encoding, limits)?;
-            normalise::metrics(&request, received_at_unix_nano, skip)
-        }
-    })
+    let (encoding, received) = (sent.encoding, received_at_unix_nano);
+    match sent.signal {
+        Signal::Traces => otlp::traces(body, encoding, limits, |request| {
+            normalise::spans(request, received, skip)
+        }),
+        Signal::Logs => otlp::logs(body, encoding, limits, |request| {
+            normalise::logs(request, received, skip)
+        }),
+        Signal::Metrics => otlp::metrics(body, encoding, limits, |request| {
+            normalise::metrics(request, received, skip)
+        }),
+    }
 }
 
 /// How many of what was sent are among the rows.

@@ -1,8 +1,9 @@
-//! `flyball conventions`: the table that spans are read by, as it is in force.
+//! `flyball conventions`: the tables that spans and log records are read by, as they are in force.
 
 use std::collections::HashMap;
 
 use anyhow::{Result, bail};
+use flyball_ingest::conventions::events::{EVENTS, Event};
 use flyball_ingest::conventions::{RULES, Rule};
 use serde_json::json;
 
@@ -22,15 +23,23 @@ pub(super) fn run(options: &Conventions) -> Result<()> {
         (*rank, rule)
     });
     let rows: Vec<(i32, &Rule)> = ranked.filter(|(_, rule)| wanted(rule)).collect();
-    if rows.is_empty() {
+    let events: Vec<&Event> = EVENTS
+        .iter()
+        .filter(|event| options.of.as_deref().is_none_or(|of| event.name == of))
+        .collect();
+    if rows.is_empty() && events.is_empty() {
         let of = options.of.as_deref().unwrap_or_default();
         bail!(
-            "{of:?} is neither a column that attributes fill nor a key that is read; `flyball conventions` prints all"
+            "{of:?} is neither a column that attributes fill, nor a key that is read, nor an event that is known; \
+             `flyball conventions` prints all"
         );
     }
     match options.format {
         StorageFormat::Json => say!("{}", serde_json::to_string_pretty(&as_json(&rows))?),
-        StorageFormat::Table => print(&rows),
+        StorageFormat::Table => {
+            print(&rows);
+            print_events(&events);
+        }
     }
     Ok(())
 }
@@ -53,7 +62,30 @@ fn as_json(rows: &[(i32, &Rule)]) -> serde_json::Value {
     rows.iter().map(row).collect()
 }
 
+fn print_events(events: &[&Event]) {
+    if events.is_empty() {
+        return;
+    }
+    let mut table = comfy_table::Table::new();
+    table
+        .load_preset(comfy_table::presets::NOTHING)
+        .set_header(["log record", "convention", "only if", "tells of"]);
+    for event in events {
+        let when = event.when.map(|(key, value)| format!("{key} is {value}"));
+        table.add_row([
+            event.name.to_owned(),
+            event.convention.as_str().to_owned(),
+            when.unwrap_or_default(),
+            event.tells.words(),
+        ]);
+    }
+    say!("{table}");
+}
+
 fn print(rows: &[(i32, &Rule)]) {
+    if rows.is_empty() {
+        return;
+    }
     let mut table = comfy_table::Table::new();
     table
         .load_preset(comfy_table::presets::NOTHING)

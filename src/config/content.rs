@@ -29,9 +29,12 @@ impl Settings {
             "false" => false,
             _ => return Err(self.wrong("content.keep", "true or false")),
         };
-        let bytes_max = usize::try_from(self.number("content.bytes_max")?)
-            .map_err(|_| self.wrong("content.bytes_max", "bytes of memory"))?;
-        Ok(Policy::new(detectors).with_content(keep, bytes_max))
+        let bytes = |key| {
+            usize::try_from(self.number(key)?).map_err(|_| self.wrong(key, "bytes of memory"))
+        };
+        Ok(Policy::new(detectors)
+            .with_content(keep, bytes("content.bytes_max")?)
+            .with_text_bytes_max(bytes("content.attribute_bytes_max")?))
     }
 }
 

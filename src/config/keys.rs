@@ -190,6 +190,11 @@ pub(crate) const KEYS: &[Key] = &[
         doc: "bytes of content kept of one span; what is longer is cut",
     },
     Key {
+        name: "content.attribute_bytes_max",
+        default: "65536",
+        doc: "bytes kept of one span's other attributes together (of its resource, its events likewise)",
+    },
+    Key {
         name: "content.redact",
         default: "key,card",
         doc: "what is taken out of texts before they are kept: key, card, email, comma between; none for nothing",

@@ -132,6 +132,8 @@ fn the_table_of_conventions_is_printed_as_it_is_in_force() {
     };
     let all = String::from_utf8(print(&[]).stdout).unwrap();
     assert!(all.lines().count() > 100 && all.contains("gen_ai.usage.input_tokens"));
+    let events = String::from_utf8(print(&["claude_code.api_request"]).stdout).unwrap();
+    assert!(events.contains("a call: chat"), "{events}");
     let rows: Vec<serde_json::Value> =
         serde_json::from_slice(&print(&["session_id", "--format", "json"]).stdout).unwrap();
     assert_eq!(rows[0]["key"], "gen_ai.conversation.id");

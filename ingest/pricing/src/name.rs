@@ -3,6 +3,8 @@
 //! A dated or prefixed name can have a price of its own, so nothing is stripped before the name as it
 //! stands has been tried. What is stripped ends at a boundary: `gpt-4` never catches `gpt-4o`.
 
+use std::borrow::Cow;
+
 /// The spellings under which to look a model up, from the name as sent to its plain family name:
 /// path (`openai/`, `models/`), region and vendor (`us.anthropic.`), options (`[1m]`, `@20250929`, `-v1:0`), date.
 ///
@@ -64,9 +66,21 @@ const PROVIDERS: &[(&str, &str)] = &[
 /// The canonical name of a provider: its word in lower case, or what that word is a spelling of.
 #[must_use]
 pub fn provider(word: &str) -> String {
-    let word = word.trim().to_lowercase();
+    canonical_provider(word).into_owned()
+}
+
+/// The same; nothing is copied of a word that is canonical already.
+#[must_use]
+pub fn canonical_provider(word: &str) -> Cow<'_, str> {
+    let word = word.trim();
+    let changes = |byte: u8| byte.is_ascii_uppercase() || !byte.is_ascii();
+    let word = if word.bytes().any(changes) {
+        Cow::Owned(word.to_lowercase())
+    } else {
+        Cow::Borrowed(word)
+    };
     let canonical = PROVIDERS.iter().find(|(spelling, _)| *spelling == word);
-    canonical.map_or(word, |(_, name)| (*name).to_owned())
+    canonical.map_or(word, |(_, name)| Cow::Borrowed(*name))
 }
 
 /// The plainest spelling: two names of one model have it in common.

@@ -125,10 +125,12 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
 /// On which side of the content a key stands; `None` when it is no content.
 #[must_use]
 pub fn content_side(key: &str) -> Option<Side> {
+    PATTERNS.exact.get(key).copied().or_else(|| by_pattern(key))
+}
+
+/// The same by the patterns alone.
+pub(super) fn by_pattern(key: &str) -> Option<Side> {
     let patterns = &*PATTERNS;
-    if let Some(side) = patterns.exact.get(key) {
-        return Some(*side);
-    }
     let open = patterns
         .open
         .iter()

@@ -32,6 +32,21 @@ pub enum Tells {
     Happening,
 }
 
+impl Tells {
+    /// The words for it.
+    #[must_use]
+    pub fn words(self) -> String {
+        match self {
+            Self::Call(operation) => format!("a call: {operation}"),
+            Self::Failure(operation) => format!("a call that failed: {operation}"),
+            Self::Details => "the call of the span it was sent in".to_owned(),
+            Self::Said(Side::Output) => "content: output".to_owned(),
+            Self::Said(_) => "content: input".to_owned(),
+            Self::Happening => "something that happened".to_owned(),
+        }
+    }
+}
+
 const fn row(name: &'static str, convention: Convention, tells: Tells) -> Event {
     Event {
         name,

@@ -7,6 +7,7 @@
 
 mod content;
 pub mod events;
+mod key;
 mod operations;
 pub mod sources;
 mod table;
@@ -15,9 +16,11 @@ mod table;
 mod tests;
 
 pub use content::{CONTENT, Side, content_side};
+pub(crate) use key::{Key, key};
+pub(crate) use operations::{KEY_COUNT, lower, operation_of};
 pub use operations::{OPERATIONS, Operation, is_model_call, is_named_by_span, misnamed, operation};
 pub use table::RULES;
-pub(crate) use table::{is_leading, is_token_count, rules_of};
+pub(crate) use table::is_leading;
 
 /// A set of attribute names that instrumentations share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,31 +77,40 @@ impl Convention {
     /// Which convention a span is read by: the first whose mark is among its keys; `None` for a plain
     /// span. A span may mix several; columns are then filled one by one, in the order of [`RULES`].
     #[must_use]
-    pub fn of<'a>(keys: impl Iterator<Item = &'a str> + Clone) -> Option<Self> {
-        let any = |mark: fn(&str) -> bool| keys.clone().any(mark);
-        if any(|key| key.starts_with("langfuse.observation.")) {
-            Some(Self::Langfuse)
-        } else if any(|key| key == "mlflow.spanType") {
-            Some(Self::Mlflow)
-        } else if any(|key| key == "openinference.span.kind") {
-            Some(Self::OpenInference)
-        } else if any(|key| key == "span.type") {
-            Some(Self::ClaudeCode)
-        } else if any(|key| key.starts_with("traceloop.") || key == "llm.request.type") {
-            Some(Self::OpenLlmetry)
-        } else if any(|key| key == "langsmith.span.kind") {
-            Some(Self::LangSmith)
-        } else if any(|key| key == "ai.operationId") {
-            Some(Self::Vercel)
-        } else if any(|key| key.starts_with("gen_ai.") || key.starts_with("mcp.")) {
-            Some(Self::Otel)
-        } else if any(|key| key.starts_with("flyball.")) {
-            Some(Self::Flyball)
-        } else {
-            None
-        }
+    pub fn of<'a>(keys: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let marks = keys.filter_map(Self::marked_by);
+        marks
+            .min_by_key(|(place, _)| *place)
+            .map(|(_, convention)| convention)
+    }
+
+    /// The convention whose mark a key is, and its place in [`MARKS`].
+    pub(crate) fn marked_by(key: &str) -> Option<(usize, Self)> {
+        MARKS.iter().enumerate().find_map(|(place, (mark, of))| {
+            let marks = match mark.strip_suffix('*') {
+                Some(start) => key.starts_with(start),
+                None => key == *mark,
+            };
+            marks.then_some((place, *of))
+        })
     }
 }
+
+/// The keys that give a convention away, best first. `*` at the end stands for anything.
+#[rustfmt::skip]
+const MARKS: &[(&str, Convention)] = &[
+    ("langfuse.observation.*", Convention::Langfuse),
+    ("mlflow.spanType", Convention::Mlflow),
+    ("openinference.span.kind", Convention::OpenInference),
+    ("span.type", Convention::ClaudeCode),
+    ("traceloop.*", Convention::OpenLlmetry),
+    ("llm.request.type", Convention::OpenLlmetry),
+    ("langsmith.span.kind", Convention::LangSmith),
+    ("ai.operationId", Convention::Vercel),
+    ("gen_ai.*", Convention::Otel),
+    ("mcp.*", Convention::Otel),
+    ("flyball.*", Convention::Flyball),
+];
 
 /// A column that attributes fill. Named as in the `spans` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

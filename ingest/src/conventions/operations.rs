@@ -1,6 +1,7 @@
 //! What kind of work a span tells of.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use super::Convention;
 
@@ -109,7 +110,7 @@ pub const OPERATIONS: &[Operation] = &[
 ];
 
 /// The keys of [`OPERATIONS`], best first.
-const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 12] = [
     "logfire.span_type",
     "crewai.tool.from_cache",
     "langsmith.span.kind",
@@ -127,19 +128,45 @@ const KEYS: [&str; 12] = [
 /// The operation's own key: any value of it is an operation.
 const OWN_KEY: &str = "gen_ai.operation.name";
 
+/// How many keys tell an operation.
+pub(crate) const KEY_COUNT: usize = KEYS.len();
+
 /// The operation a span tells of, from the text of its attributes; `None` when no key says.
-pub fn operation<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<Cow<'static, str>> {
-    KEYS.iter().find_map(|key| {
+pub fn operation<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<Cow<'a, str>> {
+    operation_of(|place| text(KEYS.get(place)?))
+}
+
+/// The same, from the text by the key's place among those that tell an operation.
+pub(crate) fn operation_of<'a>(text: impl Fn(usize) -> Option<&'a str>) -> Option<Cow<'a, str>> {
+    (0..KEY_COUNT).find_map(|place| {
         // MLflow's words are JSON: in quotes.
-        let value = text(key)?.trim().trim_matches('"').to_lowercase();
-        let row = OPERATIONS
-            .iter()
-            .find(|row| row.key == *key && row.value == value);
-        match row {
+        let value = lower(text(place)?.trim().trim_matches('"'));
+        let rows = ROWS.get(place).map_or(&[][..], Vec::as_slice);
+        match rows.iter().find(|row| row.value == value) {
             Some(row) => Some(Cow::Borrowed(row.operation)),
-            None => (*key == OWN_KEY && !value.is_empty()).then_some(Cow::Owned(value)),
+            None => (KEYS[place] == OWN_KEY && !value.is_empty()).then_some(value),
         }
     })
+}
+
+/// The rows of each key.
+static ROWS: LazyLock<[Vec<Operation>; KEY_COUNT]> = LazyLock::new(|| {
+    KEYS.map(|key| {
+        let rows = OPERATIONS.iter().filter(|row| row.key == key);
+        rows.copied().collect()
+    })
+});
+
+/// The text in lower case; itself, when it is already.
+pub(crate) fn lower(text: &str) -> Cow<'_, str> {
+    let is_lower = text
+        .bytes()
+        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    if is_lower {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.to_lowercase())
+    }
 }
 
 /// Spans that are not what they say, or do not say what they are: by scope, the end of the span's name, and what they

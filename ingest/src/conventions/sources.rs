@@ -1,6 +1,8 @@
 //! What has to be known about a sender beyond its keys: which names are no provider's, and what it counts
 //! as input.
 
+use std::borrow::Cow;
+
 /// Names of frameworks that stand where a provider's name should: they tell nothing of the provider.
 const FRAMEWORKS: &[&str] = &[
     "langchain",
@@ -53,22 +55,26 @@ const LIFETIME_TOTALS: &[&str] = &["strands.telemetry.tracer"];
 /// Scopes that count input without what came from, or went to, a cache.
 const EXCLUSIVE_INPUT: &[&str] = &["openlit.instrumentation.anthropic"];
 
+/// What Vercel's words say beyond the provider, the API: `openai.responses`.
+const APIS: &[&str] = &[
+    ".responses",
+    ".chat",
+    ".completion",
+    ".messages",
+    ".embedding",
+    ".generative-ai",
+];
+
 /// The canonical name of a provider; `None` when the word names a framework.
 #[must_use]
-pub fn provider(word: &str) -> Option<String> {
-    let name = flyball_pricing::name::provider(word);
-    // Vercel's words say the API as well: `openai.responses`.
-    let apis = [
-        ".responses",
-        ".chat",
-        ".completion",
-        ".messages",
-        ".embedding",
-        ".generative-ai",
-    ];
-    let vendor = apis.iter().find_map(|api| name.strip_suffix(api));
-    let name = vendor.map_or(name.clone(), flyball_pricing::name::provider);
-    (!name.is_empty() && !FRAMEWORKS.contains(&name.as_str())).then_some(name)
+pub fn provider(word: &str) -> Option<Cow<'_, str>> {
+    let name = flyball_pricing::name::canonical_provider(word);
+    let vendor = APIS.iter().find_map(|api| name.strip_suffix(api));
+    let name = match vendor {
+        Some(vendor) => Cow::Owned(flyball_pricing::name::provider(vendor)),
+        None => name,
+    };
+    (!name.is_empty() && !FRAMEWORKS.contains(&name.as_ref())).then_some(name)
 }
 
 /// The maker of a model, by the start of its plain name, or Bedrock, by its spelling; `None` when several sell under it,

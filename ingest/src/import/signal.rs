@@ -5,10 +5,10 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use flyball_otlp::{
+    ExportLogsServiceRequest, ExportMetricsServiceRequest, ExportTraceServiceRequest,
+};
 use flyball_store::{Encoding, Signal};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use prost::Message;
 use serde::Deserialize;
 
 use crate::otlp::{self, Limits};
@@ -103,9 +103,9 @@ pub(super) fn detect(body: &Bytes, limits: Limits) -> Result<(Signal, Encoding),
     }
     if holds_spans(body, limits) {
         Ok((Signal::Traces, Encoding::Protobuf))
-    } else if holds_logs(body) {
+    } else if holds_logs(body, limits) {
         Ok((Signal::Logs, Encoding::Protobuf))
-    } else if holds_metrics(body) {
+    } else if holds_metrics(body, limits) {
         Ok((Signal::Metrics, Encoding::Protobuf))
     } else {
         Err("not OTLP: neither JSON nor protobuf of a known signal with valid ids".to_owned())
@@ -113,43 +113,43 @@ pub(super) fn detect(body: &Bytes, limits: Limits) -> Result<(Signal, Encoding),
 }
 
 fn holds_spans(body: &Bytes, limits: Limits) -> bool {
-    let Ok(request) = otlp::traces(body, Encoding::Protobuf, limits) else {
-        return false;
+    let is_there = |request: &ExportTraceServiceRequest<'_>| {
+        request
+            .resource_spans
+            .iter()
+            .flat_map(|resource| &resource.scope_spans)
+            .flat_map(|scope| &scope.spans)
+            .any(|span| {
+                is_id::<16>(span.trace_id)
+                    && is_id::<8>(span.span_id)
+                    && span.start_time_unix_nano > 0
+            })
     };
-    request
-        .resource_spans
-        .iter()
-        .flat_map(|resource| &resource.scope_spans)
-        .flat_map(|scope| &scope.spans)
-        .any(|span| {
-            is_id::<16>(&span.trace_id)
-                && is_id::<8>(&span.span_id)
-                && span.start_time_unix_nano > 0
-        })
+    otlp::traces(body, Encoding::Protobuf, limits, is_there).unwrap_or(false)
 }
 
-fn holds_logs(body: &Bytes) -> bool {
-    let Ok(request) = ExportLogsServiceRequest::decode(body.as_ref()) else {
-        return false;
+fn holds_logs(body: &Bytes, limits: Limits) -> bool {
+    let is_there = |request: &ExportLogsServiceRequest<'_>| {
+        request
+            .resource_logs
+            .iter()
+            .flat_map(|resource| &resource.scope_logs)
+            .flat_map(|scope| &scope.log_records)
+            .any(|record| record.time_unix_nano > 0 || record.observed_time_unix_nano > 0)
     };
-    request
-        .resource_logs
-        .iter()
-        .flat_map(|resource| &resource.scope_logs)
-        .flat_map(|scope| &scope.log_records)
-        .any(|record| record.time_unix_nano > 0 || record.observed_time_unix_nano > 0)
+    otlp::logs(body, Encoding::Protobuf, limits, is_there).unwrap_or(false)
 }
 
-fn holds_metrics(body: &Bytes) -> bool {
-    let Ok(request) = ExportMetricsServiceRequest::decode(body.as_ref()) else {
-        return false;
+fn holds_metrics(body: &Bytes, limits: Limits) -> bool {
+    let is_there = |request: &ExportMetricsServiceRequest<'_>| {
+        request
+            .resource_metrics
+            .iter()
+            .flat_map(|resource| &resource.scope_metrics)
+            .flat_map(|scope| &scope.metrics)
+            .any(|metric| !metric.name.is_empty() && metric.data.is_some())
     };
-    request
-        .resource_metrics
-        .iter()
-        .flat_map(|resource| &resource.scope_metrics)
-        .flat_map(|scope| &scope.metrics)
-        .any(|metric| !metric.name.is_empty() && metric.data.is_some())
+    otlp::metrics(body, Encoding::Protobuf, limits, is_there).unwrap_or(false)
 }
 
 fn is_id<const N: usize>(id: &[u8]) -> bool {

@@ -4,6 +4,8 @@
 
 use std::fs;
 
+use flyball_store::Encoding;
+
 use super::*;
 
 fn fixture(path: &str) -> PathBuf {

@@ -1,7 +1,6 @@
 //! What a model's answer holds, when the attributes about it do not say.
 
-use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use flyball_otlp::common::{KeyValue, Value};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -29,19 +28,15 @@ const TOOL_CALLS: &[&str] = &[
 const DEPTH: usize = 8;
 
 /// Looks through the answer of a model call.
-pub(super) fn answer(attributes: &[KeyValue]) -> Answer {
+pub(super) fn answer(attributes: &[KeyValue<'_>]) -> Answer {
     let mut answer = Answer::default();
     for kv in attributes {
-        let key = kv.key.as_str();
+        let key = kv.key;
         if key.starts_with("llm.output_messages.") || key.starts_with("gen_ai.completion.") {
             let asks = key.contains(".tool_calls.");
             answer.has_tool_call = Some(answer.has_tool_call.unwrap_or(false) || asks);
         } else if matches!(key, "gen_ai.output.messages" | "gen_ai.completion")
-            && let Some(messages) = kv
-                .value
-                .as_ref()
-                .and_then(|value| value.value.as_ref())
-                .and_then(structure)
+            && let Some(messages) = kv.value.as_ref().and_then(structure)
         {
             let asks = asks_for_tool(&messages, DEPTH);
             answer.has_tool_call = Some(answer.has_tool_call.unwrap_or(false) || asks);
@@ -52,9 +47,9 @@ pub(super) fn answer(attributes: &[KeyValue]) -> Answer {
 }
 
 /// Messages as JSON, whether they came as structure or as text; `None` when they are neither.
-fn structure(value: &Value) -> Option<Json> {
+fn structure(value: &Value<'_>) -> Option<Json> {
     match value {
-        Value::StringValue(text) => serde_json::from_str(text).ok(),
+        Value::String(text) => serde_json::from_str(text).ok(),
         other => Some(json::of(other)),
     }
 }
@@ -98,19 +93,13 @@ fn finish_reason(messages: &Json) -> Option<String> {
 }
 
 /// The provider's id of a response that was sent whole, as JSON text (OpenInference's `output.value`).
-pub(super) fn response_id(attributes: &[KeyValue]) -> Option<String> {
+pub(super) fn response_id(attributes: &[KeyValue<'_>]) -> Option<String> {
     #[derive(Deserialize)]
     struct Response {
         id: Option<String>,
     }
-    let raw = attributes
-        .iter()
-        .find(|kv| kv.key == "output.value")?
-        .value
-        .as_ref()?
-        .value
-        .as_ref()?;
-    let Value::StringValue(text) = raw else {
+    let whole = attributes.iter().find(|kv| kv.key == "output.value")?;
+    let Some(Value::String(text)) = whole.value else {
         return None;
     };
     if !text.trim_start().starts_with('{') {
@@ -123,21 +112,14 @@ pub(super) fn response_id(attributes: &[KeyValue]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry_proto::tonic::common::v1::AnyValue;
-
     use super::*;
 
-    fn attributes(pairs: &[(&str, &str)]) -> Vec<KeyValue> {
-        let value = |text: &str| {
-            Some(AnyValue {
-                value: Some(Value::StringValue(text.into())),
-            })
-        };
+    fn attributes<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<KeyValue<'a>> {
         pairs
             .iter()
             .map(|(key, text)| KeyValue {
-                key: (*key).into(),
-                value: value(text),
+                key,
+                value: Some(Value::String(text)),
                 ..KeyValue::default()
             })
             .collect()

@@ -3,25 +3,24 @@
 
 use std::borrow::Cow;
 
+use flyball_otlp::ExportLogsServiceRequest;
+use flyball_otlp::common::{KeyValue, Value};
+use flyball_otlp::logs::LogRecord;
+use flyball_otlp::trace::{Span, Status};
 use flyball_store::rows::{ContentRow, Date, LogRow, Micros, SpanRow};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::trace::v1::{Span, Status, status::StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::accept::Place;
-use super::content::Sides;
-use super::span::{self, Resource, Told, find};
+use super::attributes::{Attributes, find};
+use super::content::{Of, Sides};
+use super::span::{Resource, Said, Scope, Setting, Told};
 use super::{Normalised, Rejected, Rows, json, value};
 use crate::conventions::events::{self, Event, Tells};
-use crate::conventions::{Convention, Read, Side, content_side, operation};
+use crate::conventions::{Read, Side, content_side};
 
 /// Normalises a request. Records whose index is in `skip` (ascending) are passed over, as in [`super::spans`].
 #[must_use]
 pub fn logs(
-    request: &ExportLogsServiceRequest,
+    request: &ExportLogsServiceRequest<'_>,
     received_at_unix_nano: i64,
     skip: &[u32],
 ) -> Normalised {
@@ -31,18 +30,18 @@ pub fn logs(
     for group in &request.resource_logs {
         let resource = Resource::of(group.resource.as_ref());
         for scoped in &group.scope_logs {
+            let setting = Setting {
+                scope: Scope::of(scoped.scope.as_ref()),
+                resource: &resource,
+                received_at_unix_nano,
+            };
             for sent in &scoped.log_records {
                 let at = index;
                 index += 1;
                 if skip.binary_search(&at).is_ok() {
                     continue;
                 }
-                let record = Record {
-                    sent,
-                    scope: scoped.scope.as_ref(),
-                    resource: &resource,
-                    received_at_unix_nano,
-                };
+                let record = Record { sent, setting };
                 match record.time() {
                     Ok(time) => record.put(time, &mut rows),
                     Err(reason) => rejected.push(Rejected { index: at, reason }),
@@ -50,18 +49,16 @@ pub fn logs(
             }
         }
     }
-    rows.batches(rejected)
+    rows.told(rejected)
 }
 
 /// A record where it stands in its request.
-struct Record<'a> {
-    sent: &'a LogRecord,
-    scope: Option<&'a InstrumentationScope>,
-    resource: &'a Resource,
-    received_at_unix_nano: i64,
+struct Record<'s, 'a> {
+    sent: &'s LogRecord<'a>,
+    setting: Setting<'s, 'a>,
 }
 
-impl Record<'_> {
+impl<'a> Record<'_, 'a> {
     /// When it happened, nanoseconds since 1970.
     fn time(&self) -> Result<i64, String> {
         let told = [
@@ -69,7 +66,7 @@ impl Record<'_> {
             ("observed_time_unix_nano", self.sent.observed_time_unix_nano),
         ];
         let told = told.into_iter().find(|(_, nanos)| *nanos > 0);
-        told.map_or(Ok(self.received_at_unix_nano), |(field, nanos)| {
+        told.map_or(Ok(self.setting.received_at_unix_nano), |(field, nanos)| {
             super::accept::time(field, nanos)
         })
     }
@@ -100,11 +97,13 @@ impl Record<'_> {
 
     fn event(&self) -> Option<&'static Event> {
         let names = [
-            Some(self.sent.event_name.as_str()).filter(|name| !name.is_empty()),
+            Some(self.sent.event_name).filter(|name| !name.is_empty()),
             self.text("event.name"),
             self.body_text(),
         ];
-        events::event(names, self.scope_name(), |key| self.text(key))
+        events::event(names, self.setting.scope.name_or_empty(), |key| {
+            self.text(key)
+        })
     }
 
     /// What its attributes say, in the columns of a span that ended when the record was made.
@@ -119,40 +118,31 @@ impl Record<'_> {
         let failed = matches!(event.map(|event| event.tells), Some(Tells::Failure(_)))
             || succeeded == Some(value::Found::Flag(false));
         let shape = Span {
-            name: self.name(event).unwrap_or("log").to_owned(),
-            attributes: attributes.clone(),
-            status: failed.then(|| Status {
-                code: StatusCode::Error as i32,
+            name: self.name(event).unwrap_or("log"),
+            status: failed.then_some(Status {
+                code: ERROR,
                 ..Status::default()
             }),
             ..Span::default()
         };
-        let stands = Place {
-            trace_id: String::new(),
-            span_id: String::new(),
-            parent_span_id: None,
-            start: time.saturating_sub(took).max(0),
-            end: time,
-        };
+        let mut keys = Vec::new();
+        let attributes = Attributes::of(attributes, &mut keys);
+        // A record's name is not a span's: nothing is known of its scope by it.
+        let by_attributes = Told::by(&attributes, "", self.setting.scope);
         let told = Told {
             convention: event
                 .map(|event| event.convention)
-                .or_else(|| Convention::of(self.sent.attributes.iter().map(|kv| kv.key.as_str()))),
+                .or(by_attributes.convention),
             operation: match event.map(|event| event.tells) {
                 Some(Tells::Call(operation) | Tells::Failure(operation)) => {
                     Some(Cow::Borrowed(operation))
                 }
-                _ => operation(|key| self.text(key)),
+                _ => by_attributes.operation,
             },
         };
-        span::row_of(
-            &shape,
-            &stands,
-            self.scope,
-            self.resource,
-            self.received_at_unix_nano,
-            told,
-        )
+        let said = Said::by(&shape, &attributes, self.setting, told);
+        let start = time.saturating_sub(took).max(0);
+        said.row(shape.name, (start, time), self.setting)
     }
 
     /// Where it stands: in the trace it was sent in; else in one of its session's and execution's own, so that what
@@ -162,10 +152,10 @@ impl Record<'_> {
             (bytes.len() == length && bytes.iter().any(|byte| *byte != 0))
                 .then(|| hex::encode(bytes))
         };
-        let trace_id = id(&self.sent.trace_id, 16);
+        let trace_id = id(self.sent.trace_id, 16);
         let span_id = trace_id
             .is_some()
-            .then(|| id(&self.sent.span_id, 8))
+            .then(|| id(self.sent.span_id, 8))
             .flatten();
         let call = row.response_id.as_deref().or(row.tool_call_id.as_deref());
         let time = row.start_unix_nano.saturating_add(row.duration_ns);
@@ -175,7 +165,7 @@ impl Record<'_> {
                 hashed::<8>(&[event.name, operation, call])
             }
             _ => {
-                let said = json::text(json::object(self.sent.attributes.iter()));
+                let said = object(self.sent.attributes.iter());
                 let body = self.body_json().unwrap_or_default();
                 let name = self.name(event).unwrap_or_default();
                 let time = time.to_string();
@@ -218,32 +208,38 @@ impl Record<'_> {
     fn content(&self, row: &SpanRow, event: Option<&Event>) -> Option<ContentRow> {
         let mut sides = Sides::default();
         for kv in &self.sent.attributes {
-            let value = kv.value.as_ref().and_then(|value| value.value.as_ref());
-            if let (Some(side), Some(value)) = (side(event, &kv.key), value) {
-                sides.put(side, kv.key.clone(), json::of(value));
+            if let (Some(side), Some(value)) = (side(event, kv.key), &kv.value) {
+                sides.put(side, Cow::Borrowed(kv.key), value);
             }
         }
         if let Some(Tells::Said(side)) = event.map(|event| event.tells)
-            && let Some(body) = self.body()
+            && let Some(body) = &self.sent.body
         {
-            sides.put(side, "body".to_owned(), json::of(body));
+            sides.put(side, Cow::Borrowed("body"), body);
         }
         // What nobody can look up by its trace is looked up by nobody.
         let traced = !row.trace_id.is_empty();
-        sides
-            .row(row, row.parent_span_id.clone())
-            .filter(|_| traced)
+        let of = Of {
+            start: row.start_unix_nano,
+            trace_id: &row.trace_id,
+            span_id: &row.span_id,
+            of_span_id: row.parent_span_id.clone(),
+        };
+        sides.row(of).filter(|_| traced)
     }
 
     fn log_row(&self, row: &SpanRow, time: i64, event: Option<&Event>, place: &LogPlace) -> LogRow {
         let number = |key| find(&self.sent.attributes, key).and_then(value::number);
-        let text = |key| find(&self.sent.attributes, key).and_then(value::text);
+        let text = |key| {
+            let found = find(&self.sent.attributes, key).and_then(value::text);
+            found.map(Cow::into_owned)
+        };
         let is_content = matches!(event.map(|event| event.tells), Some(Tells::Said(_)));
         let attributes = self
             .sent
             .attributes
             .iter()
-            .filter(|kv| side(event, &kv.key).is_none());
+            .filter(|kv| side(event, kv.key).is_none());
         let row = row.clone();
         LogRow {
             date: Date::of_nanos(time),
@@ -285,51 +281,50 @@ impl Record<'_> {
             evaluation_score: number("gen_ai.evaluation.score.value"),
             evaluation_label: text("gen_ai.evaluation.score.label"),
             tool_decision: events::TOOL_DECISION.iter().find_map(|key| text(key)),
-            attributes: json::text(json::object(attributes)),
+            attributes: object(attributes),
             resource: row.resource,
             log_position: 0,
         }
     }
 
     /// The event's name: the known one in full, else as it was sent.
-    fn name<'a>(&'a self, event: Option<&'a Event>) -> Option<&'a str> {
-        let sent = Some(self.sent.event_name.as_str()).filter(|name| !name.is_empty());
+    fn name(&self, event: Option<&Event>) -> Option<&'a str> {
+        let sent = Some(self.sent.event_name).filter(|name| !name.is_empty());
         event
             .map(|event| event.name)
             .or(sent)
             .or_else(|| self.text("event.name"))
     }
 
-    fn scope_name(&self) -> &str {
-        self.scope.map_or("", |scope| scope.name.as_str())
-    }
-
-    fn text(&self, key: &str) -> Option<&str> {
+    fn text(&self, key: &str) -> Option<&'a str> {
         match find(&self.sent.attributes, key) {
-            Some(Value::StringValue(text)) => Some(text),
+            Some(Value::String(text)) => Some(text),
             _ => None,
         }
     }
 
-    fn body(&self) -> Option<&Value> {
-        self.sent.body.as_ref()?.value.as_ref()
-    }
-
-    fn body_text(&self) -> Option<&str> {
-        match self.body() {
-            Some(Value::StringValue(text)) => Some(text),
+    fn body_text(&self) -> Option<&'a str> {
+        match &self.sent.body {
+            Some(Value::String(text)) => Some(text),
             _ => None,
         }
     }
 
     /// The body: a text as it is, anything else as JSON.
     fn body_json(&self) -> Option<String> {
-        match self.body()? {
-            Value::StringValue(text) if text.is_empty() => None,
-            Value::StringValue(text) => Some(text.clone()),
+        match self.sent.body.as_ref()? {
+            Value::String("") => None,
+            Value::String(text) => Some((*text).to_owned()),
             other => Some(json::of(other).to_string()),
         }
     }
+}
+
+/// The status of what failed, by its number in the protocol.
+const ERROR: i32 = 2;
+
+fn object<'s, 'a: 's>(attributes: impl Iterator<Item = &'s KeyValue<'a>>) -> Option<String> {
+    json::object(attributes.map(|kv| (kv.key, kv.value.as_ref())))
 }
 
 /// Where a record stands.
@@ -389,22 +384,13 @@ fn severity(number: i32) -> Option<String> {
 
 /// The attributes of something that has no more than these, in the columns of a span.
 pub(super) fn read_attributes(
-    attributes: &[KeyValue],
-    scope: Option<&InstrumentationScope>,
-    resource: &Resource,
-    received_at_unix_nano: i64,
+    attributes: &[KeyValue<'_>],
+    setting: Setting<'_, '_>,
     time: i64,
 ) -> SpanRow {
-    let shape = Span {
-        attributes: attributes.to_vec(),
-        ..Span::default()
-    };
-    let stands = Place {
-        trace_id: String::new(),
-        span_id: String::new(),
-        parent_span_id: None,
-        start: time,
-        end: time,
-    };
-    span::row(&shape, &stands, scope, resource, received_at_unix_nano)
+    let shape = Span::default();
+    let mut keys = Vec::new();
+    let attributes = Attributes::of(attributes, &mut keys);
+    let told = Told::by(&attributes, shape.name, setting.scope);
+    Said::by(&shape, &attributes, setting, told).row(shape.name, (time, time), setting)
 }

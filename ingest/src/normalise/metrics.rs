@@ -1,25 +1,22 @@
 //! Data points as rows, with what their attributes say of agent, session and model in columns.
 
-use flyball_store::rows::{Date, MetricRow, Micros};
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
-use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, ExponentialHistogramDataPoint, HistogramDataPoint, Metric,
+use flyball_otlp::ExportMetricsServiceRequest;
+use flyball_otlp::common::KeyValue;
+use flyball_otlp::metrics::{
+    Buckets, Data, ExponentialHistogramDataPoint, HistogramDataPoint, Metric, Number,
     NumberDataPoint, SummaryDataPoint,
 };
+use flyball_store::rows::{Date, MetricRow, Micros};
 use serde_json::json;
 
 use super::logs::read_attributes;
-use super::span::Resource;
+use super::span::{Resource, Scope, Setting};
 use super::{Normalised, Rejected, Rows, json as text};
 
 /// Normalises a request. Points whose index is in `skip` (ascending) are passed over, as in [`super::spans`].
 #[must_use]
 pub fn metrics(
-    request: &ExportMetricsServiceRequest,
+    request: &ExportMetricsServiceRequest<'_>,
     received_at_unix_nano: i64,
     skip: &[u32],
 ) -> Normalised {
@@ -29,13 +26,13 @@ pub fn metrics(
     for group in &request.resource_metrics {
         let resource = Resource::of(group.resource.as_ref());
         for scoped in &group.scope_metrics {
+            let setting = Setting {
+                scope: Scope::of(scoped.scope.as_ref()),
+                resource: &resource,
+                received_at_unix_nano,
+            };
             for metric in &scoped.metrics {
-                let series = Series {
-                    metric,
-                    scope: scoped.scope.as_ref(),
-                    resource: &resource,
-                    received_at_unix_nano,
-                };
+                let series = Series { metric, setting };
                 for point in points(metric) {
                     let at = index;
                     index += 1;
@@ -50,19 +47,19 @@ pub fn metrics(
             }
         }
     }
-    rows.batches(rejected)
+    rows.told(rejected)
 }
 
 /// A point of whichever kind.
 #[derive(Debug, Clone, Copy)]
-enum Point<'a> {
-    Number(&'a NumberDataPoint),
-    Histogram(&'a HistogramDataPoint),
-    Exponential(&'a ExponentialHistogramDataPoint),
-    Summary(&'a SummaryDataPoint),
+enum Point<'s, 'a> {
+    Number(&'s NumberDataPoint<'a>),
+    Histogram(&'s HistogramDataPoint<'a>),
+    Exponential(&'s ExponentialHistogramDataPoint<'a>),
+    Summary(&'s SummaryDataPoint<'a>),
 }
 
-fn points(metric: &Metric) -> Vec<Point<'_>> {
+fn points<'s, 'a>(metric: &'s Metric<'a>) -> Vec<Point<'s, 'a>> {
     match &metric.data {
         Some(Data::Gauge(gauge)) => gauge.data_points.iter().map(Point::Number).collect(),
         Some(Data::Sum(sum)) => sum.data_points.iter().map(Point::Number).collect(),
@@ -80,26 +77,23 @@ fn points(metric: &Metric) -> Vec<Point<'_>> {
 }
 
 /// A metric where it stands in its request.
-struct Series<'a> {
-    metric: &'a Metric,
-    scope: Option<&'a InstrumentationScope>,
-    resource: &'a Resource,
-    received_at_unix_nano: i64,
+struct Series<'s, 'a> {
+    metric: &'s Metric<'a>,
+    setting: Setting<'s, 'a>,
 }
 
-impl Series<'_> {
-    fn row(&self, point: Point<'_>) -> Result<MetricRow, String> {
+impl Series<'_, '_> {
+    fn row(&self, point: Point<'_, '_>) -> Result<MetricRow, String> {
         let (attributes, start, time) = point.place();
         let time = match time {
-            0 => self.received_at_unix_nano,
+            0 => self.setting.received_at_unix_nano,
             told => super::accept::time("time_unix_nano", told)?,
         };
         let start = match start {
             0 => None,
             told => Some(super::accept::time("start_time_unix_nano", told)?),
         };
-        let (received, resource) = (self.received_at_unix_nano, self.resource);
-        let said = read_attributes(attributes, self.scope, resource, received, time);
+        let said = read_attributes(attributes, self.setting, time);
         let (kind, temporality, monotonic) = self.kind();
         let row = MetricRow {
             date: Date::of_nanos(time),
@@ -107,8 +101,8 @@ impl Series<'_> {
             time_unix_nano: time,
             start_time: start.map(Micros::of_nanos),
             received_at: said.received_at,
-            name: self.metric.name.clone(),
-            unit: Some(self.metric.unit.clone()).filter(|unit| !unit.is_empty()),
+            name: self.metric.name.to_owned(),
+            unit: Some(self.metric.unit.to_owned()).filter(|unit| !unit.is_empty()),
             kind: kind.to_owned(),
             temporality,
             monotonic,
@@ -126,7 +120,7 @@ impl Series<'_> {
             response_model: said.response_model,
             tool_name: said.tool_name,
             error_type: said.error_type,
-            attributes: text::text(text::object(attributes.iter())),
+            attributes: text::object(attributes.iter().map(|kv| (kv.key, kv.value.as_ref()))),
             resource: said.resource,
             ..MetricRow::default()
         };
@@ -135,9 +129,9 @@ impl Series<'_> {
 
     /// The words for its kind and its temporality, and whether it only grows.
     fn kind(&self) -> (&'static str, Option<String>, Option<bool>) {
-        let temporality = |number: i32| match AggregationTemporality::try_from(number) {
-            Ok(AggregationTemporality::Delta) => Some("delta".to_owned()),
-            Ok(AggregationTemporality::Cumulative) => Some("cumulative".to_owned()),
+        let temporality = |number: i32| match number {
+            1 => Some("delta".to_owned()),
+            2 => Some("cumulative".to_owned()),
             _ => None,
         };
         match &self.metric.data {
@@ -162,9 +156,9 @@ impl Series<'_> {
     }
 }
 
-impl<'a> Point<'a> {
+impl<'s, 'a> Point<'s, 'a> {
     /// Its attributes, since when it counts, and its time (nanoseconds since 1970; 0 when it does not say).
-    fn place(self) -> (&'a [KeyValue], u64, u64) {
+    fn place(self) -> (&'s [KeyValue<'a>], u64, u64) {
         match self {
             Self::Number(at) => (&at.attributes, at.start_time_unix_nano, at.time_unix_nano),
             Self::Histogram(at) => (&at.attributes, at.start_time_unix_nano, at.time_unix_nano),
@@ -178,11 +172,11 @@ impl<'a> Point<'a> {
         match self {
             Self::Number(point) => MetricRow {
                 value: point.value.map(|value| match value {
-                    Number::AsDouble(value) => value,
-                    Number::AsInt(value) => value as f64,
+                    Number::Double(value) => value,
+                    Number::Int(value) => value as f64,
                 }),
                 value_int: match point.value {
-                    Some(Number::AsInt(value)) => Some(value),
+                    Some(Number::Int(value)) => Some(value),
                     _ => None,
                 },
                 ..row

@@ -1,13 +1,16 @@
 //! From OTLP to rows: one span, log record or data point at a time, by the table of
 //! [`conventions`](crate::conventions).
 //!
-//! A span is checked (`accept`), its attributes are read (`value`) into columns (`span`), its token
-//! counts brought to one meaning (`usage`), its answer looked at (`answer`), and its content set apart
-//! (`content`). What no column takes stays in `attributes`, as JSON (`json`). Log records ([`logs`]) and data points
-//! ([`metrics`]) are put into a span's shape, and so read by the same rules.
+//! A span is checked (`accept`), its attributes are looked up (`attributes`) and read (`value`) into columns
+//! (`columns`), its token counts brought to one meaning (`usage`), its answer looked at (`answer`), and its content
+//! set apart (`content`). What no column takes stays in `attributes`, as JSON (`json`). All of it is by reference to
+//! the request: the first copy of a span's text is the one into the Arrow array (`span`). Log records ([`logs`]) and
+//! data points ([`metrics`]) are put into a span's shape, and so read by the same rules.
 
 mod accept;
 mod answer;
+mod attributes;
+mod columns;
 mod content;
 mod json;
 mod logs;
@@ -21,9 +24,11 @@ mod tests;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
+use flyball_otlp::ExportTraceServiceRequest;
 use flyball_store::Table;
-use flyball_store::rows::{ContentRow, LogRow, MetricRow, Row, SpanRow};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use flyball_store::rows::{ContentRow, LogRow, MetricRow, Row, SpanColumns, SpanRow};
+
+use attributes::Attributes;
 
 pub(crate) use content::content_hash;
 pub use logs::logs;
@@ -70,40 +75,61 @@ pub struct Rejected {
 /// what was rejected when the request first came.
 #[must_use]
 pub fn spans(
-    request: &ExportTraceServiceRequest,
+    request: &ExportTraceServiceRequest<'_>,
     received_at_unix_nano: i64,
     skip: &[u32],
 ) -> Normalised {
-    let mut rows = Rows::default();
+    let (mut columns, mut count) = (SpanColumns::default(), 0);
+    let mut contents = Vec::new();
     let mut rejected = Vec::new();
     let mut index = 0u32;
+    // Used again for every span.
+    let (mut keys, mut text) = (Vec::new(), Vec::new());
     for group in &request.resource_spans {
         let resource = span::Resource::of(group.resource.as_ref());
         for scoped in &group.scope_spans {
+            let setting = span::Setting {
+                scope: span::Scope::of(scoped.scope.as_ref()),
+                resource: &resource,
+                received_at_unix_nano,
+            };
             for sent in &scoped.spans {
                 let at = index;
                 index += 1;
                 if skip.binary_search(&at).is_ok() {
                     continue;
                 }
-                match accept::accept(sent) {
-                    Ok(place) => {
-                        let row = span::row(
-                            sent,
-                            &place,
-                            scoped.scope.as_ref(),
-                            &resource,
-                            received_at_unix_nano,
-                        );
-                        rows.contents.extend(content::row(sent, &row));
-                        rows.spans.push(row);
+                let stands = match accept::accept(sent) {
+                    Ok(stands) => stands,
+                    Err(reason) => {
+                        rejected.push(Rejected { index: at, reason });
+                        continue;
                     }
-                    Err(reason) => rejected.push(Rejected { index: at, reason }),
-                }
+                };
+                let attributes = Attributes::of(&sent.attributes, &mut keys);
+                let told = span::Told::by(&attributes, sent.name, setting.scope);
+                let frame = span::Frame {
+                    sent,
+                    stands: &stands,
+                    setting,
+                };
+                span::Said::by(sent, &attributes, setting, told).write(
+                    frame,
+                    &attributes,
+                    &mut columns,
+                    count,
+                    &mut text,
+                );
+                contents.extend(content::row(sent, &attributes, &stands));
+                count += 1;
             }
         }
     }
-    rows.batches(rejected)
+    let rows = Rows {
+        contents,
+        ..Rows::default()
+    };
+    rows.batches(columns.batch(count), count, rejected)
 }
 
 /// Rows on their way into batches.
@@ -116,13 +142,14 @@ struct Rows {
 }
 
 impl Rows {
-    fn batches(self, rejected: Vec<Rejected>) -> Normalised {
-        let count = self
-            .spans
-            .len()
-            .max(self.logs.len())
-            .max(self.metrics.len());
-        match self.try_batches() {
+    /// The batches; `spans` has `count` rows.
+    fn batches(
+        self,
+        spans: Result<RecordBatch, ArrowError>,
+        count: usize,
+        rejected: Vec<Rejected>,
+    ) -> Normalised {
+        match self.try_batches(spans) {
             Ok(normalised) => Normalised {
                 rejected,
                 ..normalised
@@ -147,12 +174,22 @@ impl Rows {
         }
     }
 
-    fn try_batches(&self) -> Result<Normalised, ArrowError> {
+    /// The batches of what came as log records or data points.
+    fn told(self, rejected: Vec<Rejected>) -> Normalised {
+        let count = self.logs.len().max(self.metrics.len());
+        let spans = SpanRow::batch(&self.spans);
+        self.batches(spans, count, rejected)
+    }
+
+    fn try_batches(
+        &self,
+        spans: Result<RecordBatch, ArrowError>,
+    ) -> Result<Normalised, ArrowError> {
         fn some<R: Row>(rows: &[R]) -> Result<Option<RecordBatch>, ArrowError> {
             (!rows.is_empty()).then(|| R::batch(rows)).transpose()
         }
         Ok(Normalised {
-            spans: SpanRow::batch(&self.spans)?,
+            spans: spans?,
             contents: some(&self.contents)?,
             logs: some(&self.logs)?,
             metrics: some(&self.metrics)?,

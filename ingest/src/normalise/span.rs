@@ -1,394 +1,417 @@
 //! One span, with its scope and resource, as a row.
 
-use std::array;
 use std::borrow::Cow;
 
-use flyball_store::rows::{Date, Micros, SpanRow, Usage};
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::resource::v1::Resource as Sent;
-use opentelemetry_proto::tonic::trace::v1::Span;
-use rust_decimal::Decimal;
+use flyball_otlp::common::{InstrumentationScope, Resource as Sent, Value};
+use flyball_otlp::trace::Span;
+use flyball_store::rows::{Date, Micros, SpanColumns, SpanRow, Usage};
 use sha2::{Digest, Sha256};
 
 use super::accept::Place as Stands;
+use super::attributes::{Attributes, find};
+use super::columns::{Columns, Reading};
 use super::usage::{Apart, Counts};
-use super::value::{self, Found};
-use super::{answer, json};
+use super::{answer, json, value};
 use crate::conventions::{
-    Column, Convention, Place, RULES, Rule, is_leading, is_model_call, is_named_by_span,
-    is_token_count, misnamed, operation, rules_of, sources,
+    Column, Convention, Key, Side, is_model_call, is_named_by_span, misnamed, operation_of, sources,
 };
-
-/// Values by column, each with the rank of the rule that found it (the lower, the better).
-#[derive(Debug, Clone)]
-struct Columns([Option<(usize, Found)>; Column::COUNT]);
-
-impl Columns {
-    fn new() -> Self {
-        Self(array::from_fn(|_| None))
-    }
-
-    /// Reads what the attributes say by the rules for this place.
-    fn read(&mut self, attributes: &[KeyValue], of: Reading<'_>) {
-        for kv in attributes {
-            let Some(value) = kv.value.as_ref().and_then(|value| value.value.as_ref()) else {
-                continue;
-            };
-            for (place, rule) in rules_of(&kv.key) {
-                let slot = &mut self.0[rule.column as usize];
-                let fits = of.allows(rule) && slot.as_ref().is_none_or(|(found, _)| place <= found);
-                let found = || match rule.field {
-                    Some(field) => value::read(&value::within(value, field)?, rule.read),
-                    None => value::read(value, rule.read),
-                };
-                if fits && let Some(found) = found() {
-                    *slot = Some((*place, found));
-                }
-            }
-        }
-    }
-
-    /// The keys whose values stand in a column just as they were sent, and need not stand in `attributes` as well:
-    /// the leading key of the column, so that nobody has to guess where the value came from.
-    fn said_exactly(&self, attributes: &[KeyValue]) -> Vec<&'static str> {
-        let found = self.0.iter().flatten();
-        let leading = found.filter(|(place, _)| is_leading(*place));
-        leading
-            .filter_map(|(place, found)| {
-                let key = RULES[*place].key;
-                value::is_exactly(find(attributes, key)?, found).then_some(key)
-            })
-            .collect()
-    }
-
-    /// Takes from the resource what the span itself did not say.
-    fn fall_back_on(&mut self, resource: &Self) {
-        for (own, theirs) in self.0.iter_mut().zip(&resource.0) {
-            if own.is_none() {
-                own.clone_from(theirs);
-            }
-        }
-    }
-
-    /// Whether the parts of a number are told apart from it, by the rule that found it.
-    fn is_apart(&self, column: Column) -> bool {
-        let found = self.0[column as usize].as_ref();
-        found.is_some_and(|(place, _)| RULES[*place].apart)
-    }
-
-    fn take(&mut self, column: Column) -> Option<Found> {
-        self.0[column as usize].take().map(|(_, found)| found)
-    }
-
-    fn text(&mut self, column: Column) -> Option<String> {
-        match self.take(column)? {
-            Found::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn count(&mut self, column: Column) -> Option<i64> {
-        match self.take(column)? {
-            Found::Count(count) => Some(count),
-            _ => None,
-        }
-    }
-
-    fn number(&mut self, column: Column) -> Option<f64> {
-        match self.take(column)? {
-            Found::Number(number) => Some(number),
-            _ => None,
-        }
-    }
-
-    fn money(&mut self, column: Column) -> Option<Decimal> {
-        match self.take(column)? {
-            Found::Money(money) => Some(money),
-            _ => None,
-        }
-    }
-
-    fn flag(&mut self, column: Column) -> Option<bool> {
-        match self.take(column)? {
-            Found::Flag(flag) => Some(flag),
-            _ => None,
-        }
-    }
-}
-
-/// What is read: which rules may find a value there.
-#[derive(Debug, Clone, Copy)]
-enum Reading<'a> {
-    Resource,
-    Span {
-        operation: Option<&'a str>,
-        convention: Option<Convention>,
-    },
-}
-
-impl Reading<'_> {
-    fn allows(self, rule: &Rule) -> bool {
-        match self {
-            Self::Resource => rule.place == Place::Both && rule.only.is_none() && !rule.marked,
-            Self::Span {
-                operation,
-                convention,
-            } => {
-                rule.only.is_none_or(|only| operation == Some(only))
-                    && (!rule.marked || convention == Some(rule.convention))
-            }
-        }
-    }
-}
 
 /// What all spans of a resource have in common: read once.
 #[derive(Debug)]
-pub(super) struct Resource {
-    columns: Columns,
-    service_name: Option<String>,
+pub(super) struct Resource<'a> {
+    columns: Columns<'a>,
+    service_name: Option<Cow<'a, str>>,
     json: Option<String>,
 }
 
-impl Resource {
-    pub(super) fn of(sent: Option<&Sent>) -> Self {
-        let attributes = sent.map_or(&[][..], |resource| &resource.attributes);
-        let mut columns = Columns::new();
-        columns.read(attributes, Reading::Resource);
+impl<'a> Resource<'a> {
+    pub(super) fn of(sent: Option<&Sent<'a>>) -> Self {
+        let sent = sent.map_or(&[][..], |resource| &resource.attributes);
+        let mut keys = Vec::new();
+        let attributes = Attributes::of(sent, &mut keys);
         Self {
-            columns,
-            service_name: find(attributes, "service.name").and_then(value::text),
-            json: json::text(json::object(attributes.iter())),
+            columns: Columns::read(&attributes, Reading::Resource),
+            service_name: attributes.find("service.name").and_then(value::text),
+            json: json::object(sent.iter().map(|kv| (kv.key, kv.value.as_ref()))),
         }
     }
 }
 
-/// The row of a span.
-pub(super) fn row(
-    sent: &Span,
-    stands: &Stands,
-    scope: Option<&InstrumentationScope>,
-    resource: &Resource,
-    received_at_unix_nano: i64,
-) -> SpanRow {
-    let misnamed = scope.and_then(|scope| misnamed(&scope.name, &sent.name));
-    let named = misnamed.map(Cow::Borrowed).or_else(|| {
-        operation(|key| match find(&sent.attributes, key) {
-            Some(Value::StringValue(text)) => Some(text.as_str()),
-            Some(Value::BoolValue(true)) => Some("true"),
-            _ => None,
-        })
-    });
-    let told = Told {
-        convention: Convention::of(sent.attributes.iter().map(|kv| kv.key.as_str())),
-        operation: named,
-    };
-    row_of(sent, stands, scope, resource, received_at_unix_nano, told)
+/// What all spans of a scope have in common: read once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope<'a> {
+    name: Option<&'a str>,
+    version: Option<&'a str>,
+    excludes_cached_input: bool,
+    tells_lifetime_totals: bool,
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn of(sent: Option<&InstrumentationScope<'a>>) -> Self {
+        let name = sent.and_then(|scope| some(scope.name));
+        Self {
+            name,
+            version: sent.and_then(|scope| some(scope.version)),
+            excludes_cached_input: sources::excludes_cached_input(name.unwrap_or_default()),
+            tells_lifetime_totals: sources::tells_lifetime_totals(name.unwrap_or_default()),
+        }
+    }
+}
+
+impl<'a> Scope<'a> {
+    /// Its name; empty when it has none.
+    pub(super) fn name_or_empty(self) -> &'a str {
+        self.name.unwrap_or_default()
+    }
+}
+
+/// Where a span, record or point stands in its request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setting<'s, 'a> {
+    pub(super) scope: Scope<'a>,
+    pub(super) resource: &'s Resource<'a>,
+    pub(super) received_at_unix_nano: i64,
 }
 
 /// What is known of a span before its attributes are read.
-pub(super) struct Told {
+#[derive(Debug, Clone)]
+pub(super) struct Told<'a> {
     /// By which convention they are read.
     pub(super) convention: Option<Convention>,
     /// What it tells of; `None` when nothing names it.
-    pub(super) operation: Option<Cow<'static, str>>,
+    pub(super) operation: Option<Cow<'a, str>>,
 }
 
-/// The row of a span, or of something else that has been put into a span's shape.
-pub(super) fn row_of(
-    sent: &Span,
-    stands: &Stands,
-    scope: Option<&InstrumentationScope>,
-    resource: &Resource,
-    received_at_unix_nano: i64,
-    told: Told,
-) -> SpanRow {
-    let Told {
-        convention,
-        operation: named,
-    } = told;
-    let scope_name = scope.and_then(|scope| some(&scope.name));
-    let mut row = SpanRow {
-        date: Date::of_nanos(stands.start),
-        start_time: Micros::of_nanos(stands.start),
-        end_time: Micros::of_nanos(stands.end),
-        start_unix_nano: stands.start,
-        duration_ns: stands.end - stands.start,
-        received_at: Micros::of_nanos(received_at_unix_nano),
-        trace_id: stands.trace_id.clone(),
-        span_id: stands.span_id.clone(),
-        parent_span_id: stands.parent_span_id.clone(),
-        name: sent.name.clone(),
-        kind: kind(sent.kind),
-        status: status(sent).to_owned(),
-        status_message: sent
-            .status
-            .as_ref()
-            .and_then(|status| some(&status.message)),
-        scope_version: scope.and_then(|scope| some(&scope.version)),
-        service_name: resource.service_name.clone(),
-        convention: convention.map(|convention| convention.as_str().to_owned()),
-        resource: resource.json.clone(),
-        events: json::events(&sent.events),
-        links: json::links(&sent.links),
-        ..SpanRow::default()
-    };
-    let mut columns = Columns::new();
-    let reading = Reading::Span {
-        operation: named.as_deref(),
-        convention,
-    };
-    columns.read(&sent.attributes, reading);
-    let apart = Apart {
-        input: columns.is_apart(Column::InputTokens)
-            || sources::excludes_cached_input(scope_name.as_deref().unwrap_or_default()),
-        cache_write: columns.is_apart(Column::CacheWriteTokens),
-        output: columns.is_apart(Column::OutputTokens) || columns.is_apart(Column::ReasoningTokens),
-    };
-    let mut in_columns = columns.said_exactly(&sent.attributes);
-    columns.fall_back_on(&resource.columns);
-    fill(&mut row, &mut columns);
-    row.operation = named
-        .map(|named| named.into_owned())
-        .or_else(|| implied(&row));
-    row.error_type = row.error_type.take().or_else(|| failure(sent));
-    if row.operation.as_deref().is_some_and(is_model_call) {
-        describe_call(&mut row, sent);
+impl<'a> Told<'a> {
+    /// As the attributes tell it, and what is known of the sender.
+    pub(super) fn by(attributes: &Attributes<'_, 'a>, name: &str, scope: Scope<'_>) -> Self {
+        let texts = attributes.operations();
+        let misnamed = scope.name.and_then(|scope| misnamed(scope, name));
+        Self {
+            convention: attributes.convention(),
+            operation: misnamed
+                .map(Cow::Borrowed)
+                .or_else(|| operation_of(|place| texts.get(place).copied().flatten())),
+        }
     }
-    if row.operation.as_deref() == Some("execute_tool") {
-        describe_tool(&mut row, sent);
+}
+
+/// What a span says, or something else that has been put into a span's shape: all but its frame.
+#[derive(Debug)]
+pub(super) struct Said<'a> {
+    columns: Columns<'a>,
+    convention: Option<Convention>,
+    operation: Option<Cow<'a, str>>,
+    status: &'static str,
+    usage: Option<Usage>,
+    output_has_tool_call: Option<bool>,
+    /// Keys whose values stand in columns just as they were sent.
+    in_columns: Vec<Key>,
+}
+
+impl<'a> Said<'a> {
+    pub(super) fn by<'s: 'a>(
+        sent: &Span<'a>,
+        attributes: &Attributes<'_, 'a>,
+        setting: Setting<'s, 'a>,
+        told: Told<'a>,
+    ) -> Self {
+        let scope = setting.scope;
+        let reading = Reading::Span {
+            operation: told.operation.as_deref(),
+            convention: told.convention,
+        };
+        let mut columns = Columns::read(attributes, reading);
+        let apart = Apart {
+            input: columns.is_apart(Column::InputTokens) || scope.excludes_cached_input,
+            cache_write: columns.is_apart(Column::CacheWriteTokens),
+            output: columns.is_apart(Column::OutputTokens)
+                || columns.is_apart(Column::ReasoningTokens),
+        };
+        let in_columns = columns.said_exactly(attributes);
+        columns.fall_back_on(&setting.resource.columns);
+        let operation = told
+            .operation
+            .or_else(|| implied(&columns).map(Cow::Borrowed));
+        let mut said = Self {
+            columns,
+            convention: told.convention,
+            operation,
+            status: status(sent),
+            usage: None,
+            output_has_tool_call: None,
+            in_columns,
+        };
+        said.derive(sent, attributes);
+        said.count_tokens(apart, scope);
+        if let Some(Value::String(sent)) = attributes.find(OPERATION)
+            && said.operation() == Some(*sent)
+        {
+            said.in_columns.push(crate::conventions::key(OPERATION));
+        }
+        said
     }
-    take_name(&mut row, convention);
-    let told = Counts::of(&row);
-    count_tokens(&mut row, apart);
-    if row.operation.as_deref() == Some("invoke_agent")
-        && row.usage.is_some()
-        && sources::tells_lifetime_totals(scope_name.as_deref().unwrap_or_default())
-    {
-        Counts::default().put(&mut row);
-        row.usage = Some(Usage::Unknown.as_str().to_owned());
+
+    pub(super) fn operation(&self) -> Option<&str> {
+        self.operation.as_deref()
     }
-    if told != Counts::of(&row) {
-        in_columns.retain(|key| !is_token_count(key));
+
+    /// What was not sent, but follows from what was.
+    fn derive(&mut self, sent: &Span<'a>, attributes: &Attributes<'_, 'a>) {
+        let status = self.status;
+        self.columns
+            .derive(Column::ErrorType, || failure(sent, status));
+        if self.operation().is_some_and(is_model_call) {
+            self.output_has_tool_call = describe_call(&mut self.columns, attributes);
+        }
+        if self.operation() == Some("execute_tool") {
+            describe_tool(&mut self.columns, attributes);
+        }
+        // The span's name where it is the agent's, or the tool's, and nothing else says it.
+        let operation = self.operation().unwrap_or_default();
+        if !sent.name.is_empty() && is_named_by_span(self.convention, operation) {
+            let named = match operation {
+                "execute_tool" => Column::ToolName,
+                _ => Column::AgentName,
+            };
+            self.columns
+                .derive(named, || Some(Cow::Borrowed(sent.name)));
+        }
     }
-    if find(&sent.attributes, OPERATION).is_some_and(|sent| is_text(sent, &row.operation)) {
-        in_columns.push(OPERATION);
+
+    /// Brings the tokens to one meaning, and says how much of the truth they tell. A count that is not what was sent
+    /// any more has to stand in `attributes` too.
+    fn count_tokens(&mut self, apart: Apart, scope: Scope<'_>) {
+        let told = Counts::of(&self.columns);
+        let mut counts = told.as_otel_counts(apart);
+        let broke_off = self.status == "error"
+            || self.columns.text(Column::ErrorType).is_some()
+            || self.columns.text(Column::FinishReason) == Some("error");
+        self.usage = counts.usage(self.operation(), broke_off);
+        if self.operation() == Some("invoke_agent")
+            && self.usage.is_some()
+            && scope.tells_lifetime_totals
+        {
+            counts = Counts::default();
+            self.usage = Some(Usage::Unknown);
+        }
+        if told != counts {
+            counts.put(&mut self.columns);
+            self.in_columns.retain(|key| !key.is_token_count);
+        }
     }
-    row.attributes = json::attributes(&sent.attributes, &in_columns);
-    row.scope_name = scope_name;
-    row
+
+    /// Writes the row of a span as row `at`; `text` is where to write JSON, and is used again for the next one.
+    pub(super) fn write(
+        &self,
+        frame: Frame<'_, '_>,
+        attributes: &Attributes<'_, '_>,
+        out: &mut SpanColumns,
+        at: usize,
+        text: &mut Vec<u8>,
+    ) {
+        frame.write(out, at);
+        out.status.set(at, self.status);
+        out.convention
+            .set(at, self.convention.map(Convention::as_str));
+        out.operation.set(at, self.operation());
+        out.usage.set(at, self.usage.map(Usage::as_str));
+        out.output_has_tool_call.set(at, self.output_has_tool_call);
+        fill(out, at, &self.columns);
+        out.attributes
+            .set(at, json::attributes(attributes, &self.in_columns, text));
+    }
+
+    /// The row of something that is no span but was read as one: it began and ended at these times (nanoseconds since
+    /// 1970), and has no ids, and no attributes beyond its columns.
+    pub(super) fn row(&self, name: &str, times: (i64, i64), setting: Setting<'_, '_>) -> SpanRow {
+        let (start, end) = times;
+        let owned = |text: &str| text.to_owned();
+        let mut row = SpanRow {
+            date: Date::of_nanos(start),
+            start_time: Micros::of_nanos(start),
+            end_time: Micros::of_nanos(end),
+            start_unix_nano: start,
+            duration_ns: end - start,
+            received_at: Micros::of_nanos(setting.received_at_unix_nano),
+            name: name.to_owned(),
+            status: self.status.to_owned(),
+            scope_name: setting.scope.name.map(owned),
+            scope_version: setting.scope.version.map(owned),
+            service_name: setting.resource.service_name.as_deref().map(owned),
+            convention: self.convention.map(Convention::as_str).map(owned),
+            operation: self.operation().map(owned),
+            usage: self.usage.map(Usage::as_str).map(owned),
+            output_has_tool_call: self.output_has_tool_call,
+            resource: setting.resource.json.clone(),
+            ..SpanRow::default()
+        };
+        fill_row(&mut row, &self.columns);
+        row
+    }
 }
 
 /// Where the operation stands, if it does.
 const OPERATION: &str = "gen_ai.operation.name";
 
-fn is_text(sent: &Value, column: &Option<String>) -> bool {
-    matches!((sent, column), (Value::StringValue(sent), Some(column)) if sent == column)
+/// What a span is by its frame: ids, times, names, scope and resource, events and links.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame<'s, 'a> {
+    pub(super) sent: &'s Span<'a>,
+    pub(super) stands: &'s Stands,
+    pub(super) setting: Setting<'s, 'a>,
 }
 
-/// Moves what the rules found into the row.
-fn fill(row: &mut SpanRow, columns: &mut Columns) {
-    row.agent_name = columns.text(Column::AgentName);
-    row.agent_id = columns.text(Column::AgentId);
-    row.agent_version = columns.text(Column::AgentVersion);
-    row.agent_role = columns.text(Column::AgentRole);
-    row.session_id = columns.text(Column::SessionId);
-    row.user_id = columns.text(Column::UserId);
-    row.tenant = columns.text(Column::Tenant);
-    row.team = columns.text(Column::Team);
-    row.environment = columns.text(Column::Environment);
-    row.execution_id = columns.text(Column::ExecutionId);
-    row.task_id = columns.text(Column::TaskId);
-    row.task_type = columns.text(Column::TaskType);
-    row.workflow = columns.text(Column::Workflow);
-    row.provider = columns.text(Column::Provider);
-    row.request_model = columns.text(Column::RequestModel);
-    row.response_model = columns.text(Column::ResponseModel);
-    row.service_tier = columns.text(Column::ServiceTier);
-    row.input_tokens = columns.count(Column::InputTokens);
-    row.cache_read_tokens = columns.count(Column::CacheReadTokens);
-    row.cache_write_tokens = columns.count(Column::CacheWriteTokens);
-    row.cache_write_1h_tokens = columns.count(Column::CacheWrite1hTokens);
-    row.audio_input_tokens = columns.count(Column::AudioInputTokens);
-    row.image_input_tokens = columns.count(Column::ImageInputTokens);
-    row.output_tokens = columns.count(Column::OutputTokens);
-    row.reasoning_tokens = columns.count(Column::ReasoningTokens);
-    row.audio_output_tokens = columns.count(Column::AudioOutputTokens);
-    row.image_output_tokens = columns.count(Column::ImageOutputTokens);
-    row.client_cost_usd = columns.money(Column::ClientCostUsd);
-    row.response_id = columns.text(Column::ResponseId);
-    row.finish_reason = columns.text(Column::FinishReason);
-    row.tool_name = columns.text(Column::ToolName);
-    row.tool_type = columns.text(Column::ToolType);
-    row.tool_call_id = columns.text(Column::ToolCallId);
-    row.tool_effect = columns.text(Column::ToolEffect);
-    row.tool_input_hash = columns.text(Column::ToolInputHash);
-    row.error_type = columns.text(Column::ErrorType);
-    row.state = columns.text(Column::State);
-    row.step = columns.count(Column::Step);
-    row.decision = columns.flag(Column::Decision);
-    row.confidence = columns.number(Column::Confidence);
-    row.progress = columns.number(Column::Progress);
-    row.termination = columns.text(Column::Termination);
-    row.termination_reason = columns.text(Column::TerminationReason);
-    row.escalated = columns.flag(Column::Escalated);
-    row.intervention = columns.text(Column::Intervention);
-    row.policy_verdict = columns.text(Column::PolicyVerdict);
-    row.policy_rule = columns.text(Column::PolicyRule);
-    row.queue_wait_ms = columns.count(Column::QueueWaitMs);
-    row.version_set = columns.text(Column::VersionSet);
-    row.outcome = columns.text(Column::Outcome);
-    row.value_usd = columns.money(Column::ValueUsd);
+impl Frame<'_, '_> {
+    fn write(&self, out: &mut SpanColumns, at: usize) {
+        let Self {
+            sent,
+            stands,
+            setting,
+        } = self;
+        out.date.set(at, Date::of_nanos(stands.start));
+        out.start_time.set(at, Micros::of_nanos(stands.start));
+        out.end_time.set(at, Micros::of_nanos(stands.end));
+        out.start_unix_nano.set(at, stands.start);
+        out.duration_ns.set(at, stands.end - stands.start);
+        out.received_at
+            .set(at, Micros::of_nanos(setting.received_at_unix_nano));
+        out.trace_id.set(at, stands.trace_id.as_str());
+        out.span_id.set(at, stands.span_id.as_str());
+        let parent = stands.parent_span_id.as_ref();
+        out.parent_span_id.set(at, parent.map(|id| id.as_str()));
+        out.name.set(at, sent.name);
+        out.kind.set(at, kind(sent.kind));
+        let message = sent.status.as_ref().and_then(|status| some(status.message));
+        out.status_message.set(at, message);
+        out.scope_name.set(at, setting.scope.name);
+        out.scope_version.set(at, setting.scope.version);
+        out.service_name
+            .set(at, setting.resource.service_name.as_deref());
+        out.resource.set(at, setting.resource.json.as_deref());
+        out.events.set(at, json::events(&sent.events).as_deref());
+        out.links.set(at, json::links(&sent.links).as_deref());
+        // The store knows where the request stands.
+        out.log_position.set(at, 0);
+    }
+}
+
+/// Declares which columns the rules fill, and how values go there: into columns, and into a row.
+macro_rules! filled {
+    ($( $field:ident: $how:ident = $column:ident, )*) => {
+        /// Moves what the rules found into row `at`.
+        fn fill(out: &mut SpanColumns, at: usize, columns: &Columns<'_>) {
+            $( out.$field.set(at, columns.$how(Column::$column)); )*
+        }
+
+        /// Moves what the rules found into a row.
+        fn fill_row(row: &mut SpanRow, columns: &Columns<'_>) {
+            $( row.$field = columns.$how(Column::$column).map(Into::into); )*
+        }
+    };
+}
+
+filled! {
+    agent_name: text = AgentName,
+    agent_id: text = AgentId,
+    agent_version: text = AgentVersion,
+    agent_role: text = AgentRole,
+    session_id: text = SessionId,
+    user_id: text = UserId,
+    tenant: text = Tenant,
+    team: text = Team,
+    environment: text = Environment,
+    execution_id: text = ExecutionId,
+    task_id: text = TaskId,
+    task_type: text = TaskType,
+    workflow: text = Workflow,
+    provider: text = Provider,
+    request_model: text = RequestModel,
+    response_model: text = ResponseModel,
+    service_tier: text = ServiceTier,
+    input_tokens: count = InputTokens,
+    cache_read_tokens: count = CacheReadTokens,
+    cache_write_tokens: count = CacheWriteTokens,
+    cache_write_1h_tokens: count = CacheWrite1hTokens,
+    audio_input_tokens: count = AudioInputTokens,
+    image_input_tokens: count = ImageInputTokens,
+    output_tokens: count = OutputTokens,
+    reasoning_tokens: count = ReasoningTokens,
+    audio_output_tokens: count = AudioOutputTokens,
+    image_output_tokens: count = ImageOutputTokens,
+    client_cost_usd: money = ClientCostUsd,
+    response_id: text = ResponseId,
+    finish_reason: text = FinishReason,
+    tool_name: text = ToolName,
+    tool_type: text = ToolType,
+    tool_call_id: text = ToolCallId,
+    tool_effect: text = ToolEffect,
+    tool_input_hash: text = ToolInputHash,
+    error_type: text = ErrorType,
+    state: text = State,
+    step: count = Step,
+    decision: flag = Decision,
+    confidence: number = Confidence,
+    progress: number = Progress,
+    termination: text = Termination,
+    termination_reason: text = TerminationReason,
+    escalated: flag = Escalated,
+    intervention: text = Intervention,
+    policy_verdict: text = PolicyVerdict,
+    policy_rule: text = PolicyRule,
+    queue_wait_ms: count = QueueWaitMs,
+    version_set: text = VersionSet,
+    outcome: text = Outcome,
+    value_usd: money = ValueUsd,
 }
 
 /// What a span without a named operation tells of, by what it carries: older instrumentations name none.
-fn implied(row: &SpanRow) -> Option<String> {
-    let model = row.request_model.is_some() || row.response_model.is_some();
+fn implied(columns: &Columns<'_>) -> Option<&'static str> {
+    let has = |column| columns.text(column).is_some();
+    let counted = |column| columns.count(column).is_some();
+    let model = has(Column::RequestModel) || has(Column::ResponseModel);
     let answered =
-        row.input_tokens.is_some() || row.output_tokens.is_some() || row.response_id.is_some();
-    let operation = if model && answered {
-        "chat"
-    } else if row.tool_name.is_some() && row.tool_call_id.is_some() {
-        "execute_tool"
+        counted(Column::InputTokens) || counted(Column::OutputTokens) || has(Column::ResponseId);
+    if model && answered {
+        Some("chat")
+    } else if has(Column::ToolName) && has(Column::ToolCallId) {
+        Some("execute_tool")
     } else {
-        return None;
-    };
-    Some(operation.to_owned())
+        None
+    }
 }
 
 /// What kind of failure a span with status error tells of.
-fn failure(sent: &Span) -> Option<String> {
-    if status(sent) != "error" {
+fn failure<'a>(sent: &Span<'a>, status: &str) -> Option<Cow<'a, str>> {
+    if status != "error" {
         return None;
     }
-    let exception = sent
-        .events
-        .iter()
-        .rev()
-        .find_map(|event| find(&event.attributes, "exception.type"));
+    let mut events = sent.events.iter().rev();
+    let exception = events.find_map(|event| find(&event.attributes, "exception.type"));
     exception
         .and_then(value::text)
-        .or_else(|| Some("error".to_owned()))
+        .or(Some(Cow::Borrowed("error")))
 }
 
-fn describe_call(row: &mut SpanRow, sent: &Span) {
-    let answer = answer::answer(&sent.attributes);
-    row.output_has_tool_call = answer.has_tool_call;
-    row.finish_reason = row.finish_reason.take().or(answer.finish_reason);
-    row.response_id = row
-        .response_id
-        .take()
-        .or_else(|| answer::response_id(&sent.attributes));
-    if row.provider.is_none() {
-        let model = row
-            .response_model
-            .as_deref()
-            .or(row.request_model.as_deref());
-        row.provider = model.and_then(sources::maker).map(str::to_owned);
-    }
+/// Derives what a model call's answer tells; whether the answer asks for a tool.
+fn describe_call(columns: &mut Columns<'_>, attributes: &Attributes<'_, '_>) -> Option<bool> {
+    let answer = answer::answer(attributes.sent());
+    columns.derive(Column::FinishReason, || {
+        answer.finish_reason.map(Cow::Owned)
+    });
+    columns.derive(Column::ResponseId, || {
+        answer::response_id(attributes.sent()).map(Cow::Owned)
+    });
+    let model = columns
+        .text(Column::ResponseModel)
+        .or(columns.text(Column::RequestModel));
+    let needed = columns.text(Column::Provider).is_none();
+    let maker = model.filter(|_| needed).and_then(sources::maker);
+    columns.derive(Column::Provider, || maker.map(Cow::Borrowed));
+    answer.has_tool_call
 }
 
-/// Keys under which a tool's arguments stand, best first.
+/// Keys under which a tool's arguments stand, best first. All are content.
 const ARGUMENTS: &[&str] = &[
     "gen_ai.tool.call.arguments",
     "gen_ai.tool.input",
@@ -403,79 +426,56 @@ const ARGUMENTS: &[&str] = &[
     "mlflow.spanInputs",
 ];
 
-fn describe_tool(row: &mut SpanRow, sent: &Span) {
-    if row.tool_input_hash.is_none() {
-        let arguments = ARGUMENTS.iter().find_map(|key| find(&sent.attributes, key));
-        row.tool_input_hash = arguments.map(|arguments| {
+fn describe_tool(columns: &mut Columns<'_>, attributes: &Attributes<'_, '_>) {
+    if attributes.has_content(Side::Input) {
+        columns.derive(Column::ToolInputHash, || {
+            let arguments = ARGUMENTS.iter().find_map(|key| attributes.find(key))?;
             let digest = match arguments {
-                Value::StringValue(text) => Sha256::digest(text),
+                Value::String(text) => Sha256::digest(text),
                 other => Sha256::digest(json::of(other).to_string()),
             };
-            hex::encode(digest)
+            Some(Cow::Owned(hex::encode(digest)))
         });
     }
-    if row.tool_type.is_none() && sent.attributes.iter().any(|kv| kv.key.starts_with("mcp.")) {
-        row.tool_type = Some("mcp".to_owned());
+    columns.derive(Column::ToolType, || {
+        let mut keys = attributes.sent().iter().map(|kv| kv.key);
+        keys.any(|key| key.starts_with("mcp."))
+            .then_some(Cow::Borrowed("mcp"))
+    });
+}
+
+fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn kind(kind: i32) -> Option<&'static str> {
+    match kind {
+        1 => Some("internal"),
+        2 => Some("server"),
+        3 => Some("client"),
+        4 => Some("producer"),
+        5 => Some("consumer"),
+        _ => None,
     }
 }
 
-/// The span's name where it is the agent's, or the tool's, and nothing else says it.
-fn take_name(row: &mut SpanRow, convention: Option<Convention>) {
-    let operation = row.operation.as_deref().unwrap_or_default();
-    if row.name.is_empty() || !is_named_by_span(convention, operation) {
-        return;
-    }
-    let named = match operation {
-        "execute_tool" => &mut row.tool_name,
-        _ => &mut row.agent_name,
-    };
-    named.get_or_insert_with(|| row.name.clone());
-}
-
-fn count_tokens(row: &mut SpanRow, apart: Apart) {
-    let counts = Counts::of(row).as_otel_counts(apart);
-    let broke_off = row.status == "error"
-        || row.error_type.is_some()
-        || row.finish_reason.as_deref() == Some("error");
-    row.usage = counts
-        .usage(row.operation.as_deref(), broke_off)
-        .map(Usage::as_str)
-        .map(str::to_owned);
-    counts.put(row);
-}
-
-/// The last value of a key; of a key sent twice the later stays, in `attributes` too.
-pub(super) fn find<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
-    attributes
-        .iter()
-        .rev()
-        .find(|kv| kv.key == key)?
-        .value
-        .as_ref()?
-        .value
-        .as_ref()
-}
-
-fn some(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
-fn kind(kind: i32) -> Option<String> {
-    let word = match kind {
-        1 => "internal",
-        2 => "server",
-        3 => "client",
-        4 => "producer",
-        5 => "consumer",
-        _ => return None,
-    };
-    Some(word.to_owned())
-}
-
-fn status(sent: &Span) -> &'static str {
+fn status(sent: &Span<'_>) -> &'static str {
     match sent.status.as_ref().map(|status| status.code) {
         Some(1) => "ok",
         Some(2) => "error",
         _ => "unset",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conventions::content_side;
+
+    #[test]
+    fn what_a_tool_was_given_is_content_whatever_the_key() {
+        for key in ARGUMENTS {
+            assert_eq!(content_side(key), Some(Side::Input), "{key}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod frameworks;
 
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,
@@ -68,6 +69,14 @@ fn request(
             ..ResourceSpans::default()
         }],
     }
+}
+
+fn spans(
+    request: &ExportTraceServiceRequest,
+    received_at_unix_nano: i64,
+    skip: &[u32],
+) -> Normalised {
+    super::spans(&request.into(), received_at_unix_nano, skip)
 }
 
 fn rows(request: &ExportTraceServiceRequest) -> Vec<SpanRow> {

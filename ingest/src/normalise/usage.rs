@@ -1,8 +1,9 @@
 //! Token counts: brought to one meaning, and how much of the truth they tell.
 
-use flyball_store::rows::{SpanRow, Usage};
+use flyball_store::rows::Usage;
 
-use crate::conventions::is_model_call;
+use super::columns::Columns;
+use crate::conventions::{Column, is_model_call};
 
 /// Tokens as a span tells them. `None` is unknown, not zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,34 +32,34 @@ pub(super) struct Apart {
 }
 
 impl Counts {
-    /// The tokens that a row tells of.
-    pub(super) fn of(row: &SpanRow) -> Self {
+    /// The tokens that the columns tell of.
+    pub(super) fn of(columns: &Columns<'_>) -> Self {
         Self {
-            input: row.input_tokens,
-            cache_read: row.cache_read_tokens,
-            cache_write: row.cache_write_tokens,
-            cache_write_1h: row.cache_write_1h_tokens,
-            audio_input: row.audio_input_tokens,
-            image_input: row.image_input_tokens,
-            output: row.output_tokens,
-            reasoning: row.reasoning_tokens,
-            audio_output: row.audio_output_tokens,
-            image_output: row.image_output_tokens,
+            input: columns.count(Column::InputTokens),
+            cache_read: columns.count(Column::CacheReadTokens),
+            cache_write: columns.count(Column::CacheWriteTokens),
+            cache_write_1h: columns.count(Column::CacheWrite1hTokens),
+            audio_input: columns.count(Column::AudioInputTokens),
+            image_input: columns.count(Column::ImageInputTokens),
+            output: columns.count(Column::OutputTokens),
+            reasoning: columns.count(Column::ReasoningTokens),
+            audio_output: columns.count(Column::AudioOutputTokens),
+            image_output: columns.count(Column::ImageOutputTokens),
         }
     }
 
-    /// Makes them what a row tells of.
-    pub(super) fn put(self, row: &mut SpanRow) {
-        row.input_tokens = self.input;
-        row.cache_read_tokens = self.cache_read;
-        row.cache_write_tokens = self.cache_write;
-        row.cache_write_1h_tokens = self.cache_write_1h;
-        row.audio_input_tokens = self.audio_input;
-        row.image_input_tokens = self.image_input;
-        row.output_tokens = self.output;
-        row.reasoning_tokens = self.reasoning;
-        row.audio_output_tokens = self.audio_output;
-        row.image_output_tokens = self.image_output;
+    /// Makes them what the columns tell of.
+    pub(super) fn put(self, columns: &mut Columns<'_>) {
+        columns.set_count(Column::InputTokens, self.input);
+        columns.set_count(Column::CacheReadTokens, self.cache_read);
+        columns.set_count(Column::CacheWriteTokens, self.cache_write);
+        columns.set_count(Column::CacheWrite1hTokens, self.cache_write_1h);
+        columns.set_count(Column::AudioInputTokens, self.audio_input);
+        columns.set_count(Column::ImageInputTokens, self.image_input);
+        columns.set_count(Column::OutputTokens, self.output);
+        columns.set_count(Column::ReasoningTokens, self.reasoning);
+        columns.set_count(Column::AudioOutputTokens, self.audio_output);
+        columns.set_count(Column::ImageOutputTokens, self.image_output);
     }
 
     /// The same tokens as OpenTelemetry counts them: input is all input, output is all output.

@@ -1,10 +1,12 @@
 //! From a request's bytes to its message: decompressed, measured, decoded.
 //!
 //! A body passes through [`decompress`] (gzip, zstd), which never writes more than the limit, and
-//! [`traces`], [`logs`] or [`metrics`], which builds the message. Both know what a hostile sender can do with few bytes: a
+//! [`traces`], [`logs`] or [`metrics`], which reads the message. Both know what a hostile sender can do with few bytes: a
 //! compression bomb, and a body whose tree of messages is a hundred times its own size (two bytes of
-//! protobuf make a whole empty span). So the size of the tree is measured too, for protobuf before it is
-//! built (`footprint`) and for JSON while it is built (`json`).
+//! protobuf make a whole empty span). So the size of the tree is measured too, while it is built.
+//!
+//! Protobuf is read by reference ([`flyball_otlp`]); JSON (`json`) becomes a tree of owned messages that is then seen
+//! the same way, so that there is one normaliser.
 //!
 //! What is refused whole (the sender is told why): bad compression, bad protobuf (invalid UTF-8 in a
 //! string, nesting deeper than 100 messages included), bad JSON (nesting deeper than 128 included), a
@@ -12,18 +14,14 @@
 //! letters that are not hex digits; the normaliser judges those.
 
 mod compression;
-mod footprint;
 mod json;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use bytes::Bytes;
+use flyball_otlp::{
+    ExportLogsServiceRequest, ExportMetricsServiceRequest, ExportTraceServiceRequest, Problem,
+};
 use flyball_store::Encoding;
-use footprint::Node;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use prost::Message;
 
 use crate::error::{Error, Result};
 
@@ -60,6 +58,17 @@ impl Limits {
         }
     }
 
+    /// Refuses a body that is larger than it may be.
+    fn admit(self, body: &[u8]) -> Result<()> {
+        if body.len() > self.body_bytes {
+            return Err(Error::TooLarge {
+                what: "the request body",
+                limit: self.body_bytes,
+            });
+        }
+        Ok(())
+    }
+
     /// None: for bodies that have been accepted before, at recovery.
     pub const NONE: Self = Self::of_body(usize::MAX);
 }
@@ -87,78 +96,59 @@ pub fn encoding_of(content_type: Option<&str>) -> Result<Encoding> {
     }
 }
 
-/// Decodes a decompressed body of `/v1/traces`.
-///
-/// # Errors
-/// [`Error::BadProtobuf`] or [`Error::BadJson`] with the field, [`Error::TooLarge`] when the body or
-/// its tree is over a limit.
-pub fn traces(
-    body: &Bytes,
-    encoding: Encoding,
-    limits: Limits,
-) -> Result<ExportTraceServiceRequest> {
-    request(
-        body,
-        encoding,
-        limits,
-        Node::Traces,
-        "ExportTraceServiceRequest",
-    )
-}
-
-/// Decodes a decompressed body of `/v1/logs`.
-///
-/// # Errors
-/// As [`traces`].
-pub fn logs(body: &Bytes, encoding: Encoding, limits: Limits) -> Result<ExportLogsServiceRequest> {
-    request(
-        body,
-        encoding,
-        limits,
-        Node::Logs,
-        "ExportLogsServiceRequest",
-    )
-}
-
-/// Decodes a decompressed body of `/v1/metrics`.
-///
-/// # Errors
-/// As [`traces`].
-pub fn metrics(
-    body: &Bytes,
-    encoding: Encoding,
-    limits: Limits,
-) -> Result<ExportMetricsServiceRequest> {
-    request(
-        body,
-        encoding,
-        limits,
-        Node::Metrics,
-        "ExportMetricsServiceRequest",
-    )
-}
-
-fn request<M: Message + Default + json::Read<Value = M>>(
-    body: &Bytes,
-    encoding: Encoding,
-    limits: Limits,
-    root: Node,
-    message: &'static str,
-) -> Result<M> {
-    if body.len() > limits.body_bytes {
-        return Err(Error::TooLarge {
-            what: "the request body",
-            limit: limits.body_bytes,
-        });
-    }
-    match encoding {
-        Encoding::Protobuf => {
-            footprint::check(root, body, limits.decoded_bytes)?;
-            M::decode(body.as_ref()).map_err(|e| Error::BadProtobuf {
-                message,
-                reason: e.to_string(),
-            })
+/// Declares how a signal's request is decoded and read.
+macro_rules! signal {
+    ($($(#[$doc:meta])* $name:ident: $message:ident;)*) => { $(
+        $(#[$doc])*
+        pub fn $name<T>(
+            body: &[u8],
+            encoding: Encoding,
+            limits: Limits,
+            read: impl FnOnce(&$message<'_>) -> T,
+        ) -> Result<T> {
+            limits.admit(body)?;
+            const MESSAGE: &str = stringify!($message);
+            match encoding {
+                Encoding::Protobuf => $message::decode(body, limits.decoded_bytes)
+                    .map(|request| read(&request))
+                    .map_err(|e| protobuf_error(MESSAGE, &e)),
+                Encoding::Json => {
+                    let tree = json::request(body, MESSAGE, limits.decoded_bytes)?;
+                    Ok(read(&$message::from(&tree)))
+                }
+            }
         }
-        Encoding::Json => json::request(body, message, limits.decoded_bytes),
+    )* };
+}
+
+signal! {
+    /// Decodes a decompressed body of `/v1/traces` and has it read: the message refers to the body's bytes.
+    ///
+    /// # Errors
+    /// [`Error::BadProtobuf`] or [`Error::BadJson`] with the field, [`Error::TooLarge`] when the body or
+    /// its tree is over a limit.
+    traces: ExportTraceServiceRequest;
+    /// The same for a body of `/v1/logs`.
+    ///
+    /// # Errors
+    /// As [`traces`].
+    logs: ExportLogsServiceRequest;
+    /// The same for a body of `/v1/metrics`.
+    ///
+    /// # Errors
+    /// As [`traces`].
+    metrics: ExportMetricsServiceRequest;
+}
+
+fn protobuf_error(message: &'static str, error: &flyball_otlp::Error) -> Error {
+    match error.problem() {
+        Problem::TooLarge { limit } => Error::TooLarge {
+            what: "the decoded request",
+            limit: *limit,
+        },
+        _ => Error::BadProtobuf {
+            message,
+            reason: error.to_string(),
+        },
     }
 }

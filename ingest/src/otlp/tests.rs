@@ -9,6 +9,7 @@ use std::io::Write;
 
 use bytes::Bytes;
 use flate2::write::GzEncoder;
+use flyball_otlp::ExportTraceServiceRequest as View;
 use flyball_store::Encoding;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{
@@ -30,12 +31,29 @@ pub(super) fn gzip(body: &[u8]) -> Bytes {
     encoder.finish().unwrap().into()
 }
 
+/// The request as a tree. That of a protobuf body is made by prost, of bytes that the decoder accepted.
+pub(super) fn traces(
+    body: &Bytes,
+    encoding: Encoding,
+    limits: Limits,
+) -> Result<ExportTraceServiceRequest> {
+    let tree = match encoding {
+        Encoding::Protobuf => ExportTraceServiceRequest::decode(body.as_ref()).ok(),
+        Encoding::Json => super::json::request(body, "", limits.decoded_bytes).ok(),
+    };
+    super::traces(body, encoding, limits, |read| {
+        let tree = tree.unwrap();
+        assert_eq!(format!("{read:?}"), format!("{:?}", View::from(&tree)));
+        tree
+    })
+}
+
+fn protobuf_within(body: &[u8], limits: Limits) -> Result<ExportTraceServiceRequest> {
+    traces(&Bytes::copy_from_slice(body), Encoding::Protobuf, limits)
+}
+
 pub(super) fn protobuf(body: &[u8]) -> Result<ExportTraceServiceRequest> {
-    traces(
-        &Bytes::copy_from_slice(body),
-        Encoding::Protobuf,
-        Limits::default(),
-    )
+    protobuf_within(body, Limits::default())
 }
 
 pub(super) fn from_json(body: &str) -> Result<ExportTraceServiceRequest> {
@@ -354,6 +372,10 @@ proptest! {
         let body = request.encode_to_vec();
         // No message of the protocol is larger than a span, and each takes two bytes at least.
         let most = (body.len() / 2 + 1) * std::mem::size_of::<Span>();
-        prop_assert!(footprint::check(footprint::Node::Traces, &body, most).is_ok());
+        let limits = Limits {
+            decoded_bytes: most,
+            ..Limits::default()
+        };
+        prop_assert!(protobuf_within(&body, limits).is_ok());
     }
 }

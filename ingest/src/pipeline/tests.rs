@@ -206,10 +206,13 @@ async fn a_large_body_takes_the_other_thread_and_the_same_way() {
     assert_eq!(live(&ingest, long.clone()).await.unwrap().kept, 1);
     let zstd = Bytes::from(zstd::stream::encode_all(long.as_ref(), 1).unwrap());
     let again = ingest
-        .packed_traces(
+        .take_in(
             zstd,
             Compression::Zstd,
-            Encoding::Protobuf,
+            Sent {
+                signal: Signal::Traces,
+                encoding: Encoding::Protobuf,
+            },
             Origin::Live,
             "default",
         )

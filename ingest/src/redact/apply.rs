@@ -1,7 +1,7 @@
 //! A policy's way over the rows of a request.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::error::ArrowError;
@@ -48,18 +48,17 @@ pub fn apply(
 }
 
 fn columns(policy: &Policy, table: Table, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let named = COLUMNS.iter().find(|(of, _)| *of == table);
-    let Some((_, names)) = named.filter(|_| !policy.detectors.is_empty()) else {
+    let Some((_, names)) = COLUMNS.iter().find(|(of, _)| *of == table) else {
         return Ok(batch);
     };
     let (schema, mut columns, mut changed) = (batch.schema(), batch.columns().to_vec(), false);
     for name in *names {
         let at = schema.index_of(name)?;
-        if let Some(redacted) = columns[at]
+        if let Some(kept) = columns[at]
             .as_string_opt::<i32>()
             .and_then(|texts| column(policy, texts))
         {
-            columns[at] = Arc::new(redacted) as ArrayRef;
+            columns[at] = Arc::new(kept) as ArrayRef;
             changed = true;
         }
     }
@@ -70,34 +69,70 @@ fn columns(policy: &Policy, table: Table, batch: RecordBatch) -> Result<RecordBa
     }
 }
 
-/// The column without what is found; `None` when nothing is. Values of dictionaries and runs repeat (a resource's are
-/// the same for all its spans), so equal neighbours are looked at once.
+/// The column as it may be kept; `None` when that is as it is. Values repeat in runs (a resource's are the same for
+/// all its spans), so equal neighbours are looked at once.
 fn column(policy: &Policy, texts: &StringArray) -> Option<StringArray> {
     let mut found: Vec<(usize, String)> = Vec::new();
     let mut last: Option<(&str, Option<String>)> = None;
     for row in (0..texts.len()).filter(|row| texts.is_valid(*row)) {
         let text = texts.value(row);
-        let redacted = match &last {
-            Some((seen, redacted)) if *seen == text => redacted.clone(),
-            _ => redact(policy, text),
+        let kept = match &last {
+            Some((seen, kept)) if *seen == text => kept.clone(),
+            _ => as_kept(policy, text),
         };
-        found.extend(redacted.clone().map(|redacted| (row, redacted)));
-        last = Some((text, redacted));
+        found.extend(kept.clone().map(|kept| (row, kept)));
+        last = Some((text, kept));
     }
     if found.is_empty() {
         return None;
     }
-    policy
-        .counts
-        .redacted
-        .fetch_add(found.len() as u64, Ordering::Relaxed);
     let mut found = found.into_iter().peekable();
     let texts = (0..texts.len()).map(|row| {
-        let redacted = found.next_if(|(at, _)| *at == row);
-        let kept = || texts.is_valid(row).then(|| texts.value(row).to_owned());
-        redacted.map(|(_, text)| text).or_else(kept)
+        let kept = found.next_if(|(at, _)| *at == row);
+        let sent = || texts.is_valid(row).then(|| texts.value(row).to_owned());
+        kept.map(|(_, text)| text).or_else(sent)
     });
     Some(texts.collect())
+}
+
+/// A text without what is found, and no longer than it may be; `None` when it can stay as it is.
+fn as_kept(policy: &Policy, text: &str) -> Option<String> {
+    let redacted = redact(policy, text);
+    let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+    if redacted.is_some() {
+        count(&policy.counts.redacted);
+    }
+    let whole = redacted.as_deref().unwrap_or(text);
+    if whole.len() <= policy.text_bytes_max {
+        return redacted;
+    }
+    count(&policy.counts.cut);
+    Some(fitted(whole, policy.text_bytes_max))
+}
+
+/// A text of at most so many bytes: its longest strings are shortened until it fits; of an object that is too long
+/// even so, the first fields stay.
+fn fitted(text: &str, bytes_max: usize) -> String {
+    let (mut limit, mut kept) = (bytes_max, text.to_owned());
+    while kept.len() > bytes_max && limit > 16 {
+        limit /= 2;
+        kept = shortened(text, limit);
+    }
+    if kept.len() <= bytes_max {
+        return kept;
+    }
+    let Ok(Json::Object(fields)) = serde_json::from_str::<Json>(&kept) else {
+        return String::new();
+    };
+    // The braces; for each field its quotes, colon and comma are in the text of an object of its own.
+    let mut left = bytes_max.saturating_sub(2);
+    let first = fields.into_iter().take_while(|(key, value)| {
+        let field = serde_json::json!({ key: value }).to_string().len();
+        let fits = left.checked_sub(field);
+        left = fits.unwrap_or(0);
+        fits.is_some()
+    });
+    Json::Object(first.collect()).to_string()
 }
 
 /// A text, or the strings in a JSON text, without what is found; `None` when nothing is.

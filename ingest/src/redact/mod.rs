@@ -1,6 +1,6 @@
 //! What nobody should keep: secrets and personal data in texts, taken out before a row reaches a table.
 //!
-//! A [`Policy`] says what is looked for ([`detect`]), how much content is kept of one span, and whether any is. It is
+//! A [`Policy`] says what is looked for ([`Detector`]), how much content is kept of one span, and whether any is. It is
 //! applied to the rows of a request on their way to the store ([`apply`]), and again when the log is replayed, since
 //! the log holds requests as they were sent until the next flush. Columns that say who did what (user, session,
 //! tenant) are not touched: they are what rows are asked for by, and `flyball erase` is for them.
@@ -22,6 +22,7 @@ pub struct Policy {
     detectors: Arc<[Detector]>,
     keep_content: bool,
     content_bytes_max: usize,
+    text_bytes_max: usize,
     counts: Arc<Counted>,
 }
 
@@ -32,7 +33,7 @@ struct Counted {
 }
 
 impl Default for Policy {
-    /// Keys and card numbers are taken out; 256 KiB of content are kept of each span.
+    /// Keys and card numbers are taken out; 256 KiB of content are kept of each span, and 64 KiB of its attributes.
     fn default() -> Self {
         Self::new(vec![Detector::key(), Detector::card()])
     }
@@ -46,6 +47,7 @@ impl Policy {
             detectors: detectors.into(),
             keep_content: true,
             content_bytes_max: 256 << 10,
+            text_bytes_max: 64 << 10,
             counts: Arc::default(),
         }
     }
@@ -53,7 +55,9 @@ impl Policy {
     /// Nothing is taken out, nothing is cut.
     #[must_use]
     pub fn none() -> Self {
-        Self::new(Vec::new()).with_content(true, usize::MAX)
+        Self::new(Vec::new())
+            .with_content(true, usize::MAX)
+            .with_text_bytes_max(usize::MAX)
     }
 
     /// The same with another answer to whether content is kept at all, and how many bytes of one span's.
@@ -66,13 +70,22 @@ impl Policy {
         }
     }
 
+    /// The same with another size for what is no content: the attributes of a span, say, all together.
+    #[must_use]
+    pub fn with_text_bytes_max(self, bytes_max: usize) -> Self {
+        Self {
+            text_bytes_max: bytes_max,
+            ..self
+        }
+    }
+
     /// Texts that something was taken out of, since the start.
     #[must_use]
     pub fn redacted(&self) -> u64 {
         self.counts.redacted.load(Ordering::Relaxed)
     }
 
-    /// Contents that were cut to their size, since the start.
+    /// Contents and other texts that were cut to their size, since the start.
     #[must_use]
     pub fn cut(&self) -> u64 {
         self.counts.cut.load(Ordering::Relaxed)

@@ -174,6 +174,33 @@ fn content_that_is_too_long_is_cut_and_stays_json() {
     assert_eq!(kept(&policy, &content(&numbers)).unwrap().input, None);
 }
 
+#[test]
+fn attributes_that_are_too_much_are_shortened_and_then_left_out_from_the_end() {
+    let kept = |attributes: serde_json::Value| {
+        let span = SpanRow {
+            attributes: Some(attributes.to_string()),
+            ..SpanRow::default()
+        };
+        let policy = Policy::none().with_text_bytes_max(200);
+        let batch = SpanRow::batch(&[span]).unwrap();
+        let kept = apply(&policy, vec![(Table::Spans, batch)]).unwrap();
+        assert_eq!(policy.cut(), 1);
+        let text = SpanRow::read(&kept[0].1)
+            .unwrap()
+            .remove(0)
+            .attributes
+            .unwrap();
+        assert!(text.len() <= 200, "{text}");
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    let long = kept(json!({ "long": "x".repeat(1_000), "short": "y" }));
+    assert_eq!(long["short"], "y");
+    let many: serde_json::Map<_, _> = (0..1_000).map(|n| (format!("k{n:04}"), json!(n))).collect();
+    let many = kept(many.into());
+    assert_eq!(many["k0000"], 0);
+    assert!(many.get("k0999").is_none());
+}
+
 proptest! {
     /// Whatever the text, nothing breaks, and what is redacted once is not redacted again.
     #[test]

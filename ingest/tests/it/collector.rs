@@ -28,7 +28,7 @@ pub(crate) struct List {
 }
 
 impl List {
-    /// The names of all spans that were kept.
+    /// The names of all spans that were kept, without those that log records told.
     pub(crate) fn names(&self) -> Vec<String> {
         let appended = self.appended.lock().unwrap();
         appended
@@ -36,6 +36,7 @@ impl List {
             .flat_map(|append| &append.batches)
             .filter(|(table, _)| *table == Table::Spans)
             .flat_map(|(_, batch)| SpanRow::read(batch).unwrap())
+            .filter(|row| row.signal.is_none())
             .map(|row| row.name)
             .collect()
     }

@@ -83,6 +83,9 @@ fn describe(row: &mut SpanRow, class: u8, pick: &[u8; 6]) {
         if let Some((input, output)) = tokens {
             (row.input_tokens, row.output_tokens) = (Some(input), Some(output));
             row.cache_read_tokens = (pick[2] == 0).then_some(5);
+            row.cache_write_tokens = (pick[2] == 1).then_some(4);
+            row.cache_write_1h_tokens = (pick[2] == 1 && pick[3] == 0).then_some(2);
+            row.audio_output_tokens = (pick[4] == 0).then_some(1);
             row.usage = Some(
                 if row.error_type.is_some() {
                     "partial"
@@ -121,6 +124,8 @@ fn describe(row: &mut SpanRow, class: u8, pick: &[u8; 6]) {
             row.operation = Some("invoke_agent".into());
             row.execution_id = choose(1, &["", "", "", "", "run-1", "run-2"]);
             row.termination = choose(2, &["", "", "", "", "abort"]);
+            // The total of its whole life: usage that is not this run's.
+            row.usage = (pick[1] == 5).then(|| "unknown".into());
             usage(row);
         }
         5 => {

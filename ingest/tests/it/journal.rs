@@ -132,14 +132,16 @@ pub(crate) fn report(folder: &Path, resolver: &mut Resolver) -> String {
         } else {
             Encoding::Protobuf
         };
-        let body = body.into();
         let normalised = if path == "/v1/logs" {
-            let request = otlp::logs(&body, encoding, Limits::NONE).unwrap();
-            normalise::logs(&request, SECOND, &[])
+            otlp::logs(&body, encoding, Limits::NONE, |request| {
+                normalise::logs(request, SECOND, &[])
+            })
         } else {
-            let request = otlp::traces(&body, encoding, Limits::NONE).unwrap();
-            normalise::spans(&request, SECOND, &[])
+            otlp::traces(&body, encoding, Limits::NONE, |request| {
+                normalise::spans(request, SECOND, &[])
+            })
         };
+        let normalised = normalised.unwrap();
         requests.push(SpanRow::read(&normalised.spans).unwrap());
     }
     let expected = json("expected.json");

@@ -243,30 +243,25 @@ fn request(case: &Case, span: &Span) -> Value {
 fn rows(case: &Case) -> Vec<SpanRow> {
     let row = |span: &Span| {
         let body = request(case, span).to_string();
-        let decoded = otlp::traces(&body.into(), Encoding::Json, Limits::NONE).unwrap();
-        let normalised = normalise::spans(&decoded, BEGINNING + SECOND, &[]);
+        let body = body.as_bytes();
+        let normalised = otlp::traces(body, Encoding::Json, Limits::NONE, |request| {
+            normalise::spans(request, BEGINNING + SECOND, &[])
+        })
+        .unwrap();
         assert_eq!(normalised.rejected, []);
         SpanRow::read(&normalised.spans).unwrap()
     };
     case.spans.iter().flat_map(row).collect()
 }
 
-/// Orders to send so many spans in: all of them when they are few, else some that are far apart.
+/// Orders to send so many spans in: all of them when they are few, else back, and forth from each of them.
 fn orders(count: usize) -> Vec<Vec<usize>> {
     if count <= EVERY_ORDER {
         return permutations((0..count).collect());
     }
-    let forth: Vec<usize> = (0..count).collect();
-    let back: Vec<usize> = (0..count).rev().collect();
-    let mut orders = vec![forth.clone(), back.clone()];
-    for turn in 1..count {
-        orders.extend([&forth, &back].map(|order| {
-            let mut order = order.clone();
-            order.rotate_left(turn);
-            order
-        }));
-    }
-    orders
+    let from = |first: usize| (0..count).map(|at| (first + at) % count).collect();
+    let back = (0..count).rev().collect();
+    (0..count).map(from).chain([back]).collect()
 }
 
 fn permutations(of: Vec<usize>) -> Vec<Vec<usize>> {
@@ -285,17 +280,17 @@ fn permutations(of: Vec<usize>) -> Vec<Vec<usize>> {
     (0..of.len()).flat_map(with_first).collect()
 }
 
-/// The same spans in the ways in which they may come: at once, two by two, one by one, and twice.
+/// The same spans in the ways in which they may come: at once, two by two, one by one, and all of them again.
 fn deliveries(rows: &[SpanRow]) -> Vec<Vec<Vec<SpanRow>>> {
     let mut deliveries = Vec::new();
     for order in orders(rows.len()) {
         let rows: Vec<SpanRow> = order.iter().map(|at| rows[*at].clone()).collect();
-        let one_by_one: Vec<Vec<SpanRow>> = rows.iter().map(|row| vec![row.clone()]).collect();
-        deliveries.push(one_by_one.iter().chain(&one_by_one).cloned().collect());
-        deliveries.push(one_by_one);
-        deliveries.push(rows.chunks(2).map(<[_]>::to_vec).collect());
-        deliveries.push(vec![rows]);
+        for size in [1, 2, rows.len()] {
+            deliveries.push(rows.chunks(size).map(<[_]>::to_vec).collect());
+        }
     }
+    let one_by_one = rows.iter().chain(rows).map(|row| vec![row.clone()]);
+    deliveries.push(one_by_one.collect());
     deliveries
 }
 

@@ -42,7 +42,7 @@ pub struct Definition {
 }
 
 /// In the order in which they can be planned: an entry may use the ones before it.
-const FILES: [&str; 20] = [
+const FILES: [&str; 21] = [
     include_str!("standing_charges.sql"),
     include_str!("minutes.sql"),
     include_str!("minute_sketches.sql"),
@@ -51,6 +51,7 @@ const FILES: [&str; 20] = [
     include_str!("reranks.sql"),
     include_str!("tool_calls.sql"),
     include_str!("unpriced_models.sql"),
+    include_str!("client_clocks.sql"),
     include_str!("standing_executions.sql"),
     include_str!("executions.sql"),
     include_str!("decisions.sql"),

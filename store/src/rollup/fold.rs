@@ -98,11 +98,11 @@ type Count = (
     fn(&mut RollupRow) -> &mut Option<i64>,
 );
 
-macro_rules! counts {
+macro_rules! summed {
     ($($name:ident),*) => { [ $( (|charge| charge.$name, |rollup| &mut rollup.$name) ),* ] };
 }
 
-const COUNTS: [Count; 10] = counts!(
+const COUNTS: [Count; 10] = summed!(
     input_tokens,
     cache_read_tokens,
     cache_write_tokens,
@@ -121,11 +121,7 @@ type Amount = (
     fn(&mut RollupRow) -> &mut Option<Total>,
 );
 
-macro_rules! amounts {
-    ($($name:ident),*) => { [ $( (|charge| charge.$name, |rollup| &mut rollup.$name) ),* ] };
-}
-
-const AMOUNTS: [Amount; 8] = amounts!(
+const AMOUNTS: [Amount; 8] = summed!(
     cost_usd,
     cost_input_usd,
     cost_cache_read_usd,

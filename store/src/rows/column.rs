@@ -219,7 +219,8 @@ pub fn total_type() -> DataType {
     DataType::Decimal128(38, MONEY_SCALE)
 }
 
-fn scaled(money: &Decimal) -> Result<i128, ArrowError> {
+/// The amount in trillionths of a US dollar, where it fits a money column.
+pub(super) fn scaled(money: &Decimal) -> Result<i128, ArrowError> {
     let mut exact = *money;
     exact.rescale(MONEY_SCALE as u32);
     if exact != *money || exact.mantissa().unsigned_abs() >= 10u128.pow(u32::from(MONEY_PRECISION))

@@ -7,6 +7,7 @@ mod action;
 mod charge;
 mod column;
 mod content;
+mod fill;
 mod log;
 mod metric;
 mod rollup;
@@ -18,10 +19,11 @@ pub use column::{
     Column, Date, MONEY_PRECISION, MONEY_SCALE, Micros, Total, money_type, time_type, total_type,
 };
 pub use content::ContentRow;
+pub use fill::{Fill, Values};
 pub use log::LogRow;
 pub use metric::MetricRow;
 pub use rollup::RollupRow;
-pub use span::{SpanRow, Usage};
+pub use span::{SpanColumns, SpanRow, Usage};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -44,9 +46,42 @@ pub trait Row: Sized {
     fn read(batch: &RecordBatch) -> Result<Vec<Self>, ArrowError>;
 }
 
-/// Declares a table's row struct and its [`Row`] implementation.
+/// Declares a table's row struct and its [`Row`] implementation; `filled as` adds a struct of the same fields
+/// whose values come one by one (see [`Values`]).
 #[macro_export]
 macro_rules! row {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident, filled as $columns:ident {
+            $( $(#[$fmeta:meta])* pub $field:ident : $ty:ty, )*
+        }
+    ) => {
+        $crate::row! {
+            $(#[$meta])*
+            pub struct $name {
+                $( $(#[$fmeta])* pub $field: $ty, )*
+            }
+        }
+
+        /// The columns of many rows, each filled on its own.
+        #[derive(Debug, Default)]
+        pub struct $columns {
+            $( $(#[$fmeta])* pub $field: $crate::rows::Values<$ty>, )*
+        }
+
+        impl $columns {
+            /// So many rows as one batch. Columns that may be NULL need not have been filled.
+            ///
+            /// # Errors
+            /// When a value did not fit its column, or a column that may not be NULL lacks one.
+            pub fn batch(self, rows: usize) -> Result<::arrow::array::RecordBatch, ::arrow::error::ArrowError> {
+                ::arrow::array::RecordBatch::try_new(
+                    <$name as $crate::rows::Row>::schema(),
+                    vec![ $( self.$field.finish(rows)?, )* ],
+                )
+            }
+        }
+    };
     (
         $(#[$meta:meta])*
         pub struct $name:ident {
@@ -112,6 +147,49 @@ mod tests {
         };
         let batch = ChargeRow::batch(std::slice::from_ref(&row)).unwrap();
         assert_eq!(ChargeRow::read(&batch).unwrap(), vec![row]);
+    }
+
+    #[test]
+    fn columns_filled_one_by_one_are_the_rows() {
+        let told = SpanRow {
+            trace_id: "t".into(),
+            agent_name: Some("a".into()),
+            start_time: Micros(7),
+            date: Date(3),
+            value_usd: Some(Decimal::new(15, 1)),
+            escalated: Some(false),
+            confidence: Some(0.5),
+            step: Some(2),
+            ..SpanRow::default()
+        };
+        let rows = [SpanRow::default(), told, SpanRow::default()];
+        let mut columns = SpanColumns::default();
+        for (at, row) in rows.iter().enumerate() {
+            columns.date.set(at, row.date);
+            columns.start_time.set(at, row.start_time);
+            columns.end_time.set(at, row.end_time);
+            columns.start_unix_nano.set(at, row.start_unix_nano);
+            columns.duration_ns.set(at, row.duration_ns);
+            columns.received_at.set(at, row.received_at);
+            columns.trace_id.set(at, row.trace_id.as_str());
+            columns.span_id.set(at, row.span_id.as_str());
+            columns.name.set(at, row.name.as_str());
+            columns.status.set(at, row.status.as_str());
+            columns.agent_name.set(at, row.agent_name.as_deref());
+            columns.value_usd.set(at, row.value_usd);
+            columns.escalated.set(at, row.escalated);
+            columns.confidence.set(at, row.confidence);
+            columns.step.set(at, row.step);
+            columns.log_position.set(at, row.log_position);
+        }
+        assert_eq!(columns.batch(3).unwrap(), SpanRow::batch(&rows).unwrap());
+        assert!(
+            SpanColumns::default().batch(1).is_err(),
+            "a trace id may not be NULL"
+        );
+        let mut columns = SpanColumns::default();
+        columns.value_usd.set(0, Decimal::from(1_000_000));
+        assert!(columns.batch(1).is_err(), "money must fit");
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use flyball_store::rows::{AuditRow, ChargeRow, ContentRow, Date, Entry, Micros, Row, SpanRow};
+use flyball_store::rows::{
+    AuditRow, ChargeRow, ContentRow, Date, Entry, LogRow, MetricRow, Micros, Row, SpanRow,
+};
 use flyball_store::{
     Append, BackupOptions, BackupPlace, BackupProgress, Config, Decoder, Encoding, FrameKind,
     Header, JournalUpdate, Maintenance, Origin, OwnEvent, RestoreOptions, Signal, Store, Subject,
@@ -59,6 +61,29 @@ impl Said {
         }
     }
 
+    /// Sent in the trace without a name, or in no trace with it.
+    fn log(&self) -> LogRow {
+        let (row, traced) = (self.row(), self.span < 3);
+        LogRow {
+            date: row.date,
+            time: row.start_time,
+            trace_id: traced.then_some(row.trace_id),
+            user_id: (!traced).then(|| self.user.clone()),
+            body: Some(format!("a line about {}", self.user)),
+            ..LogRow::default()
+        }
+    }
+
+    fn metric(&self) -> MetricRow {
+        let row = self.row();
+        MetricRow {
+            date: row.date,
+            time: row.start_time,
+            user_id: Some(self.user.clone()),
+            ..MetricRow::default()
+        }
+    }
+
     fn charge(&self) -> ChargeRow {
         let row = self.row();
         ChargeRow {
@@ -88,9 +113,13 @@ impl Decoder for SaidSo {
         let said: Vec<Said> = serde_json::from_slice(body).map_err(|e| e.to_string())?;
         let spans: Vec<_> = said.iter().map(Said::row).collect();
         let contents: Vec<_> = said.iter().map(Said::content).collect();
+        let logs: Vec<_> = said.iter().map(Said::log).collect();
+        let metrics: Vec<_> = said.iter().map(Said::metric).collect();
         Ok(vec![
             (Table::Spans, SpanRow::batch(&spans).unwrap()),
             (Table::Contents, ContentRow::batch(&contents).unwrap()),
+            (Table::Logs, LogRow::batch(&logs).unwrap()),
+            (Table::Metrics, MetricRow::batch(&metrics).unwrap()),
         ])
     }
 }
@@ -266,7 +295,8 @@ async fn nothing_of_the_subject_is_left_and_every_sum_is_as_it_was() {
         .iter()
         .map(|t| (t.table.as_str(), t.rows))
         .collect();
-    assert_eq!(rows, [("contents", 12), ("charges", 12), ("spans", 12)]);
+    let tables = ["contents", "logs", "metrics", "charges", "spans"];
+    assert_eq!(rows, tables.map(|table| (table, 12)));
     assert_eq!(files(dir.path()), at_first, "a dry run writes nothing");
     assert_eq!(
         (totals(&store).await, spans(&store).await),

@@ -61,6 +61,30 @@ fn texts(sketch: Option<&Vec<u8>>) -> u64 {
 }
 
 #[test]
+fn each_part_of_input_and_output_is_summed_by_itself() {
+    let told = |id| ChargeRow {
+        cache_write_tokens: Some(10),
+        cache_write_1h_tokens: Some(4),
+        audio_input_tokens: Some(5),
+        image_input_tokens: Some(6),
+        audio_output_tokens: Some(7),
+        image_output_tokens: Some(8),
+        ..call(id, 0)
+    };
+    let found = folded(&[told("1"), told("2"), call("3", 0)], &Minutes::all());
+    let row = &found[0];
+    let parts = [
+        row.cache_write_tokens,
+        row.cache_write_1h_tokens,
+        row.audio_input_tokens,
+        row.image_input_tokens,
+        row.audio_output_tokens,
+        row.image_output_tokens,
+    ];
+    assert_eq!(parts, [20, 8, 10, 12, 14, 16].map(Some));
+}
+
+#[test]
 fn the_columns_that_are_read_exist() {
     for column in COLUMNS {
         assert!(ChargeRow::schema().index_of(column).is_ok(), "{column}");
