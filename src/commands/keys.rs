@@ -1,5 +1,7 @@
 //! `flyball keys`: who may come in.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Utc};
 use flyball_store::{ApiKeys, KeyOrder};
@@ -103,8 +105,8 @@ async fn revoke(config: &Config, id: &str) -> Result<Shown> {
 
 fn desk(core: &Core) -> Desk {
     Desk {
-        store: core.store.clone(),
-        keys: core.keys.clone(),
+        store: Arc::clone(&core.store),
+        keys: Arc::clone(&core.keys),
     }
 }
 

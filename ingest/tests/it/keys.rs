@@ -322,7 +322,7 @@ async fn nothing_of_a_body_is_read_before_its_key_is_good() {
 async fn a_spoofed_tenant_is_told_as_partial_success() {
     let guarded = Guarded::start(noon).await;
     let (_, secret) = guarded.key(Role::Ingest, |order| {
-        order.tenants = vec!["acme".to_owned()]
+        order.tenants = vec!["acme".to_owned()];
     });
     let mut spoofed = span(2);
     spoofed.attributes = vec![KeyValue {
