@@ -105,6 +105,14 @@ pub const EVENT_CONTENT: &[(Convention, &str, Side)] = &[
     (GeminiCli, "response_text", Output),
 ];
 
+/// Keys of a message that say whose it is, not what was said.
+const ABOUT_MESSAGES: &[&str] = &[
+    "gen_ai.system",
+    "gen_ai.provider.name",
+    "event.name",
+    "session.id",
+];
+
 /// How long what an event tells of took, in milliseconds: the event comes when it is over.
 pub const DURATION_MS: &str = "duration_ms";
 
@@ -138,12 +146,23 @@ pub(crate) fn event<'a>(
     })
 }
 
+/// On which side of the content all of a message stands, by its name; `None` when that is no message.
+pub(crate) fn message_side(name: &str) -> Option<Side> {
+    EVENTS.iter().find_map(|event| match event.tells {
+        Said(side) if event.name == name => Some(side),
+        _ => None,
+    })
+}
+
 /// On which side of the content a key of an event stands, beyond what is content everywhere.
-pub(crate) fn content_of_event(convention: Convention, key: &str) -> Option<Side> {
-    EVENT_CONTENT
-        .iter()
-        .find(|(of, content, _)| *of == convention && *content == key)
-        .map(|(_, _, side)| *side)
+pub(crate) fn content_of_event(event: &Event, key: &str) -> Option<Side> {
+    match event.tells {
+        Said(side) if !ABOUT_MESSAGES.contains(&key) => Some(side),
+        _ => EVENT_CONTENT
+            .iter()
+            .find(|(of, content, _)| *of == event.convention && *content == key)
+            .map(|(_, _, side)| *side),
+    }
 }
 
 #[cfg(test)]

@@ -85,8 +85,7 @@ mod tests {
             assert_eq!(key.rules, table::rules_of(name), "{name}");
             assert_eq!(key.side, content::content_side(name), "{name}");
             assert_eq!(key.is_token_count, table::is_token_count(name), "{name}");
-            let mark = key.mark.map(|(_, convention)| convention);
-            assert_eq!(mark, Convention::of(std::iter::once(name)), "{name}");
+            assert_eq!(key.mark, Convention::marked_by(name), "{name}");
             if let Some(number) = key.known {
                 assert_eq!(*numbers.entry(number).or_insert(name), name);
             }

@@ -18,7 +18,7 @@ mod tests;
 pub use content::{CONTENT, Side, content_side};
 pub(crate) use key::{Key, key};
 pub(crate) use operations::{KEY_COUNT, lower, operation_of};
-pub use operations::{OPERATIONS, Operation, is_model_call, is_named_by_span, misnamed, operation};
+pub use operations::{OPERATIONS, Operation, is_model_call, is_named_by_span, misnamed};
 pub use table::RULES;
 pub(crate) use table::is_leading;
 
@@ -74,11 +74,9 @@ impl Convention {
         }
     }
 
-    /// Which convention a span is read by: the first whose mark is among its keys; `None` for a plain
-    /// span. A span may mix several; columns are then filled one by one, in the order of [`RULES`].
-    #[must_use]
-    pub fn of<'a>(keys: impl Iterator<Item = &'a str>) -> Option<Self> {
-        let marks = keys.filter_map(Self::marked_by);
+    /// Of marks, the convention that a span is read by: the first; `None` for a plain span. A span may mix several;
+    /// columns are then filled one by one, in the order of [`RULES`].
+    pub(crate) fn of(marks: impl Iterator<Item = (usize, Self)>) -> Option<Self> {
         marks
             .min_by_key(|(place, _)| *place)
             .map(|(_, convention)| convention)

@@ -131,12 +131,7 @@ const OWN_KEY: &str = "gen_ai.operation.name";
 /// How many keys tell an operation.
 pub(crate) const KEY_COUNT: usize = KEYS.len();
 
-/// The operation a span tells of, from the text of its attributes; `None` when no key says.
-pub fn operation<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<Cow<'a, str>> {
-    operation_of(|place| text(KEYS.get(place)?))
-}
-
-/// The same, from the text by the key's place among those that tell an operation.
+/// The operation a span tells of, from the text by the key's place among those that tell one; `None` when no key says.
 pub(crate) fn operation_of<'a>(text: impl Fn(usize) -> Option<&'a str>) -> Option<Cow<'a, str>> {
     (0..KEY_COUNT).find_map(|place| {
         // MLflow's words are JSON: in quotes.

@@ -6,7 +6,8 @@ use super::*;
 
 fn operation_of(attributes: &[(&str, &'static str)]) -> Option<String> {
     let attributes: HashMap<&str, &str> = attributes.iter().copied().collect();
-    operation(|key| attributes.get(key).copied()).map(|operation| operation.into_owned())
+    operations::operation_of(|place| attributes.get(operations::KEYS[place]).copied())
+        .map(|operation| operation.into_owned())
 }
 
 #[test]
@@ -25,7 +26,10 @@ fn no_row_of_the_table_is_there_twice() {
 
 #[test]
 fn a_spans_convention_is_the_first_whose_mark_it_bears() {
-    let of = |keys: &[&'static str]| Convention::of(keys.iter().copied()).map(Convention::as_str);
+    let of = |keys: &[&'static str]| {
+        let marks = keys.iter().filter_map(|key| Convention::marked_by(key));
+        Convention::of(marks).map(Convention::as_str)
+    };
     assert_eq!(
         of(&["gen_ai.system", "openinference.span.kind"]),
         Some("openinference")

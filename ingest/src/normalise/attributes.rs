@@ -42,10 +42,7 @@ impl<'s, 'a> Attributes<'s, 'a> {
 
     /// Which convention the span is read by.
     pub(super) fn convention(&self) -> Option<Convention> {
-        let marks = self.keys.iter().filter_map(|key| key.mark);
-        marks
-            .min_by_key(|(place, _)| *place)
-            .map(|(_, convention)| convention)
+        Convention::of(self.keys.iter().filter_map(|key| key.mark))
     }
 
     /// The texts that may tell an operation, by the key's place among those that do.

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::accept::Place;
 use super::attributes::Attributes;
 use super::json;
+use crate::conventions::events::message_side;
 use crate::conventions::{Side, content_side};
 
 /// What goes on the three sides, in the order of [`Side`].
@@ -104,12 +105,5 @@ pub(super) fn row(
 /// On which side an attribute of an event stands; `None` when it is no content. The messages of older
 /// GenAI conventions are content as a whole, whatever their keys.
 pub(super) fn event_side(event: &Event<'_>, key: &str) -> Option<Side> {
-    match event.name {
-        "gen_ai.system.message"
-        | "gen_ai.user.message"
-        | "gen_ai.assistant.message"
-        | "gen_ai.tool.message" => Some(Side::Input),
-        "gen_ai.choice" => Some(Side::Output),
-        _ => content_side(key),
-    }
+    message_side(event.name).or_else(|| content_side(key))
 }

@@ -339,22 +339,8 @@ struct LogPlace {
 
 /// On which side of the content an attribute of a record stands; `None` when it is no content.
 fn side(event: Option<&Event>, key: &str) -> Option<Side> {
-    let of_event = event.and_then(|event| match event.tells {
-        Tells::Said(side) if !is_about(key) => Some(side),
-        _ => events::content_of_event(event.convention, key),
-    });
+    let of_event = event.and_then(|event| events::content_of_event(event, key));
     of_event.or_else(|| content_side(key))
-}
-
-/// Whether a key of a message says whose it is, not what was said.
-fn is_about(key: &str) -> bool {
-    [
-        "gen_ai.system",
-        "gen_ai.provider.name",
-        "event.name",
-        "session.id",
-    ]
-    .contains(&key)
 }
 
 /// The first bytes of a SHA-256 over texts, in hex; their lengths keep apart what would run together.
@@ -380,17 +366,4 @@ fn severity(number: i32) -> Option<String> {
         _ => return None,
     };
     Some(word.to_owned())
-}
-
-/// The attributes of something that has no more than these, in the columns of a span.
-pub(super) fn read_attributes(
-    attributes: &[KeyValue<'_>],
-    setting: Setting<'_, '_>,
-    time: i64,
-) -> SpanRow {
-    let shape = Span::default();
-    let mut keys = Vec::new();
-    let attributes = Attributes::of(attributes, &mut keys);
-    let told = Told::by(&attributes, shape.name, setting.scope);
-    Said::by(&shape, &attributes, setting, told).row(shape.name, (time, time), setting)
 }

@@ -6,11 +6,12 @@ use flyball_otlp::metrics::{
     Buckets, Data, ExponentialHistogramDataPoint, HistogramDataPoint, Metric, Number,
     NumberDataPoint, SummaryDataPoint,
 };
-use flyball_store::rows::{Date, MetricRow, Micros};
+use flyball_otlp::trace::Span;
+use flyball_store::rows::{Date, MetricRow, Micros, SpanRow};
 use serde_json::json;
 
-use super::logs::read_attributes;
-use super::span::{Resource, Scope, Setting};
+use super::attributes::Attributes;
+use super::span::{Resource, Said, Scope, Setting, Told};
 use super::{Normalised, Rejected, Rows, json as text};
 
 /// Normalises a request. Points whose index is in `skip` (ascending) are passed over, as in [`super::spans`].
@@ -228,4 +229,13 @@ fn buckets(buckets: Option<&Buckets>) -> serde_json::Value {
         serde_json::Value::Null,
         |buckets| json!({ "offset": buckets.offset, "counts": buckets.bucket_counts }),
     )
+}
+
+/// What a point's attributes say, in the columns of a span.
+fn read_attributes(attributes: &[KeyValue<'_>], setting: Setting<'_, '_>, time: i64) -> SpanRow {
+    let shape = Span::default();
+    let mut keys = Vec::new();
+    let attributes = Attributes::of(attributes, &mut keys);
+    let told = Told::by(&attributes, shape.name, setting.scope);
+    Said::by(&shape, &attributes, setting, told).row(shape.name, (time, time), setting)
 }

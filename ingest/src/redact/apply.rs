@@ -163,10 +163,28 @@ fn each_string(json: &mut Json, with: &mut impl FnMut(&mut String)) {
     }
 }
 
+/// Whether all contents may stay as they are: found out without copying them, since they are most of the bytes.
+fn may_stay(policy: &Policy, batch: &RecordBatch) -> bool {
+    let texts = ["input", "output", "reasoning"].map(|side| {
+        let column = batch.column_by_name(side);
+        column.and_then(|column| column.as_string_opt::<i32>())
+    });
+    (0..batch.num_rows()).all(|row| {
+        let of_row = || {
+            let valid = texts.iter().flatten().filter(|side| side.is_valid(row));
+            valid.map(|side| side.value(row))
+        };
+        of_row().map(str::len).sum::<usize>() <= policy.content_bytes_max
+            && of_row().all(|text| policy.redact(text).is_none())
+    })
+}
+
 /// Contents are redacted, hashed as that, and cut to their size.
 fn contents(policy: &Policy, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+    if may_stay(policy, &batch) {
+        return Ok(batch);
+    }
     let mut rows = ContentRow::read(&batch)?;
-    let mut changed = false;
     for row in &mut rows {
         let mut redacted = 0;
         for text in [&mut row.input, &mut row.output, &mut row.reasoning] {
@@ -187,13 +205,8 @@ fn contents(policy: &Policy, batch: RecordBatch) -> Result<RecordBatch, ArrowErr
             .counts
             .cut
             .fetch_add(u64::from(cut), Ordering::Relaxed);
-        changed |= redacted > 0 || cut;
     }
-    if changed {
-        ContentRow::batch(&rows)
-    } else {
-        Ok(batch)
-    }
+    ContentRow::batch(&rows)
 }
 
 /// Cuts a row's texts to so many bytes together, the longest strings first, and each so that JSON stays JSON. Says

@@ -1,6 +1,7 @@
 //! The views of the data model, over rows whose answers are worked out by hand.
 
-use flyball_store::rows::{ActionRow, ChargeRow};
+use flyball_store::Table;
+use flyball_store::rows::{ActionRow, ChargeRow, Micros, Row, SpanRow};
 use serde_json::json;
 
 use crate::fixture::{
@@ -25,6 +26,8 @@ async fn every_view_of_an_empty_workspace_is_empty_and_not_an_error() {
         "spans",
         "charges",
         "contents",
+        "logs",
+        "metrics",
         "alerts",
         "audit",
         "audit_records",
@@ -35,6 +38,41 @@ async fn every_view_of_an_empty_workspace_is_empty_and_not_an_error() {
             vec![json!({"n": 0})]
         );
     }
+}
+
+#[tokio::test]
+async fn a_clients_clock_is_as_far_off_as_its_promptest_span() {
+    let now = Micros(std::time::UNIX_EPOCH.elapsed().unwrap().as_micros() as i64);
+    let span = |service: &str, lag_ms: i64, received: Micros| SpanRow {
+        service_name: Some(service.into()),
+        received_at: received,
+        end_time: Micros(received.0 - lag_ms * 1_000),
+        ..SpanRow::default()
+    };
+    let two_hours_ago = Micros(now.0 - 7_200_000_000);
+    let of_a_record = SpanRow {
+        signal: Some("log".into()),
+        ..span("prompt", -9_000, now)
+    };
+    let rows = [
+        // Sent at once, and with a batch.
+        span("prompt", 20, now),
+        span("prompt", 5_000, now),
+        // It ended after we had it: the clock is ahead.
+        span("ahead", -60_000, now),
+        span("prompt", -9_000, two_hours_ago),
+        of_a_record,
+    ];
+    let engine = engine(moment(vec![(Table::Spans, SpanRow::batch(&rows).unwrap())])).await;
+    let sql = "SELECT service_name, spans, behind_ms, longest_lag_ms FROM client_clocks ORDER BY 1";
+    let row = |name: &str, spans: i64, behind: f64, longest: f64| json!({ "service_name": name, "spans": spans, "behind_ms": behind, "longest_lag_ms": longest });
+    assert_eq!(
+        ask(&engine, sql).await,
+        [
+            row("ahead", 1, -60_000.0, -60_000.0),
+            row("prompt", 2, 20.0, 5_000.0)
+        ]
+    );
 }
 
 /// Clients are promised these types, each of which the ports write in every form.
