@@ -110,8 +110,8 @@ fn as_kept(policy: &Policy, text: &str) -> Option<String> {
     Some(fitted(whole, policy.text_bytes_max))
 }
 
-/// A text of at most so many bytes: its longest strings are shortened until it fits; of an object that is too long
-/// even so, the first fields stay.
+/// A text of at most so many bytes: its longest strings are shortened until it fits; of an object or a list that is too
+/// long even so, the first fields or items stay.
 fn fitted(text: &str, bytes_max: usize) -> String {
     let (mut limit, mut kept) = (bytes_max, text.to_owned());
     while kept.len() > bytes_max && limit > 16 {
@@ -121,18 +121,29 @@ fn fitted(text: &str, bytes_max: usize) -> String {
     if kept.len() <= bytes_max {
         return kept;
     }
-    let Ok(Json::Object(fields)) = serde_json::from_str::<Json>(&kept) else {
-        return String::new();
-    };
-    // The braces; for each field its quotes, colon and comma are in the text of an object of its own.
+    // Less the braces or brackets.
     let mut left = bytes_max.saturating_sub(2);
-    let first = fields.into_iter().take_while(|(key, value)| {
-        let field = serde_json::json!({ key: value }).to_string().len();
-        let fits = left.checked_sub(field);
-        left = fits.unwrap_or(0);
-        fits.is_some()
-    });
-    Json::Object(first.collect()).to_string()
+    let mut fits = |bytes: usize| {
+        let rest = left.checked_sub(bytes);
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    };
+    match serde_json::from_str::<Json>(&kept) {
+        // A field's quotes, colon and comma are in the text of an object of its own.
+        Ok(Json::Object(fields)) => {
+            let first = fields.into_iter().take_while(|(key, value)| {
+                fits(serde_json::json!({ key: value }).to_string().len())
+            });
+            Json::Object(first.collect()).to_string()
+        }
+        Ok(Json::Array(items)) => {
+            let first = items
+                .into_iter()
+                .take_while(|item| fits(item.to_string().len() + 1));
+            Json::Array(first.collect()).to_string()
+        }
+        _ => String::new(),
+    }
 }
 
 /// A text, or the strings in a JSON text, without what is found; `None` when nothing is.

@@ -201,6 +201,23 @@ fn attributes_that_are_too_much_are_shortened_and_then_left_out_from_the_end() {
     assert!(many.get("k0999").is_none());
 }
 
+#[test]
+fn a_list_that_is_too_long_keeps_its_first_items() {
+    let events: Vec<_> = (0..1_000).map(|n| json!({ "name": "e", "n": n })).collect();
+    let span = SpanRow {
+        events: Some(json!(events).to_string()),
+        ..SpanRow::default()
+    };
+    let policy = Policy::none().with_text_bytes_max(200);
+    let batch = SpanRow::batch(&[span]).unwrap();
+    let kept = apply(&policy, vec![(Table::Spans, batch)]).unwrap();
+    let text = SpanRow::read(&kept[0].1).unwrap().remove(0).events.unwrap();
+    assert!(text.len() <= 200, "{text}");
+    let kept: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!(kept, events[..kept.len()]);
+    assert!(kept.len() > 5, "{text}");
+}
+
 proptest! {
     /// Whatever the text, nothing breaks, and what is redacted once is not redacted again.
     #[test]
