@@ -202,7 +202,7 @@ pub enum Error {
         /// Up to where it can be.
         held_at: LogPosition,
     },
-    /// A table on disk has other columns than this version of Flyball writes.
+    /// A table on disk has a column of another type than this version of Flyball writes, or lacks one that must be there.
     #[error("table {table}: {reason}")]
     SchemaDiffers {
         /// The table, as `workspace/name`.

@@ -364,7 +364,7 @@ fn decode(
     }
 }
 
-/// Every table that exists, and how far it has come. After a crash each is fenced first.
+/// Every table that exists, with all its columns, and how far it has come. After a crash each is fenced first.
 async fn load(
     objects: &Objects,
     app: &str,
@@ -380,7 +380,8 @@ async fn load(
             let Some(mut loaded) = tables::load(objects, &name, table).await? else {
                 continue;
             };
-            if fence {
+            // A commit adds the columns that a table of an earlier version lacks: readers find them from the start.
+            if fence || tables::lacks_columns(&loaded, &name, table)? {
                 loaded = tables::fence(objects, app, &name, table, loaded).await?;
             }
             let app = match table {

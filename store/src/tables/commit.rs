@@ -12,7 +12,7 @@ use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, Remove, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 
-use super::{PARTITION, create, delta, epoch, load, minutes};
+use super::{PARTITION, create, delta, epoch, load, minutes, widen};
 use crate::error::Result;
 use crate::log::LogPosition;
 use crate::objects::Objects;
@@ -150,7 +150,7 @@ pub(crate) async fn commit(
             Standing::Overtaken => return Ok(Outcome::Overtaken(current)),
             Standing::Open => {}
         }
-        let failure = match attempt_once(app, &mut current, commit).await {
+        let failure = match attempt_once(app, table, &mut current, commit).await {
             Ok(()) => return Ok(Outcome::Made(current)),
             Err(failure) => failure,
         };
@@ -194,6 +194,7 @@ pub(crate) async fn fence(
 
 async fn attempt_once(
     app: &str,
+    table: Table,
     current: &mut DeltaTable,
     commit: &Commit,
 ) -> std::result::Result<(), deltalake::DeltaTableError> {
@@ -206,8 +207,9 @@ async fn attempt_once(
     }
     let adds = commit.adds.iter().cloned().map(Action::Add);
     let removes = commit.removes.iter().cloned().map(Action::Remove);
+    let widened = widen::widened(current, table)?.map(Action::Metadata);
     let done = CommitBuilder::from(properties)
-        .with_actions(adds.chain(removes).collect())
+        .with_actions(widened.into_iter().chain(adds).chain(removes).collect())
         .build(
             Some(current.snapshot()?),
             current.log_store(),

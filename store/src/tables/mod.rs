@@ -5,7 +5,7 @@
 //! after a crash it says what must not be written twice. Maintenance takes files a table lists ([`listed`]) and
 //! writes their rows anew ([`rewrite`], which merges them in order with
 //! [`merge`]; [`tellings`] says which spans are in them). [`read`] finds rows by
-//! trace or position.
+//! trace or position. [`widen`] adds the columns that a table of an earlier version lacks.
 
 mod commit;
 mod encode;
@@ -21,6 +21,7 @@ mod restored;
 mod rewrite;
 mod stats;
 mod tellings;
+mod widen;
 mod window;
 
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub(crate) use read::{Wanted, count_rows, latest_tellings, read, read_spilled, t
 pub(crate) use restored::{First, add_of, check_columns, columns, create_restored};
 pub(crate) use rewrite::{Pass, Rewrite, Rewritten};
 pub(crate) use tellings::{newest, some_columns, tellings};
+pub(crate) use widen::lacks_columns;
 pub(crate) use window::Window;
 
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
@@ -51,6 +53,8 @@ use crate::table::Table;
 
 /// The column every table is partitioned by.
 const PARTITION: &str = "date";
+/// The property that says which columns have statistics.
+const STAT_COLUMNS: &str = "delta.dataSkippingStatsColumns";
 
 /// A table's name in messages.
 pub(crate) fn full_name(workspace: &str, table: Table) -> String {
@@ -106,7 +110,8 @@ pub(crate) async fn load(
         .load()
         .await
         .map_err(delta("load it", workspace, table))?;
-    check_schema(&loaded, workspace, table)?;
+    // Whether it lacks columns is for who commits; what cannot be written into is refused here.
+    lacks_columns(&loaded, workspace, table)?;
     Ok(Some(loaded))
 }
 
@@ -150,34 +155,5 @@ fn builder(objects: &Objects, workspace: &str, table: Table) -> Result<CreateBui
         .with_columns(columns)
         .with_partition_columns([PARTITION])
         .with_save_mode(SaveMode::Ignore)
-        .with_configuration([(
-            "delta.dataSkippingStatsColumns",
-            Some(table.stat_columns().join(",")),
-        )]))
-}
-
-/// A table of another version of Flyball may have other columns; rows are not written into the wrong ones.
-fn check_schema(loaded: &DeltaTable, workspace: &str, table: Table) -> Result<()> {
-    let found = loaded
-        .snapshot()
-        .map_err(delta("read its schema", workspace, table))?
-        .schema();
-    let wanted: StructType = table.schema().as_ref().try_into_kernel()?;
-    for field in wanted.fields() {
-        let reason = match found.field(field.name()) {
-            Some(found) if found.data_type() == field.data_type() => continue,
-            Some(found) => format!(
-                "column {} is {:?} on disk, this version writes {:?}",
-                field.name(),
-                found.data_type(),
-                field.data_type()
-            ),
-            None => format!("column {} does not exist on disk", field.name()),
-        };
-        return Err(Error::SchemaDiffers {
-            table: full_name(workspace, table),
-            reason,
-        });
-    }
-    Ok(())
+        .with_configuration([(STAT_COLUMNS, Some(table.stat_columns().join(",")))]))
 }

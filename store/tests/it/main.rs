@@ -17,6 +17,7 @@ mod late;
 mod ledger;
 mod ledger_heads;
 mod ledger_proofs;
+mod older;
 mod outage;
 mod requests;
 mod retold;
