@@ -3,8 +3,8 @@
 //! Bytes are read by `reader` (varints, lengths, groups) into fields (`field`), as the tables in [`common`],
 //! [`trace`], [`logs`] and [`metrics`] say: one row a field, in the words of the protocol's own definition.
 //! [`ExportTraceServiceRequest::decode`], [`ExportLogsServiceRequest::decode`] and
-//! [`ExportMetricsServiceRequest::decode`] are the ways in. What came as a tree of owned messages instead
-//! (OTLP/JSON) is seen through the same types by `From<&...>` (`owned`).
+//! [`ExportMetricsServiceRequest::decode`] are the ways in. OTLP/JSON is read into a tree of owned messages ([`json`]),
+//! which is seen through the same types by `From<&...>` (`owned`).
 //!
 //! What is accepted, and what it means, is what prost makes of the same bytes, to the corner: unknown fields are
 //! skipped, of a scalar sent twice the last counts, messages sent twice are merged, lists of numbers may be packed
@@ -21,6 +21,7 @@ mod message;
 pub mod common;
 pub mod error;
 mod field;
+pub mod json;
 pub mod logs;
 pub mod metrics;
 mod owned;

@@ -5,7 +5,7 @@
 //! compression bomb, and a body whose tree of messages is a hundred times its own size (two bytes of
 //! protobuf make a whole empty span). So the size of the tree is measured too, while it is built.
 //!
-//! Protobuf is read by reference ([`flyball_otlp`]); JSON (`json`) becomes a tree of owned messages that is then seen
+//! Protobuf is read by reference ([`flyball_otlp`]); JSON ([`flyball_otlp::json`]) becomes a tree of owned messages that is then seen
 //! the same way, so that there is one normaliser.
 //!
 //! What is refused whole (the sender is told why): bad compression, bad protobuf (invalid UTF-8 in a
@@ -14,19 +14,19 @@
 //! letters that are not hex digits; the normaliser judges those.
 
 mod compression;
-mod json;
+mod signal;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use flyball_otlp::{
-    ExportLogsServiceRequest, ExportMetricsServiceRequest, ExportTraceServiceRequest, Problem,
+    ExportLogsServiceRequest, ExportMetricsServiceRequest, ExportTraceServiceRequest, Problem, json,
 };
 use flyball_store::Encoding;
 
 use crate::error::{Error, Result};
 
 pub use compression::{Compression, decompress};
-pub(crate) use json::signal_of;
+pub(crate) use signal::signal_of;
 
 /// How much one request may weigh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +113,8 @@ macro_rules! signal {
                     .map(|request| read(&request))
                     .map_err(|e| protobuf_error(MESSAGE, &e)),
                 Encoding::Json => {
-                    let tree = json::request(body, MESSAGE, limits.decoded_bytes)?;
+                    let tree = json::decode(body, limits.decoded_bytes)
+                        .map_err(|e| json_error(MESSAGE, e))?;
                     Ok(read(&$message::from(&tree)))
                 }
             }
@@ -149,6 +150,25 @@ fn protobuf_error(message: &'static str, error: &flyball_otlp::Error) -> Error {
         _ => Error::BadProtobuf {
             message,
             reason: error.to_string(),
+        },
+    }
+}
+
+fn json_error(message: &'static str, error: json::Error) -> Error {
+    match error {
+        json::Error::TooLarge { limit } => Error::TooLarge {
+            what: "the decoded request",
+            limit,
+        },
+        json::Error::Bad {
+            reason,
+            line,
+            column,
+        } => Error::BadJson {
+            message,
+            reason,
+            line,
+            column,
         },
     }
 }

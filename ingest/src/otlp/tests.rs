@@ -39,7 +39,7 @@ pub(super) fn traces(
 ) -> Result<ExportTraceServiceRequest> {
     let tree = match encoding {
         Encoding::Protobuf => ExportTraceServiceRequest::decode(body.as_ref()).ok(),
-        Encoding::Json => super::json::request(body, "", limits.decoded_bytes).ok(),
+        Encoding::Json => flyball_otlp::json::decode(body, limits.decoded_bytes).ok(),
     };
     super::traces(body, encoding, limits, |read| {
         let tree = tree.unwrap();

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
 /// Bytes that the tree of messages may still take.
 #[derive(Debug)]
-pub(in crate::otlp) struct Budget {
+pub struct Budget {
     left: Cell<usize>,
     spent: Cell<bool>,
 }
@@ -42,10 +42,14 @@ impl Budget {
 }
 
 /// A way to read a JSON value.
-pub(in crate::otlp) trait Read {
+pub trait Read {
     /// What it gives.
     type Value;
 
+    /// Reads it; what it takes in memory is taken out of the budget first.
+    ///
+    /// # Errors
+    /// What the deserializer says, and when the budget is spent.
     fn read<'de, D: Deserializer<'de>>(
         deserializer: D,
         budget: &Budget,

@@ -12,7 +12,8 @@ mod value;
 use std::fmt;
 use std::mem::size_of;
 
-use flyball_store::Signal;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, EntityRef, InstrumentationScope, KeyValue, KeyValueList, any_value,
@@ -23,20 +24,44 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::error::{Error, Result};
 use scalar::{Base64, Double, Enum, HexId, Number, Text, Truth};
-pub(super) use value::Read;
-use value::{Budget, Field, Key, List, in_field};
+use value::{Budget, Field, Key, List, Read, in_field};
 
-/// Decodes a request, called `message` in errors; its tree of messages may take `limit` bytes.
-pub(super) fn request<M: Read<Value = M>>(
-    body: &[u8],
-    message: &'static str,
-    limit: usize,
-) -> Result<M> {
+/// Why a body is not the request it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is not JSON, or a value is not what its field takes.
+    #[error("{reason} (line {line}, column {column})")]
+    Bad {
+        /// What is wrong, with the path of the field.
+        reason: String,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// The tree of messages would take more memory than it may.
+    #[error("the decoded messages are larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// The limit, bytes.
+        limit: usize,
+    },
+}
+
+/// What a body can be: the request of a signal.
+pub trait Request: Read<Value = Self> + Sized {}
+
+impl Request for ExportTraceServiceRequest {}
+impl Request for ExportLogsServiceRequest {}
+impl Request for ExportMetricsServiceRequest {}
+
+/// Decodes a request; its tree of messages may take `limit` bytes (texts not counted: those cannot outgrow the body).
+///
+/// # Errors
+/// See [`Error`].
+pub fn decode<M: Request>(body: &[u8], limit: usize) -> Result<M, Error> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let bad = |reason: String, line, column| Error::BadJson {
-        message,
+    let bad = |reason: String, line, column| Error::Bad {
         reason,
         line,
         column,
@@ -56,10 +81,7 @@ pub(super) fn request<M: Read<Value = M>>(
         .and_then(|request| deserializer.end().map(|()| request))
         .map_err(|e| {
             if budget.is_spent() {
-                return Error::TooLarge {
-                    what: "the decoded request",
-                    limit,
-                };
+                return Error::TooLarge { limit };
             }
             let (line, column) = (e.line(), e.column());
             let reason = e.to_string();
@@ -213,6 +235,7 @@ message!(Status {
 message!(KeyValue {
     "key" => key: Text,
     "value" => value: AnyValue,
+    "keyStrindex" | "key_strindex" => key_strindex: Number<i32>,
 });
 message!(ArrayValue {
     "values" => values: List<AnyValue>,
@@ -230,54 +253,5 @@ message!(AnyValue {
     "arrayValue" | "array_value" => value: any_value::Value::ArrayValue: ArrayValue,
     "kvlistValue" | "kvlist_value" => value: any_value::Value::KvlistValue: KeyValueList,
     "bytesValue" | "bytes_value" => value: any_value::Value::BytesValue: Base64,
+    "stringValueStrindex" | "string_value_strindex" => value: any_value::Value::StringValueStrindex: Number<i32>,
 });
-
-/// The OTLP signal whose key stands at the top of a JSON document: `resourceSpans`, `resourceLogs` or
-/// `resourceMetrics`.
-///
-/// # Errors
-/// The reason, when it is no JSON object or holds none of them.
-pub(crate) fn signal_of(body: &[u8]) -> std::result::Result<Signal, String> {
-    struct Top;
-
-    impl<'de> Visitor<'de> for Top {
-        type Value = Option<Signal>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(
-            self,
-            mut map: A,
-        ) -> std::result::Result<Self::Value, A::Error> {
-            let mut signal = None;
-            while let Some(key) = map.next_key_seed(Key(TOP_KEYS))? {
-                signal = signal.or(match key {
-                    Some("resourceSpans") => Some(Signal::Traces),
-                    Some("resourceLogs") => Some(Signal::Logs),
-                    Some(_) => Some(Signal::Metrics),
-                    None => None,
-                });
-                map.next_value::<IgnoredAny>()?;
-            }
-            Ok(signal)
-        }
-    }
-
-    const TOP_KEYS: &[(&str, &str)] = &[
-        ("resourceSpans", "resourceSpans"),
-        ("resource_spans", "resourceSpans"),
-        ("resourceLogs", "resourceLogs"),
-        ("resource_logs", "resourceLogs"),
-        ("resourceMetrics", "resourceMetrics"),
-        ("resource_metrics", "resourceMetrics"),
-    ];
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    (&mut deserializer)
-        .deserialize_map(Top)
-        .and_then(|signal| deserializer.end().map(|()| signal))
-        .map_err(|e| format!("not JSON: {e}"))?
-        .ok_or_else(|| "JSON without resourceSpans, resourceLogs or resourceMetrics".to_owned())
-}
