@@ -1,8 +1,9 @@
 //! Whether a rule that fires may act: cool-down, what holds already, and how much may be touched.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use flyball_runtime::control::{Mode, Scope, State, View};
+use flyball_store::hashed::HashMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -88,8 +89,8 @@ impl Guard {
     pub(crate) fn new(blast: BlastRadius) -> Self {
         Self {
             blast,
-            resting: HashMap::new(),
-            touched: HashMap::new(),
+            resting: HashMap::default(),
+            touched: HashMap::default(),
         }
     }
 

@@ -1,8 +1,9 @@
 //! Who is alive: the last live span of each key that may need a cause, and which agents there are.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use flyball_runtime::control::Scope;
+use flyball_store::hashed::{HashMap, HashSet};
 
 use crate::fact::{FRESH, Fact, Sighting};
 use crate::rule::{Key, SECOND};
@@ -25,17 +26,18 @@ struct Agent {
 #[derive(Debug)]
 pub(crate) struct Living {
     agents: HashMap<Box<str>, Agent>,
-    /// Keys of which somebody will ask for the last live span.
-    wanted: Vec<Key>,
-    last: HashMap<(Key, Box<str>), Sighting>,
+    /// The last live span of every key that somebody will ask for.
+    last: Vec<(Key, HashMap<Box<str>, Sighting>)>,
 }
 
 impl Living {
     pub(crate) fn new(wanted: Vec<Key>) -> Self {
         Self {
-            agents: HashMap::new(),
-            wanted,
-            last: HashMap::new(),
+            agents: HashMap::default(),
+            last: wanted
+                .into_iter()
+                .map(|key| (key, HashMap::default()))
+                .collect(),
         }
     }
 
@@ -54,18 +56,22 @@ impl Living {
         let Some(sighting) = fact.sighting() else {
             return;
         };
-        for key in &self.wanted {
-            if let Some(name) = fact.key(*key, workspace)
-                && self.last.len() < LIMIT
-            {
-                self.last.insert((*key, name.into()), sighting);
+        for (key, last) in &mut self.last {
+            let Some(name) = fact.key(*key, workspace) else {
+                continue;
+            };
+            if let Some(known) = last.get_mut(name) {
+                *known = sighting;
+            } else if last.len() < LIMIT {
+                last.insert(name.into(), sighting);
             }
         }
     }
 
     /// The last live span of that key.
     pub(crate) fn last(&self, key: Key, name: &str) -> Option<Sighting> {
-        self.last.get(&(key, name.into())).copied()
+        let (_, last) = self.last.iter().find(|(wanted, _)| *wanted == key)?;
+        last.get(name).copied()
     }
 
     /// How many agents were seen in the last hour.
@@ -99,8 +105,9 @@ impl Living {
     /// Forgets who was not seen for long.
     pub(crate) fn expire(&mut self, now: i64) {
         self.agents.retain(|_, agent| now - agent.seen <= KNOWN);
-        self.last
-            .retain(|_, sighting| now - sighting.received <= FRESH);
+        for (_, last) in &mut self.last {
+            last.retain(|_, sighting| now - sighting.received <= FRESH);
+        }
     }
 }
 

@@ -71,7 +71,8 @@ pub struct Config {
     pub buffer_bytes_max: u64,
     /// Refuse appends past this many bytes of the local disk: the log, and rows that had to leave memory.
     pub log_bytes_max: u64,
-    /// Refuse requests (not our own events) while more bytes than this wait for whoever subscribed.
+    /// Refuse requests (not our own events) while more bytes than this wait for whoever subscribed: what waits is seen
+    /// late, by what prices it and by what stops its agent.
     pub queue_bytes_max: u64,
     /// Size at which a segment of the log is closed and the next begun, in bytes.
     pub segment_bytes: u64,
@@ -104,7 +105,7 @@ impl Config {
             checkpoint_age: Duration::from_secs(5),
             buffer_bytes_max: 256 << 20,
             log_bytes_max: 8 << 30,
-            queue_bytes_max: 256 << 20,
+            queue_bytes_max: 64 << 20,
             segment_bytes: 64 << 20,
             objects_at_once: 64,
             maintenance: Maintenance::default(),

@@ -11,6 +11,7 @@
 //! holds. Who may come in, and as whom, `api_keys` say. After a restart `recovery` replays the log past what the tables hold, and [`Resume`] gives the resolver
 //! the traces that were open.
 
+pub mod hashed;
 pub mod rows;
 
 mod api_keys;

@@ -5,11 +5,11 @@
 //! them in the buffer become one there. Once the earlier has left for disk, the later is [`Superseded`]'s to
 //! remember, so that readers leave the earlier out, until maintenance has taken it off the disk.
 
-use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::hashed::{HashMap, HashSet};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
@@ -288,7 +288,10 @@ mod tests {
         assert!(retold.superseded().is_empty() && retold.since().is_none());
         retold.told((1, 2), 9);
         retold.told((1, 2), 12);
-        assert_eq!(retold.superseded().latest, HashMap::from([((1, 2), 12)]));
+        assert_eq!(
+            retold.superseded().latest,
+            HashMap::from_iter([((1, 2), 12)])
+        );
         assert!(retold.since().is_some() && retold.bytes() > 0);
     }
 
@@ -300,7 +303,10 @@ mod tests {
         let seen = Arc::clone(retold.superseded());
         retold.supersede((1, 1), 6);
         retold.mended(&seen);
-        assert_eq!(retold.superseded().latest, HashMap::from([((1, 1), 6)]));
+        assert_eq!(
+            retold.superseded().latest,
+            HashMap::from_iter([((1, 1), 6)])
+        );
         let seen = Arc::clone(retold.superseded());
         retold.mended(&seen);
         assert!(retold.superseded().is_empty() && retold.since().is_none());
@@ -311,7 +317,10 @@ mod tests {
     fn what_stands_twice_on_disk_is_found_at_the_start() {
         let mut retold = Retold::default();
         retold.recall(vec![((1, 1), 9), ((1, 2), 4), ((1, 1), 3), ((1, 1), 6)]);
-        assert_eq!(retold.superseded().latest, HashMap::from([((1, 1), 9)]));
+        assert_eq!(
+            retold.superseded().latest,
+            HashMap::from_iter([((1, 1), 9)])
+        );
         retold.told((1, 2), 12);
         assert_eq!(retold.superseded().len(), 2);
     }

@@ -1,6 +1,6 @@
 //! State by key, bounded: when it is full, what has been idle longest goes first, and it is counted.
 
-use std::collections::HashMap;
+use flyball_store::hashed::HashMap;
 
 /// State by key.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(crate) enum Worth {
 impl<S> Keyed<S> {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
-            map: HashMap::new(),
+            map: HashMap::default(),
             limit: limit.max(1),
             evicted: 0,
             refused: 0,

@@ -4,8 +4,10 @@
 //! reversal may name a charge that was never counted, since it was imported or late. So we remember which
 //! charges stand in our windows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
+
+use flyball_store::hashed::HashMap;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -27,7 +29,7 @@ impl Once {
     pub(crate) fn new(horizon: i64, limit: usize) -> Self {
         Self {
             hasher: RandomState::new(),
-            standing: HashMap::new(),
+            standing: HashMap::default(),
             by_second: BTreeMap::new(),
             horizon,
             limit,

@@ -43,6 +43,14 @@ pub struct Call<'a> {
     pub known_unix_nano: Option<i64>,
 }
 
+/// What a [book](Book) lists for calls of one seller and model (see [`Book::listed`]).
+#[derive(Debug, Clone)]
+pub struct Listed {
+    provider: Option<String>,
+    /// For each layer: under each name, from the name as it stands to the plainest, entries by name and then by pattern.
+    layers: Vec<Vec<Vec<usize>>>,
+}
+
 impl Book {
     /// A book of these entries and tools; `name` is what errors call it.
     ///
@@ -139,7 +147,13 @@ impl Book {
     /// the request model; under each name first by name, then by pattern, and first its own seller's.
     #[must_use]
     pub fn entry(&self, call: &Call<'_>) -> Option<&Entry> {
-        let provider = call.provider.map(name::provider);
+        self.entry_among(&self.listed(call), call)
+    }
+
+    /// What the book lists for calls of this seller and these models, whenever they are and whoever pays: worked out
+    /// once, it serves them all.
+    #[must_use]
+    pub fn listed(&self, call: &Call<'_>) -> Listed {
         let asked = call
             .request_model
             .filter(|_| call.request_model != call.response_model);
@@ -148,10 +162,18 @@ impl Book {
             .flatten()
             .flat_map(name::spellings)
             .collect();
+        let layers = self.layers.iter().map(|layer| layer.listed(&names));
+        Listed {
+            provider: call.provider.map(name::provider),
+            layers: layers.collect(),
+        }
+    }
+
+    fn entry_among(&self, listed: &Listed, call: &Call<'_>) -> Option<&Entry> {
+        let provider = listed.provider.as_deref();
         let find = |workspace: Option<&str>| {
-            self.layers
-                .iter()
-                .find_map(|layer| layer.entry(workspace, provider.as_deref(), &names, call))
+            let mut layers = self.layers.iter().zip(&listed.layers);
+            layers.find_map(|(layer, listed)| layer.entry(workspace, provider, listed, call))
         };
         let own = call.workspace.and_then(|workspace| find(Some(workspace)));
         own.or_else(|| find(None))
@@ -163,7 +185,11 @@ impl Book {
     /// (or has several and the length is unknown) or its hour.
     #[must_use]
     pub fn find(&self, call: &Call<'_>, input: Option<i64>) -> Option<&Price> {
-        self.entry(call)?.price(
+        self.find_among(&self.listed(call), call, input)
+    }
+
+    fn find_among(&self, listed: &Listed, call: &Call<'_>, input: Option<i64>) -> Option<&Price> {
+        self.entry_among(listed, call)?.price(
             &service_tier(call.service_tier),
             call.start_unix_nano,
             input,
@@ -173,7 +199,18 @@ impl Book {
     /// What a call costs, and by which price; `None` when it has none (see [`cost()`]).
     #[must_use]
     pub fn charge(&self, call: &Call<'_>, tokens: &Tokens) -> Option<(&Price, Cost)> {
-        let price = self.find(call, tokens.input)?;
+        self.charge_among(&self.listed(call), call, tokens)
+    }
+
+    /// The same, by what [`Book::listed`] has told for a call of the same seller and models.
+    #[must_use]
+    pub fn charge_among(
+        &self,
+        listed: &Listed,
+        call: &Call<'_>,
+        tokens: &Tokens,
+    ) -> Option<(&Price, Cost)> {
+        let price = self.find_among(listed, call, tokens.input)?;
         cost(&price.amounts, tokens).map(|cost| (price, cost))
     }
 
@@ -205,35 +242,37 @@ impl Book {
 }
 
 impl Layer {
+    fn listed(&self, names: &[String]) -> Vec<Vec<usize>> {
+        let named = |name: &String| self.by_name.get(name).cloned().unwrap_or_default();
+        let fits = |row: &usize, name: &str| {
+            let mut patterns = self.entries[*row].patterns.iter();
+            patterns.any(|pattern| glob::matches(pattern, name))
+        };
+        let patterned = |name: &String| {
+            let rows = self.patterned.iter().filter(|row| fits(row, name));
+            rows.copied().collect()
+        };
+        let listed = names.iter().flat_map(|name| [named(name), patterned(name)]);
+        listed
+            .filter(|rows: &Vec<usize>| !rows.is_empty())
+            .collect()
+    }
+
     fn entry(
         &self,
         workspace: Option<&str>,
         provider: Option<&str>,
-        names: &[String],
+        listed: &[Vec<usize>],
         call: &Call<'_>,
     ) -> Option<&Entry> {
-        names.iter().find_map(|name| {
-            let named = self
-                .by_name
-                .get(name)
-                .map(Vec::as_slice)
-                .unwrap_or_default();
-            let holds = |entry: &&Entry| {
-                entry.workspace.as_deref() == workspace
-                    && entry.in_force(call.start_unix_nano)
-                    && entry.known(call.known_unix_nano)
-            };
-            let named = named.iter().map(|row| &self.entries[*row]);
-            standing(named.filter(holds), provider).or_else(|| {
-                let fits = |entry: &&Entry| {
-                    entry
-                        .patterns
-                        .iter()
-                        .any(|pattern| glob::matches(pattern, name))
-                };
-                let patterned = self.patterned.iter().map(|row| &self.entries[*row]);
-                standing(patterned.filter(holds).filter(fits), provider)
-            })
+        let holds = |entry: &&Entry| {
+            entry.workspace.as_deref() == workspace
+                && entry.in_force(call.start_unix_nano)
+                && entry.known(call.known_unix_nano)
+        };
+        listed.iter().find_map(|rows| {
+            let entries = rows.iter().map(|row| &self.entries[*row]);
+            standing(entries.filter(holds), provider)
         })
     }
 }

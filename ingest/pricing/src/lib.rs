@@ -22,7 +22,7 @@ mod tool;
 mod week;
 mod when;
 
-pub use book::{Book, Call};
+pub use book::{Book, Call, Listed};
 pub use change::{Change, Import, ListFormat, import};
 pub use cost::{Cost, Tokens, cost};
 pub use error::Error;

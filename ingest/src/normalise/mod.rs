@@ -79,7 +79,12 @@ pub fn spans(
     received_at_unix_nano: i64,
     skip: &[u32],
 ) -> Normalised {
-    let (mut columns, mut count) = (SpanColumns::default(), 0);
+    let scopes = request
+        .resource_spans
+        .iter()
+        .flat_map(|group| &group.scope_spans);
+    let sent = scopes.map(|scoped| scoped.spans.len()).sum();
+    let (mut columns, mut count) = (SpanColumns::for_rows(sent), 0);
     let mut contents = Vec::new();
     let mut rejected = Vec::new();
     let mut index = 0u32;

@@ -1,7 +1,6 @@
 //! Which spans tell of the same model call, and which of them bills it.
 
-use std::collections::HashMap;
-
+use flyball_store::hashed::HashMap;
 use flyball_store::rows::Usage;
 
 use super::fact::{Class, Detail, Fact};
@@ -23,9 +22,10 @@ pub(super) struct Call {
 
 /// The model calls of a trace, each once.
 ///
-/// Same call: the same response id; or a log record and the span it was sent in; or one span within the other, of the same model, with equal tokens or
-/// with tokens on one of them only; or an outer span whose tokens are the sum of several inner ones; or two
-/// spans side by side, of two instrumentations, one within the other's time (see [`siblings`]).
+/// Same call: the same response id; or a log record and the span it was sent in; or one span within the other, of the
+/// same model, with equal tokens or with tokens on one of them only; or an outer span whose tokens are the sum of
+/// several inner ones; or two spans side by side, of two instrumentations, one within the other's time (see
+/// [`siblings`]).
 /// Different response ids are different calls whatever else agrees.
 pub(super) fn calls(facts: &[Fact], tree: &Tree) -> Vec<Call> {
     let told: Vec<usize> = tree
@@ -75,7 +75,7 @@ impl Groups {
 }
 
 fn by_response_id(facts: &[Fact], told: &[usize], groups: &mut Groups) {
-    let mut first: HashMap<(Class, Sym), usize> = HashMap::new();
+    let mut first: HashMap<(Class, Sym), usize> = HashMap::default();
     for &span in told {
         if let Some(id) = facts[span].detail().response_id {
             let same = *first.entry((facts[span].class, id)).or_insert(span);
@@ -112,7 +112,7 @@ impl Spans<'_> {
 
     /// The model calls directly within each model call, first to start first.
     fn inner(&self, told: &[usize]) -> HashMap<usize, Vec<usize>> {
-        let mut inner: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut inner: HashMap<usize, Vec<usize>> = HashMap::default();
         for &span in told {
             if let Some(outer) = self.outer(span) {
                 inner.entry(outer).or_default().push(span);
@@ -242,7 +242,7 @@ fn by_silence(
 /// One span of each group bills: exact usage before partial, a span before a log record, the provider's own scope
 /// before a wrapper's, the innermost before the outer.
 fn elect(spans: &Spans<'_>, told: &[usize], groups: &mut Groups) -> Vec<Call> {
-    let mut members: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut members: HashMap<usize, Vec<usize>> = HashMap::default();
     for &span in told {
         members.entry(groups.find(span)).or_default().push(span);
     }

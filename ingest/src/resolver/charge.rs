@@ -84,13 +84,14 @@ impl Charge {
         revision: u32,
         words: &Words,
     ) -> String {
-        let mut hash = Sha256::new();
+        // Hashed in one go: what is said is many small pieces.
+        let mut said = Vec::with_capacity(1_024);
         let mut text = |text: Option<&str>| match text {
             Some(text) => {
-                hash.update((text.len() as u64 + 1).to_le_bytes());
-                hash.update(text);
+                said.extend((text.len() as u64 + 1).to_le_bytes());
+                said.extend(text.as_bytes());
             }
-            None => hash.update(0u64.to_le_bytes()),
+            None => said.extend(0u64.to_le_bytes()),
         };
         for part in [workspace, trace_id, self.kind.as_str()] {
             text(Some(part));
@@ -101,15 +102,18 @@ impl Charge {
         }
         for number in self.numbers() {
             match number {
-                Some(number) => hash.update([&[1], &number.to_le_bytes()[..]].concat()),
-                None => hash.update([0]),
+                Some(number) => {
+                    said.push(1);
+                    said.extend(number.to_le_bytes());
+                }
+                None => said.push(0),
             }
         }
         for money in [self.told.client_cost, self.told.value] {
-            hash.update(money.map_or_else(String::new, |money| money.normalize().to_string()));
-            hash.update([0]);
+            said.extend(money.map_or_else(Vec::new, |money| money.normalize().to_string().into()));
+            said.push(0);
         }
-        format!("{}-{revision}", hex::encode(&hash.finalize()[..16]))
+        format!("{}-{revision}", hex::encode(&Sha256::digest(&said)[..16]))
     }
 
     /// The revision that an id was made with.

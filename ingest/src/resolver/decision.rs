@@ -1,7 +1,6 @@
 //! Which model calls were decisions.
 
-use std::collections::HashSet;
-
+use flyball_store::hashed::HashSet;
 use flyball_store::rows::Kind;
 
 use super::calls::Call;
@@ -48,7 +47,7 @@ pub(super) fn decisions(
     identity: &Identity,
     words: &Words,
 ) -> Vec<Option<bool>> {
-    let mut taken = HashSet::new();
+    let mut taken = HashSet::default();
     let mut decision = |call: &Call| {
         if facts[call.bills].class != Class::Model(Kind::ModelCall) {
             return None;

@@ -25,8 +25,9 @@ use crate::{Error, Result};
 /// How often traces are looked at for settling. Nothing that is known waits for it.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Events that are taken in together, when more are there than were waited for.
-const TOGETHER: usize = 256;
+/// Rows that are taken in together, when more events are there than were waited for: many small requests are resolved
+/// at once, and what a large one tells is not held up by the next.
+const TOGETHER: usize = 4_096;
 
 /// What may be asked of a running resolver.
 #[derive(Debug)]
@@ -275,15 +276,18 @@ impl Driver {
     fn tick(&mut self) -> Result<()> {
         self.rests = false;
         self.look_for_late();
-        let posts = self.resolver.tick(now());
-        self.journal(posts)
+        at_length(|| {
+            let posts = self.resolver.tick(now());
+            self.journal(posts)
+        })
     }
 
     /// Takes in an event, and those that stand behind it already.
     fn take_in(&mut self, event: Event) -> Result<()> {
         let mut told = Vec::new();
         told.extend(self.told(event));
-        while told.len() < TOGETHER
+        let rows = |told: &[Told]| told.iter().map(|told| told.batch.num_rows()).sum::<usize>();
+        while rows(&told) < TOGETHER
             && let Ok(event) = self.events.try_recv()
         {
             told.extend(self.told(event));
@@ -291,8 +295,10 @@ impl Driver {
         if told.is_empty() {
             return Ok(());
         }
-        let posts = self.resolver.spans(&told, now())?;
-        self.journal(posts)?;
+        at_length(|| {
+            let posts = self.resolver.spans(&told, now())?;
+            self.journal(posts)
+        })?;
         self.look_for_late();
         Ok(())
     }
@@ -398,6 +404,14 @@ impl Driver {
                 .journal(&self.workspace, post.origin, post.update)?;
         }
         Ok(())
+    }
+}
+
+/// Does what takes milliseconds; whoever waits for this thread is given another, where there are several.
+fn at_length<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::try_current().map(|here| here.runtime_flavor()) {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Executions: which a trace holds, when each ended and how.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
+use flyball_store::hashed::HashSet;
 use flyball_store::rows::Kind;
 
 use super::charge::Charge;

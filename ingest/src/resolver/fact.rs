@@ -1,7 +1,7 @@
 //! What is kept of a span: where it stands, when, who it says it is, and what it tells of a call.
 
 use flyball_pricing::{Tokens, name};
-use flyball_store::rows::{Kind, SpanRow, Usage};
+use flyball_store::rows::{Kind, SpanView, Usage};
 use rust_decimal::Decimal;
 
 use super::tokens;
@@ -103,28 +103,28 @@ pub(super) struct Detail {
 }
 
 impl Detail {
-    fn of(row: &SpanRow, words: &mut Words) -> Self {
-        let mut word = |text: &Option<String>| words.word(text.as_deref());
+    fn of(row: &SpanView<'_>, words: &mut Words) -> Self {
+        let mut word = |text: Option<&str>| words.word(text);
         let mut detail = Self {
-            operation: word(&row.operation),
-            provider: word(&row.provider),
-            request_model: word(&row.request_model),
-            response_model: word(&row.response_model),
-            service_tier: word(&row.service_tier),
-            response_id: word(&row.response_id),
-            finish_reason: word(&row.finish_reason),
-            tool_name: word(&row.tool_name),
-            tool_call_id: word(&row.tool_call_id),
-            tool_effect: word(&row.tool_effect),
-            tool_input_hash: word(&row.tool_input_hash),
-            error_type: word(&row.error_type),
-            state: word(&row.state),
-            termination: word(&row.termination),
-            termination_reason: word(&row.termination_reason),
-            policy_verdict: word(&row.policy_verdict),
-            version_set: word(&row.version_set),
+            operation: word(row.operation),
+            provider: word(row.provider),
+            request_model: word(row.request_model),
+            response_model: word(row.response_model),
+            service_tier: word(row.service_tier),
+            response_id: word(row.response_id),
+            finish_reason: word(row.finish_reason),
+            tool_name: word(row.tool_name),
+            tool_call_id: word(row.tool_call_id),
+            tool_effect: word(row.tool_effect),
+            tool_input_hash: word(row.tool_input_hash),
+            error_type: word(row.error_type),
+            state: word(row.state),
+            termination: word(row.termination),
+            termination_reason: word(row.termination_reason),
+            policy_verdict: word(row.policy_verdict),
+            version_set: word(row.version_set),
             plain_models: [None; 2],
-            usage: row.usage.as_deref().map(Usage::parse),
+            usage: row.usage.map(Usage::parse),
             tokens: tokens::of_span(row),
             client_cost: row.client_cost_usd,
             value: row.value_usd,
@@ -135,12 +135,12 @@ impl Detail {
             decision: row.decision,
             output_has_tool_call: row.output_has_tool_call,
             escalated: row.escalated,
-            scope: word(&row.scope_name),
-            closeness: row.scope_name.as_deref().map_or(0, |scope| {
-                sources::closeness(scope, row.provider.as_deref())
-            }),
+            scope: word(row.scope_name),
+            closeness: row
+                .scope_name
+                .map_or(0, |scope| sources::closeness(scope, row.provider)),
         };
-        let models = [row.request_model.as_deref(), row.response_model.as_deref()];
+        let models = [row.request_model, row.response_model];
         detail.plain_models = models.map(|model| words.word(model.map(name::plain).as_deref()));
         detail
     }
@@ -170,13 +170,13 @@ pub(super) struct Fact {
 impl Fact {
     /// What is kept of a row; `None` when its ids are not what every row's are.
     pub(super) fn of(
-        row: &SpanRow,
+        row: &SpanView<'_>,
         words: &mut Words,
         own: impl FnOnce(Own) -> u32,
     ) -> Option<Self> {
         let id = |hex: &str| u64::from_str_radix(hex, 16).ok();
-        let span_id = id(&row.span_id)?;
-        let parent_id = match &row.parent_span_id {
+        let span_id = id(row.span_id)?;
+        let parent_id = match row.parent_span_id {
             Some(hex) => id(hex)?,
             None => 0,
         };
@@ -189,7 +189,7 @@ impl Fact {
             received: row.received_at.0,
             position: u64::try_from(row.log_position).unwrap_or_default(),
             own: own(Self::own(row, words)),
-            class: Class::of(row.operation.as_deref()),
+            class: Class::of(row.operation),
             recorded: row.signal.is_some(),
             detail: (detail
                 != Detail {
@@ -201,30 +201,29 @@ impl Fact {
         })
     }
 
-    fn own(row: &SpanRow, words: &mut Words) -> Own {
-        let mut word = |text: &Option<String>| words.word(text.as_deref());
+    fn own(row: &SpanView<'_>, words: &mut Words) -> Own {
+        let mut word = |text: Option<&str>| words.word(text);
         let who = Who {
-            agent_name: word(&row.agent_name),
-            agent_id: word(&row.agent_id),
-            agent_version: word(&row.agent_version),
-            agent_role: word(&row.agent_role),
-            session_id: word(&row.session_id),
-            user_id: word(&row.user_id),
-            tenant: word(&row.tenant),
-            team: word(&row.team),
-            environment: word(&row.environment),
-            workflow: word(&row.workflow),
-            task_id: word(&row.task_id),
-            task_type: word(&row.task_type),
+            agent_name: word(row.agent_name),
+            agent_id: word(row.agent_id),
+            agent_version: word(row.agent_version),
+            agent_role: word(row.agent_role),
+            session_id: word(row.session_id),
+            user_id: word(row.user_id),
+            tenant: word(row.tenant),
+            team: word(row.team),
+            environment: word(row.environment),
+            workflow: word(row.workflow),
+            task_id: word(row.task_id),
+            task_type: word(row.task_type),
         };
         // What an SDK says when nobody configured a name is no name.
         let service = row
             .service_name
-            .as_deref()
             .filter(|name| !name.starts_with("unknown_service"));
         Own {
             who,
-            execution: words.word(row.execution_id.as_deref()),
+            execution: words.word(row.execution_id),
             service: words.word(service),
         }
     }

@@ -18,6 +18,7 @@ mod fact;
 mod identity;
 mod options;
 mod posting;
+mod prices;
 mod reprice;
 mod resolve;
 mod settled;

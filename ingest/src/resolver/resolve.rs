@@ -1,8 +1,7 @@
 //! What a trace resolves to now: every entry that should stand in the journal.
 
-use std::collections::{HashMap, HashSet};
-
 use flyball_pricing::Tokens;
+use flyball_store::hashed::{HashMap, HashSet};
 use flyball_store::rows::{Kind, Usage};
 
 use super::calls::calls;

@@ -1,6 +1,8 @@
 //! Which traces have settled, as far back as there is room: a late span must not open its trace as new.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+
+use flyball_store::hashed::HashSet;
 
 /// What the clocks of a trace's senders may differ by, nanoseconds. Not more than needed: a trace that
 /// begins this soon after a forgotten one ended is looked up for nothing.
@@ -19,7 +21,7 @@ pub(super) struct Settled {
 impl Settled {
     pub(super) fn with_room(room: usize) -> Self {
         Self {
-            ids: HashSet::new(),
+            ids: HashSet::default(),
             order: VecDeque::new(),
             room,
             horizon: i64::MIN,

@@ -1,17 +1,19 @@
 //! The resolver's state: every open trace, and when each settles.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use flyball_pricing::Book;
-use flyball_store::rows::{ChargeRow, Row, SpanRow};
+use flyball_store::hashed::{HashMap, HashSet};
+use flyball_store::rows::{ChargeRow, Row, SpanView, SpanViews};
 use flyball_store::{LogPosition, Origin, Resume};
 
 use super::options::{Counts, Options};
 use super::posting::{Post, Posting};
+use super::prices::Prices;
 use super::settled::Settled;
 use super::tellings::{Elsewhere, Tellings};
 use super::trace::{Patience, Rules, Settles, Trace};
@@ -84,7 +86,7 @@ impl Resolver {
         Self {
             rules: Rules {
                 workspace: workspace.to_owned(),
-                book,
+                prices: Arc::new(Prices::of(book)),
                 escalation_tools: options
                     .escalation_tools
                     .iter()
@@ -98,11 +100,11 @@ impl Resolver {
             },
             spans_held_max: options.spans_held_max,
             spans_of_trace_max: options.spans_of_trace_max,
-            traces: HashMap::new(),
+            traces: HashMap::default(),
             by_first: BTreeSet::new(),
             settled: Settled::with_room(options.settled_remembered),
             tellings: Tellings::with_room(options.tellings_remembered),
-            waiting: HashSet::new(),
+            waiting: HashSet::default(),
             touched: Vec::new(),
             large: BTreeSet::new(),
             held: 0,
@@ -128,10 +130,10 @@ impl Resolver {
     /// When a batch is not of the schema of `spans`. Batches before it have been taken in.
     pub fn spans(&mut self, told: &[Told], now: i64) -> Result<Vec<Post>, ArrowError> {
         for told in told {
-            let rows = read(&told.batch)?;
+            let rows = SpanViews::of(&told.batch)?;
             self.highest = self.highest.max(told.position);
-            for row in &rows {
-                self.tell(row, told.position, told.origin, now);
+            for row in rows.iter() {
+                self.tell(&row, told.position, told.origin, now);
             }
         }
         Ok(self.post(now))
@@ -219,9 +221,11 @@ impl Resolver {
         resume: &Resume,
         now: i64,
     ) -> Result<Vec<Post>, ArrowError> {
-        for row in read_all(&resume.spans)? {
-            let open = trace_id(&row.trace_id).and_then(|id| self.traces.get_mut(&id));
-            self.held += usize::from(open.is_some_and(|open| open.trace.tell(&row, now)));
+        for batch in &resume.spans {
+            for row in SpanViews::of(batch)?.iter() {
+                let open = trace_id(row.trace_id).and_then(|id| self.traces.get_mut(&id));
+                self.held += usize::from(open.is_some_and(|open| open.trace.tell(&row, now)));
+            }
         }
         self.counts.reopened += self.recall(&resume.charges)?;
         for id in wanted.iter().filter_map(|id| trace_id(id)) {
@@ -243,16 +247,18 @@ impl Resolver {
     pub fn resume(&mut self, resume: &Resume, now: i64) -> Result<Vec<Post>, ArrowError> {
         self.resolved_to = self.resolved_to.max(resume.resolved_to);
         self.highest = self.highest.max(resume.resolved_to);
-        for row in read_all(&resume.spans)? {
-            let position = u64::try_from(row.log_position).unwrap_or_default();
-            self.highest = self.highest.max(position);
-            // Spans up to the resolved position are of a trace that a later span has opened again.
-            let first = if position > self.resolved_to {
-                position
-            } else {
-                LogPosition::MAX
-            };
-            self.tell(&row, first, Origin::Replay, now);
+        for batch in &resume.spans {
+            for row in SpanViews::of(batch)?.iter() {
+                let position = u64::try_from(row.log_position).unwrap_or_default();
+                self.highest = self.highest.max(position);
+                // Spans up to the resolved position are of a trace that a later span has opened again.
+                let first = if position > self.resolved_to {
+                    position
+                } else {
+                    LogPosition::MAX
+                };
+                self.tell(&row, first, Origin::Replay, now);
+            }
         }
         self.recall(&resume.charges)?;
         if self.highest > 0 {
@@ -263,7 +269,7 @@ impl Resolver {
 
     /// Hands journal rows to the open traces they belong to. Says to how many.
     fn recall(&mut self, charges: &[RecordBatch]) -> Result<u64, ArrowError> {
-        let mut by_trace: HashMap<u128, Vec<ChargeRow>> = HashMap::new();
+        let mut by_trace: HashMap<u128, Vec<ChargeRow>> = HashMap::default();
         for batch in charges {
             for row in ChargeRow::read(batch)? {
                 if let Some(id) = trace_id(&row.trace_id).filter(|id| self.traces.contains_key(id))
@@ -282,8 +288,8 @@ impl Resolver {
         Ok(traces)
     }
 
-    fn tell(&mut self, row: &SpanRow, position: LogPosition, origin: Origin, now: i64) {
-        let Some(id) = trace_id(&row.trace_id) else {
+    fn tell(&mut self, row: &SpanView<'_>, position: LogPosition, origin: Origin, now: i64) {
+        let Some(id) = trace_id(row.trace_id) else {
             return;
         };
         let late = self.settled.may_hold(id, row.start_unix_nano);
@@ -443,30 +449,4 @@ impl Resolver {
 
 fn trace_id(hex: &str) -> Option<u128> {
     u128::from_str_radix(hex, 16).ok()
-}
-
-/// Columns that are most of the bytes and none of the decisions.
-const PASSED_OVER: [&str; 6] = [
-    "name",
-    "status_message",
-    "attributes",
-    "resource",
-    "events",
-    "links",
-];
-
-fn read(batch: &RecordBatch) -> Result<Vec<SpanRow>, ArrowError> {
-    let schema = batch.schema();
-    let wanted: Vec<usize> = (0..schema.fields().len())
-        .filter(|column| !PASSED_OVER.contains(&schema.field(*column).name().as_str()))
-        .collect();
-    SpanRow::read(&batch.project(&wanted)?)
-}
-
-fn read_all(batches: &[RecordBatch]) -> Result<Vec<SpanRow>, ArrowError> {
-    let mut rows = Vec::new();
-    for batch in batches {
-        rows.extend(read(batch)?);
-    }
-    Ok(rows)
 }

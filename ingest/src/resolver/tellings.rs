@@ -4,11 +4,12 @@
 //! session's own). What such a call is known by in both is the provider's id of the response, or the model's id of
 //! the tool call. The span bills; the record bills only as long as no span is known to tell of its call.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 
-use flyball_store::rows::SpanRow;
+use flyball_store::hashed::HashMap;
+use flyball_store::rows::SpanView;
 
 use super::fact::Class;
 
@@ -50,11 +51,11 @@ impl Tellings {
     }
 
     /// Takes note of a telling. Says when it is one of two, whichever of them came first.
-    pub(super) fn tell(&mut self, row: &SpanRow, trace: u128) -> Option<Elsewhere> {
+    pub(super) fn tell(&mut self, row: &SpanView<'_>, trace: u128) -> Option<Elsewhere> {
         let key = self.key(row)?;
         let here = Place {
             trace,
-            span: u64::from_str_radix(&row.span_id, 16).ok()?,
+            span: u64::from_str_radix(row.span_id, 16).ok()?,
             start: row.start_unix_nano,
         };
         let (record, span) = if row.signal.is_some() {
@@ -74,11 +75,11 @@ impl Tellings {
     }
 
     /// What the call is known by in every telling; `None` when it is no call or has no id.
-    fn key(&self, row: &SpanRow) -> Option<u64> {
-        let class = Class::of(row.operation.as_deref());
+    fn key(&self, row: &SpanView<'_>) -> Option<u64> {
+        let class = Class::of(row.operation);
         let id = match class {
-            Class::Model(_) => row.response_id.as_deref(),
-            Class::Tool => row.tool_call_id.as_deref(),
+            Class::Model(_) => row.response_id,
+            Class::Tool => row.tool_call_id,
             Class::Agent | Class::Fetch | Class::Other => None,
         };
         id.map(|id| self.hasher.hash_one((class, id)))
@@ -96,7 +97,7 @@ struct Recent {
 impl Recent {
     fn with_room(room: usize) -> Self {
         Self {
-            places: HashMap::new(),
+            places: HashMap::default(),
             order: VecDeque::new(),
             room,
         }
@@ -121,6 +122,8 @@ impl Recent {
 
 #[cfg(test)]
 mod tests {
+    use flyball_store::rows::SpanRow;
+
     use super::*;
 
     fn call(span: u64, signal: Option<&str>, response: &str) -> SpanRow {
@@ -143,24 +146,32 @@ mod tests {
             better: 2,
         });
         let mut tellings = Tellings::with_room(10);
-        assert_eq!(tellings.tell(&record, 7), None);
-        assert_eq!(tellings.tell(&span, 8), found);
+        assert_eq!(tellings.tell(&record.view(), 7), None);
+        assert_eq!(tellings.tell(&span.view(), 8), found);
         let mut tellings = Tellings::with_room(10);
-        assert_eq!(tellings.tell(&span, 8), None);
-        assert_eq!(tellings.tell(&record, 7), found);
+        assert_eq!(tellings.tell(&span.view(), 8), None);
+        assert_eq!(tellings.tell(&record.view(), 7), found);
     }
 
     #[test]
     fn one_trace_other_calls_and_the_forgotten_are_left_alone() {
         let mut tellings = Tellings::with_room(1);
-        tellings.tell(&call(1, Some("log"), "r"), 7);
+        tellings.tell(&call(1, Some("log"), "r").view(), 7);
         assert_eq!(
-            tellings.tell(&call(2, None, "r"), 7),
+            tellings.tell(&call(2, None, "r").view(), 7),
             None,
             "the same trace"
         );
-        assert_eq!(tellings.tell(&call(3, None, "s"), 8), None, "another call");
-        tellings.tell(&call(4, Some("log"), "t"), 7);
-        assert_eq!(tellings.tell(&call(5, None, "r"), 9), None, "forgotten");
+        assert_eq!(
+            tellings.tell(&call(3, None, "s").view(), 8),
+            None,
+            "another call"
+        );
+        tellings.tell(&call(4, Some("log"), "t").view(), 7);
+        assert_eq!(
+            tellings.tell(&call(5, None, "r").view(), 9),
+            None,
+            "forgotten"
+        );
     }
 }

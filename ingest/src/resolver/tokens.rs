@@ -1,13 +1,13 @@
 //! The token columns of a row as the price book wants them, and back.
 
 use flyball_pricing::Tokens;
-use flyball_store::rows::{ChargeRow, SpanRow};
+use flyball_store::rows::{ChargeRow, SpanView};
 
 /// Columns, and the counts that they hold: one list for every row that has them.
 macro_rules! columns {
     ($($column:ident: $count:ident,)*) => {
         /// What a span told.
-        pub(super) fn of_span(row: &SpanRow) -> Tokens {
+        pub(super) fn of_span(row: &SpanView<'_>) -> Tokens {
             Tokens { $($count: row.$column),* }
         }
 

@@ -1,6 +1,6 @@
 //! Which spans tell of the same tool call, and which of them stands for it.
 
-use std::collections::HashMap;
+use flyball_store::hashed::HashMap;
 
 use super::fact::{Class, Detail, Fact};
 use super::tree::Tree;
@@ -20,9 +20,9 @@ pub(super) struct ToolCall {
 /// The tool calls of a trace, each once: by the model's id of the call, else the outermost of nested spans
 /// of the same tool (a framework's span, an MCP client's, an MCP server's).
 pub(super) fn tool_calls(facts: &[Fact], tree: &Tree) -> Vec<ToolCall> {
-    let mut by_id: HashMap<Sym, usize> = HashMap::new();
+    let mut by_id: HashMap<Sym, usize> = HashMap::default();
     // For each tool span, the one that stands for it. Parents come first, so theirs is known.
-    let mut stands: HashMap<usize, usize> = HashMap::new();
+    let mut stands: HashMap<usize, usize> = HashMap::default();
     let mut tools: Vec<usize> = tree
         .order
         .iter()
@@ -31,7 +31,7 @@ pub(super) fn tool_calls(facts: &[Fact], tree: &Tree) -> Vec<ToolCall> {
         .collect();
     // A record stands for a call only where no span does.
     tools.sort_unstable_by_key(|span| (facts[*span].recorded, tree.height(facts, *span)));
-    let mut calls: HashMap<usize, ToolCall> = HashMap::new();
+    let mut calls: HashMap<usize, ToolCall> = HashMap::default();
     for span in tools {
         let told = facts[span].detail();
         let same = told

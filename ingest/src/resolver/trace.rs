@@ -2,15 +2,17 @@
 
 mod continuation;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
-use flyball_pricing::{Book, Call, Cost};
+use flyball_pricing::{Call, Cost};
 use flyball_store::Origin;
-use flyball_store::rows::{ChargeRow, Kind, SpanRow, Usage};
+use flyball_store::hashed::{HashMap, HashSet};
+use flyball_store::rows::{ChargeRow, Kind, SpanView, Usage};
 
 use self::continuation::outdoes;
 use super::charge::{Charge, Priced, Stamp, reversal};
 use super::fact::{Fact, Own};
+use super::prices::Prices;
 use super::resolve::{Open, Resolved};
 use super::stored;
 use super::tellings::Elsewhere;
@@ -42,7 +44,7 @@ struct Posted {
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     pub(super) workspace: String,
-    pub(super) book: std::sync::Arc<Book>,
+    pub(super) prices: std::sync::Arc<Prices>,
     pub(super) escalation_tools: HashSet<String>,
 }
 
@@ -103,15 +105,15 @@ impl Trace {
             id: id.to_owned(),
             words: Words::default(),
             facts: Vec::new(),
-            index: HashMap::new(),
+            index: HashMap::default(),
             owns: Vec::new(),
-            own_index: HashMap::new(),
-            missing: HashSet::new(),
+            own_index: HashMap::default(),
+            missing: HashSet::default(),
             has_root: false,
             slots: BTreeMap::new(),
-            gone: HashSet::new(),
-            fixed: HashSet::new(),
-            elsewhere: HashMap::new(),
+            gone: HashSet::default(),
+            fixed: HashSet::default(),
+            elsewhere: HashMap::default(),
             hint: None,
             origin,
             first_seen: now,
@@ -152,7 +154,7 @@ impl Trace {
     }
 
     /// Takes in a span. Of two tellings the later stands. Says whether one more is held.
-    pub(super) fn tell(&mut self, row: &SpanRow, now: i64) -> bool {
+    pub(super) fn tell(&mut self, row: &SpanView<'_>, now: i64) -> bool {
         let (owns, own_index) = (&mut self.owns, &mut self.own_index);
         let own = |own: Own| {
             *own_index.entry(own).or_insert_with(|| {
@@ -357,9 +359,11 @@ impl Trace {
         }
         if charge.kind == Kind::ToolCall {
             let tool = self.words.text(charge.told.tool_name)?;
-            let price = rules
-                .book
-                .tool(Some(&rules.workspace), tool, charge.start, None)?;
+            let price =
+                rules
+                    .prices
+                    .book()
+                    .tool(Some(&rules.workspace), tool, charge.start, None)?;
             return Some((price.id.clone(), price.cost()));
         }
         let call = Call {
@@ -371,7 +375,7 @@ impl Trace {
             start_unix_nano: charge.start,
             known_unix_nano: None,
         };
-        let (price, cost) = rules.book.charge(&call, &charge.told.tokens)?;
+        let (price, cost) = rules.prices.charge(&call, &charge.told.tokens)?;
         Some((price.id.clone(), cost))
     }
 

@@ -1,6 +1,6 @@
 //! A trace's spans in order: parents before children, whatever order they came in.
 
-use std::collections::HashMap;
+use flyball_store::hashed::HashMap;
 
 use super::fact::Fact;
 

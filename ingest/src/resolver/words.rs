@@ -1,8 +1,10 @@
 //! The texts of one trace, each kept once: an agent's name costs four bytes a span.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+
+use flyball_store::hashed::RandomState;
+use hashbrown::HashTable;
 
 /// A text of a trace, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,25 +16,56 @@ pub(super) type Word = Option<Sym>;
 /// The texts, by number and back. Gone with the trace.
 #[derive(Debug, Default)]
 pub(super) struct Words {
-    texts: Vec<Arc<str>>,
-    numbers: HashMap<Arc<str>, Sym>,
+    texts: Texts,
+    numbers: HashTable<Sym>,
+    hasher: RandomState,
+}
+
+/// Texts one after the other: a trace has dozens, and there are thousands of traces.
+#[derive(Debug, Default)]
+struct Texts {
+    all: String,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    fn push(&mut self, text: &str) -> Sym {
+        self.all.push_str(text);
+        self.ends.push(self.all.len());
+        // A trace with four thousand million texts would long have been settled for its size.
+        let number = u32::try_from(self.ends.len())
+            .ok()
+            .and_then(NonZeroU32::new);
+        Sym(number.unwrap_or(NonZeroU32::MAX))
+    }
+
+    fn get(&self, Sym(number): Sym) -> &str {
+        let at = number.get() as usize - 1;
+        let start = at
+            .checked_sub(1)
+            .map_or(Some(0), |before| self.ends.get(before).copied());
+        let text = start
+            .zip(self.ends.get(at))
+            .and_then(|(start, end)| self.all.get(start..*end));
+        text.unwrap_or_default()
+    }
 }
 
 impl Words {
     /// The number of a text, new or known.
     pub(super) fn put(&mut self, text: &str) -> Sym {
-        if let Some(known) = self.numbers.get(text) {
+        let Self {
+            texts,
+            numbers,
+            hasher,
+        } = self;
+        let hash = hasher.hash_one(text);
+        if let Some(known) = numbers.find(hash, |sym| texts.get(*sym) == text) {
             return *known;
         }
-        let text: Arc<str> = text.into();
-        self.texts.push(Arc::clone(&text));
-        // A trace with four thousand million texts would long have been settled for its size.
-        let number = u32::try_from(self.texts.len())
-            .ok()
-            .and_then(NonZeroU32::new)
-            .unwrap_or(NonZeroU32::MAX);
-        self.numbers.insert(text, Sym(number));
-        Sym(number)
+        let sym = texts.push(text);
+        numbers.insert_unique(hash, sym, |sym| hasher.hash_one(texts.get(*sym)));
+        sym
     }
 
     /// The number of a text, if there is one.
@@ -42,9 +75,7 @@ impl Words {
 
     /// The text of a number.
     pub(super) fn get(&self, sym: Sym) -> &str {
-        self.texts
-            .get(sym.0.get() as usize - 1)
-            .map_or("", |text| text)
+        self.texts.get(sym)
     }
 
     /// The text of a word, if there is one.
@@ -55,5 +86,27 @@ impl Words {
     /// The same, owned: what a row wants.
     pub(super) fn string(&self, word: Word) -> Option<String> {
         self.text(word).map(str::to_owned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_one_number_and_a_number_its_text() {
+        let mut words = Words::default();
+        let texts: Vec<String> = (0..500)
+            .map(|n| "é".repeat(n % 7) + &n.to_string())
+            .collect();
+        let numbers: Vec<Sym> = texts.iter().map(|text| words.put(text)).collect();
+        let empty = words.put("");
+        for (text, number) in texts.iter().zip(numbers) {
+            assert_eq!(
+                (words.put(text), words.get(number)),
+                (number, text.as_str())
+            );
+        }
+        assert_eq!((words.put(""), words.get(empty)), (empty, ""));
     }
 }

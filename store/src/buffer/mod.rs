@@ -4,8 +4,7 @@
 //! telling, as long as neither is on its way to disk. When the first is, or is there already, the span is
 //! [`Retold`]: readers leave the first out.
 
-use std::collections::{HashMap, HashSet};
-
+use crate::hashed::{HashMap, HashSet};
 use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
@@ -49,7 +48,7 @@ impl Buffer {
         Self {
             table,
             chunks: Chunks::new(table.stat_columns()),
-            told: HashMap::new(),
+            told: HashMap::default(),
             retold: Retold::default(),
             since: None,
         }
@@ -76,7 +75,8 @@ impl Buffer {
             .column_by_name("bytes")
             .and_then(|column| column.as_primitive_opt::<Int64Type>());
         let size = |row| sizes.map_or(0, |sizes: &Int64Array| sizes.value(row));
-        let mut best: HashMap<SpanId, usize> = HashMap::with_capacity(ids.len());
+        let mut best: HashMap<SpanId, usize> =
+            HashMap::with_capacity_and_hasher(ids.len(), Default::default());
         let mut keep = vec![true; ids.len()];
         for (row, id) in ids.iter().enumerate() {
             let Some(id) = *id else { continue };
@@ -90,7 +90,7 @@ impl Buffer {
                 keep[lesser] = false;
             }
         }
-        let mut replaced: HashMap<LogPosition, HashSet<SpanId>> = HashMap::new();
+        let mut replaced: HashMap<LogPosition, HashSet<SpanId>> = HashMap::default();
         for id in best.into_keys() {
             self.retold.told(id, position);
             let Some(earlier) = self.told.insert(id, position) else {
@@ -157,7 +157,7 @@ impl Buffer {
         let gone = self.told.extract_if(|_, position| *position <= to);
         self.retold.flushed(gone.map(|(id, _)| id));
         if self.chunks.is_empty() {
-            self.told = HashMap::new();
+            self.told = HashMap::default();
             self.since = None;
         } else {
             self.since = Some(Instant::now());

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::error::ArrowError;
 use tokio::time::Instant;
@@ -183,11 +183,9 @@ impl TakenCharges {
             .iter()
             .map(|trace| Some(trace.is_some_and(|trace| self.settled.contains(trace))))
             .collect();
-        let open = arrow::compute::not(&settled)?;
-        let open = filter_record_batch(&all, &open)?;
-        let ready = filter_record_batch(&all, &settled)?;
-        let keep = standing(text(&ready, "charge_id")?, text(&ready, "entry")?);
-        let flush = filter_record_batch(&ready, &keep)?;
+        let open = filter_record_batch(&all, &arrow::compute::not(&settled)?)?;
+        let keep = standing(text(&all, "charge_id")?, text(&all, "entry")?, &settled);
+        let flush = filter_record_batch(&all, &keep)?;
         let some = |batch: RecordBatch| (batch.num_rows() > 0).then_some(batch);
         Ok(Netted {
             flush: some(flush),
@@ -196,17 +194,21 @@ impl TakenCharges {
     }
 }
 
-/// Which rows are left when each reversal takes one charge of the same id with it. Either may come first:
+/// Which settled rows are left when each reversal takes one charge of the same id with it. Either may come first:
 /// a reversal can stand for a charge that is on disk, and a charge after it enters the call anew.
-fn standing(charge_ids: &StringArray, entries: &StringArray) -> BooleanArray {
+fn standing(
+    charge_ids: &StringArray,
+    entries: &StringArray,
+    settled: &BooleanArray,
+) -> BooleanArray {
     let (charge, reversal) = (Entry::Charge.as_str(), Entry::Reversal.as_str());
-    let mut keep = vec![true; charge_ids.len()];
+    let mut keep: Vec<bool> = settled.values().iter().collect();
     let mut waiting: HashMap<&str, (bool, VecDeque<usize>)> = HashMap::new();
     for (row, (id, entry)) in charge_ids.iter().zip(entries.iter()).enumerate() {
         let (Some(id), Some(entry)) = (id, entry) else {
             continue;
         };
-        if entry != charge && entry != reversal {
+        if !settled.value(row) || entry != charge && entry != reversal {
             continue;
         }
         let is_reversal = entry == reversal;

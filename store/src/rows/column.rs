@@ -1,5 +1,6 @@
 //! What can stand in a column, and how it goes to Arrow and back.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -34,6 +35,20 @@ pub trait Column: Sized + Default {
     /// # Errors
     /// When the column is of another type.
     fn values(batch: &RecordBatch, name: &str) -> Result<Vec<Self>, ArrowError>;
+
+    /// A value where it stands: a text is a slice, everything else is itself.
+    type View<'a>: Copy + Default + PartialEq + fmt::Debug;
+    /// What the column is read from.
+    type Array: fmt::Debug;
+    /// This value where it stands.
+    fn view(&self) -> Self::View<'_>;
+    /// The column of that name; `None` when the batch has no such column, or nothing but NULL in it.
+    ///
+    /// # Errors
+    /// When the column is of another type.
+    fn read(batch: &RecordBatch, name: &str) -> Result<Option<Self::Array>, ArrowError>;
+    /// The value of a row.
+    fn at(array: &Self::Array, row: usize) -> Self::View<'_>;
 }
 
 /// A UTC instant in microseconds since 1970: what every Delta reader understands.
@@ -116,7 +131,7 @@ fn typed(batch: &RecordBatch, name: &str, want: &DataType) -> Result<Option<Arra
 }
 
 macro_rules! column {
-    ($value:ty, $data_type:expr, $array:ident, $as:expr, $to:expr, $from:expr) => {
+    ($value:ty, $data_type:expr, $array:ident, $as:expr, $to:expr, $from:expr, |$lent:ident: $life:lifetime| $view:ty = $lend:expr, $at:expr) => {
         impl Column for $value {
             fn field(name: &str) -> Field {
                 Field::new(name, $data_type, false)
@@ -131,6 +146,19 @@ macro_rules! column {
                     .into_iter()
                     .map(Option::unwrap_or_default)
                     .collect())
+            }
+
+            type View<$life> = $view;
+            type Array = $array;
+            fn view(&self) -> Self::View<'_> {
+                let $lent = self;
+                $lend
+            }
+            fn read(batch: &RecordBatch, name: &str) -> Result<Option<$array>, ArrowError> {
+                <Option<$value> as Column>::read(batch, name)
+            }
+            fn at(array: &$array, row: usize) -> Self::View<'_> {
+                <Option<$value> as Column>::at(array, row).unwrap_or_default()
             }
         }
 
@@ -153,6 +181,20 @@ macro_rules! column {
                 Ok((0..array.len())
                     .map(|i| array.is_valid(i).then(|| from(array.value(i))))
                     .collect())
+            }
+
+            type View<$life> = Option<$view>;
+            type Array = $array;
+            fn view(&self) -> Self::View<'_> {
+                self.as_ref().map(|$lent| $lend)
+            }
+            fn read(batch: &RecordBatch, name: &str) -> Result<Option<$array>, ArrowError> {
+                let column = typed(batch, name, &$data_type)?;
+                let told = column.filter(|column| column.null_count() < column.len());
+                Ok(told.map(|column| $as(&column)))
+            }
+            fn at(array: &$array, row: usize) -> Self::View<'_> {
+                array.is_valid(row).then(|| $at(array.value(row)))
             }
         }
     };
@@ -232,13 +274,20 @@ pub(super) fn scaled(money: &Decimal) -> Result<i128, ArrowError> {
     Ok(exact.mantissa())
 }
 
+/// Not a copy: the array makes its own.
+fn text(text: &String) -> Result<&str, ArrowError> {
+    Ok(text)
+}
+
 column!(
     String,
     DataType::Utf8,
     StringArray,
     |c: &ArrayRef| c.as_string::<i32>().clone(),
-    |v: &String| Ok(v.clone()),
-    |v: &str| v.to_owned()
+    text,
+    |v: &str| v.to_owned(),
+    |value: 'a| &'a str = value.as_str(),
+    |v| v
 );
 column!(
     bool,
@@ -246,7 +295,9 @@ column!(
     BooleanArray,
     |c: &ArrayRef| c.as_boolean().clone(),
     |v: &bool| Ok(*v),
-    |v: bool| v
+    |v: bool| v,
+    |value: 'a| bool = *value,
+    |v| v
 );
 column!(
     i64,
@@ -254,7 +305,9 @@ column!(
     Int64Array,
     |c: &ArrayRef| c.as_primitive::<Int64Type>().clone(),
     |v: &i64| Ok(*v),
-    |v: i64| v
+    |v: i64| v,
+    |value: 'a| i64 = *value,
+    |v| v
 );
 column!(
     f64,
@@ -262,7 +315,9 @@ column!(
     Float64Array,
     |c: &ArrayRef| c.as_primitive::<Float64Type>().clone(),
     |v: &f64| Ok(*v),
-    |v: f64| v
+    |v: f64| v,
+    |value: 'a| f64 = *value,
+    |v| v
 );
 column!(
     Micros,
@@ -270,7 +325,9 @@ column!(
     TimestampMicrosecondArray,
     |c: &ArrayRef| c.as_primitive::<TimestampMicrosecondType>().clone(),
     |v: &Micros| Ok(v.0),
-    |v: i64| Micros(v)
+    |v: i64| Micros(v),
+    |value: 'a| Micros = *value,
+    Micros
 );
 column!(
     Date,
@@ -278,7 +335,9 @@ column!(
     Date32Array,
     |c: &ArrayRef| c.as_primitive::<Date32Type>().clone(),
     |v: &Date| Ok(v.0),
-    |v: i32| Date(v)
+    |v: i32| Date(v),
+    |value: 'a| Date = *value,
+    Date
 );
 column!(
     Decimal,
@@ -286,7 +345,9 @@ column!(
     Decimal128Array,
     |c: &ArrayRef| c.as_primitive::<Decimal128Type>().clone(),
     |v: &Decimal| scaled(v),
-    |v: i128| Decimal::from_i128_with_scale(v, MONEY_SCALE as u32).normalize()
+    |v: i128| Decimal::from_i128_with_scale(v, MONEY_SCALE as u32).normalize(),
+    |value: 'a| Decimal = *value,
+    |v| Decimal::from_i128_with_scale(v, MONEY_SCALE as u32).normalize()
 );
 column!(
     Total,
@@ -294,7 +355,9 @@ column!(
     Decimal128Array,
     |c: &ArrayRef| c.as_primitive::<Decimal128Type>().clone(),
     |v: &Total| Ok(v.0),
-    |v: i128| Total(v)
+    |v: i128| Total(v),
+    |value: 'a| Total = *value,
+    Total
 );
 
 /// Bytes that only a function can read, such as a sketch.
@@ -317,5 +380,21 @@ impl Column for Option<Vec<u8>> {
                 .map(|value| value.map(<[u8]>::to_vec))
                 .collect()
         }))
+    }
+
+    type View<'a> = Option<&'a [u8]>;
+    type Array = BinaryArray;
+
+    fn view(&self) -> Self::View<'_> {
+        self.as_deref()
+    }
+
+    fn read(batch: &RecordBatch, name: &str) -> Result<Option<BinaryArray>, ArrowError> {
+        let column = typed(batch, name, &DataType::Binary)?;
+        Ok(column.map(|column| column.as_binary::<i32>().clone()))
+    }
+
+    fn at(array: &BinaryArray, row: usize) -> Self::View<'_> {
+        array.is_valid(row).then(|| array.value(row))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayBuilder, ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder,
-    Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+    Int64Builder, StringBuilder, TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::error::ArrowError;
 use rust_decimal::Decimal;
@@ -20,8 +20,8 @@ pub trait Fill: Column {
     /// What collects the values.
     type Builder: ArrayBuilder;
 
-    /// Where the values go; empty.
-    fn builder() -> Self::Builder;
+    /// Where the values of so many rows go; empty.
+    fn builder(rows: usize) -> Self::Builder;
     /// Adds a value.
     ///
     /// # Errors
@@ -41,8 +41,9 @@ macro_rules! fill {
             type Given<'a> = $given;
             type Builder = $builder;
 
-            fn builder() -> Self::Builder {
-                $new
+            fn builder(rows: usize) -> Self::Builder {
+                let new: fn(usize) -> Self::Builder = $new;
+                new(rows)
             }
 
             #[inline]
@@ -60,56 +61,64 @@ macro_rules! fill {
 }
 
 fill! {
-    String, given as &'a str, StringBuilder = StringBuilder::with_capacity(0, 0),
+    String, given as &'a str, StringBuilder = |rows| StringBuilder::with_capacity(rows, rows * TEXT_BYTES),
         |to, value| { to.append_value(value); Ok(()) };
-    bool, given as bool, BooleanBuilder = BooleanBuilder::with_capacity(0),
+    bool, given as bool, BooleanBuilder = |rows| BooleanBuilder::with_capacity(rows),
         |to, value| { to.append_value(value); Ok(()) };
-    i64, given as i64, Int64Builder = Int64Builder::with_capacity(0),
+    i64, given as i64, Int64Builder = |rows| Int64Builder::with_capacity(rows),
         |to, value| { to.append_value(value); Ok(()) };
-    f64, given as f64, Float64Builder = Float64Builder::with_capacity(0),
+    f64, given as f64, Float64Builder = |rows| Float64Builder::with_capacity(rows),
         |to, value| { to.append_value(value); Ok(()) };
     Micros, given as Micros,
-        TimestampMicrosecondBuilder = TimestampMicrosecondBuilder::with_capacity(0).with_data_type(time_type()),
+        TimestampMicrosecondBuilder = |rows| TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(time_type()),
         |to, value| { to.append_value(value.0); Ok(()) };
-    Date, given as Date, Date32Builder = Date32Builder::with_capacity(0),
+    Date, given as Date, Date32Builder = |rows| Date32Builder::with_capacity(rows),
         |to, value| { to.append_value(value.0); Ok(()) };
     Decimal, given as Decimal,
-        Decimal128Builder = Decimal128Builder::with_capacity(0).with_data_type(money_type()),
+        Decimal128Builder = |rows| Decimal128Builder::with_capacity(rows).with_data_type(money_type()),
         |to, value| { to.append_value(scaled(&value)?); Ok(()) };
 }
+
+/// Bytes that a text is thought to have, until it is known: most are words.
+const TEXT_BYTES: usize = 16;
 
 /// One column of rows that come one after the other.
 #[derive(Debug)]
 pub struct Values<T: Fill> {
-    builder: T::Builder,
+    /// Made for the first value: most columns of a request have none.
+    builder: Option<T::Builder>,
+    /// How many rows are expected.
+    rows: usize,
     /// The first value that did not fit.
     problem: Option<ArrowError>,
 }
 
-impl<T: Fill> Default for Values<T> {
-    fn default() -> Self {
+impl<T: Fill> Values<T> {
+    /// No values yet, of about so many rows.
+    #[must_use]
+    pub fn for_rows(rows: usize) -> Self {
         Self {
-            builder: T::builder(),
+            builder: None,
+            rows,
             problem: None,
         }
     }
-}
 
-impl<T: Fill> Values<T> {
     /// The value of this row; None is NULL. Rows come in order, those without a value may be left out, and of two
     /// values for one row the first stands.
     #[inline]
     pub fn set<'a>(&mut self, row: usize, value: impl Into<Option<T::Given<'a>>>) {
         let Some(value) = value.into() else { return };
-        let Some(missing) = row.checked_sub(self.builder.len()) else {
+        let builder = self.builder.get_or_insert_with(|| T::builder(self.rows));
+        let Some(missing) = row.checked_sub(builder.len()) else {
             return;
         };
         if missing > 0 {
-            T::append_nulls(&mut self.builder, missing);
+            T::append_nulls(builder, missing);
         }
-        if let Err(problem) = T::append(&mut self.builder, value) {
+        if let Err(problem) = T::append(builder, value) {
             self.problem.get_or_insert(problem);
-            T::append_nulls(&mut self.builder, 1);
+            T::append_nulls(builder, 1);
         }
     }
 
@@ -121,8 +130,11 @@ impl<T: Fill> Values<T> {
         if let Some(problem) = self.problem {
             return Err(problem);
         }
-        let missing = rows.saturating_sub(self.builder.len());
-        T::append_nulls(&mut self.builder, missing);
-        Ok(Arc::new(self.builder.finish()))
+        let Some(builder) = &mut self.builder else {
+            return Ok(new_null_array(T::field("").data_type(), rows));
+        };
+        let missing = rows.saturating_sub(builder.len());
+        T::append_nulls(builder, missing);
+        Ok(Arc::new(builder.finish()))
     }
 }

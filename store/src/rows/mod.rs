@@ -23,7 +23,7 @@ pub use fill::{Fill, Values};
 pub use log::LogRow;
 pub use metric::MetricRow;
 pub use rollup::RollupRow;
-pub use span::{SpanColumns, SpanRow, Usage};
+pub use span::{SpanColumns, SpanRow, SpanView, SpanViews, Usage};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -46,13 +46,13 @@ pub trait Row: Sized {
     fn read(batch: &RecordBatch) -> Result<Vec<Self>, ArrowError>;
 }
 
-/// Declares a table's row struct and its [`Row`] implementation; `filled as` adds a struct of the same fields
-/// whose values come one by one (see [`Values`]).
+/// Declares a table's row struct and its [`Row`] implementation. `filled as` adds a struct of the same fields whose
+/// values come one by one (see [`Values`]); `seen as` a row whose texts are slices, and what gives such rows of a batch.
 #[macro_export]
 macro_rules! row {
     (
         $(#[$meta:meta])*
-        pub struct $name:ident, filled as $columns:ident {
+        pub struct $name:ident, filled as $columns:ident, seen as $view:ident of $views:ident {
             $( $(#[$fmeta:meta])* pub $field:ident : $ty:ty, )*
         }
     ) => {
@@ -64,12 +64,62 @@ macro_rules! row {
         }
 
         /// The columns of many rows, each filled on its own.
-        #[derive(Debug, Default)]
+        #[derive(Debug)]
         pub struct $columns {
             $( $(#[$fmeta])* pub $field: $crate::rows::Values<$ty>, )*
         }
 
+        /// A row where it stands: nothing is copied.
+        #[derive(Debug, Clone, Copy, Default, PartialEq)]
+        pub struct $view<'a> {
+            $( $(#[$fmeta])* pub $field: <$ty as $crate::rows::Column>::View<'a>, )*
+        }
+
+        impl $name {
+            /// The row where it stands.
+            #[must_use]
+            pub fn view(&self) -> $view<'_> {
+                $view { $( $field: $crate::rows::Column::view(&self.$field), )* }
+            }
+        }
+
+        /// The rows of a batch, to be looked at where they stand.
+        #[derive(Debug)]
+        pub struct $views {
+            rows: usize,
+            $( $field: Option<<$ty as $crate::rows::Column>::Array>, )*
+        }
+
+        impl $views {
+            /// Finds the columns by name. One that the batch lacks reads as NULL (or zero).
+            ///
+            /// # Errors
+            /// When a column has another type than the field.
+            pub fn of(batch: &::arrow::array::RecordBatch) -> Result<Self, ::arrow::error::ArrowError> {
+                Ok(Self {
+                    rows: batch.num_rows(),
+                    $( $field: <$ty as $crate::rows::Column>::read(batch, stringify!($field))?, )*
+                })
+            }
+
+            /// Every row.
+            pub fn iter(&self) -> impl Iterator<Item = $view<'_>> {
+                (0..self.rows).map(|row| $view {
+                    $( $field: self.$field.as_ref().map_or_else(
+                        Default::default,
+                        |column| <$ty as $crate::rows::Column>::at(column, row),
+                    ), )*
+                })
+            }
+        }
+
         impl $columns {
+            /// Empty, for about so many rows.
+            #[must_use]
+            pub fn for_rows(rows: usize) -> Self {
+                Self { $( $field: $crate::rows::Values::for_rows(rows), )* }
+            }
+
             /// So many rows as one batch. Columns that may be NULL need not have been filled.
             ///
             /// # Errors
@@ -163,7 +213,7 @@ mod tests {
             ..SpanRow::default()
         };
         let rows = [SpanRow::default(), told, SpanRow::default()];
-        let mut columns = SpanColumns::default();
+        let mut columns = SpanColumns::for_rows(3);
         for (at, row) in rows.iter().enumerate() {
             columns.date.set(at, row.date);
             columns.start_time.set(at, row.start_time);
@@ -182,12 +232,15 @@ mod tests {
             columns.step.set(at, row.step);
             columns.log_position.set(at, row.log_position);
         }
-        assert_eq!(columns.batch(3).unwrap(), SpanRow::batch(&rows).unwrap());
+        let batch = columns.batch(3).unwrap();
+        assert_eq!(batch, SpanRow::batch(&rows).unwrap());
+        let seen = SpanViews::of(&batch).unwrap();
+        assert!(seen.iter().eq(rows.iter().map(SpanRow::view)));
         assert!(
-            SpanColumns::default().batch(1).is_err(),
+            SpanColumns::for_rows(3).batch(1).is_err(),
             "a trace id may not be NULL"
         );
-        let mut columns = SpanColumns::default();
+        let mut columns = SpanColumns::for_rows(3);
         columns.value_usd.set(0, Decimal::from(1_000_000));
         assert!(columns.batch(1).is_err(), "money must fit");
     }

@@ -41,7 +41,7 @@ crate::row! {
     /// One span, as its sender told it. Identity columns hold what stood on this very span or its
     /// resource; what an ancestor would add is the resolver's to say (see [`ChargeRow`](super::ChargeRow)).
     /// Token columns mean what OpenTelemetry means: input is all input, output is all output.
-    pub struct SpanRow, filled as SpanColumns {
+    pub struct SpanRow, filled as SpanColumns, seen as SpanView of SpanViews {
         /// Partition: the UTC day of `start_time`.
         pub date: Date,
         /// Start, microseconds.
