@@ -5,7 +5,8 @@
 //!     cargo bench --bench ingest --profile dev      the build that tests use; compare ratios only
 //!
 //! BATCHES (2000), SPANS (500 a batch), SENDERS (4) and PACE (100000 spans a second, of the second run) can be set in
-//! the environment; STAGES=only and STAGES=none leave out the other half.
+//! the environment; STAGES=only and STAGES=none leave out the other half. OVERLOAD=60 adds a run of so many seconds at
+//! ten times the rate that the first one reached.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "ingest/cpu.rs"]
@@ -17,7 +18,13 @@ mod stages;
 #[path = "ingest/traffic.rs"]
 mod traffic;
 
+use std::time::Duration;
+
 use traffic::Traffic;
+
+/// The server's own.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn number(name: &str, default: usize) -> usize {
     std::env::var(name)
@@ -44,7 +51,12 @@ fn main() {
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     served::head();
-    runtime.block_on(served::measure(traffic.clone(), batches, senders, None));
-    let paced = served::measure(traffic, batches, senders, Some(pace as f64));
+    let fastest = runtime.block_on(served::measure(traffic.clone(), batches, senders, None));
+    let paced = served::measure(traffic.clone(), batches, senders, Some(pace as f64));
     runtime.block_on(paced);
+    let overload = number("OVERLOAD", 0);
+    if overload > 0 {
+        let lasts = Duration::from_secs(overload as u64);
+        runtime.block_on(served::overload(traffic, 10.0 * fastest, lasts));
+    }
 }

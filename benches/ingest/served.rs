@@ -95,21 +95,28 @@ async fn count(http: &str, table: &str) -> usize {
         .map_or_else(|| n.as_str().unwrap().parse().unwrap(), |n| n as usize)
 }
 
+/// When a sender sends: not all at the same moment.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    first: Duration,
+    every: Duration,
+}
+
 /// Sends every request to the end, asking again where there is no room; how long each acknowledgement took.
 async fn send(
     grpc: String,
     traffic: Arc<Traffic>,
     numbers: impl Iterator<Item = usize>,
-    pace: Option<Duration>,
+    pace: Option<Pace>,
 ) -> Vec<Duration> {
     let channel = tonic::transport::Endpoint::new(grpc).unwrap();
     let mut client = tonic::client::Grpc::new(channel.connect().await.unwrap());
     let mut took = Vec::new();
-    let mut next = Instant::now();
+    let mut next = Instant::now() + pace.map_or(Duration::ZERO, |pace| pace.first);
     for number in numbers {
         if let Some(pace) = pace {
             tokio::time::sleep_until(next.into()).await;
-            next += pace;
+            next += pace.every;
         }
         let sent = Instant::now();
         loop {
@@ -129,26 +136,30 @@ async fn send(
     took
 }
 
-/// One run: as fast as it goes, or at a pace of so many spans a second. Prints a row.
+/// One run: as fast as it goes, or at a pace of so many spans a second. Prints a row; spans acknowledged a second.
 pub(crate) async fn measure(
     traffic: Traffic,
     batches: usize,
     senders: usize,
     spans_a_second: Option<f64>,
-) {
+) -> f64 {
     let dir = tempfile::tempdir().unwrap();
     let (mut server, ports) = start(dir.path());
     let pid = server.0.id();
     let grpc = format!("http://{}", ports["otlp_grpc"].as_str().unwrap());
     let http = ports["http"].as_str().unwrap();
     let spans = traffic.spans();
-    let pace = spans_a_second.map(|rate| Duration::from_secs_f64((spans * senders) as f64 / rate));
+    let every = spans_a_second.map(|rate| Duration::from_secs_f64((spans * senders) as f64 / rate));
     let traffic = Arc::new(traffic);
     let (before, started) = (cpu::of_process(pid), Instant::now());
     let tasks: Vec<_> = (0..senders)
         .map(|sender| {
             let numbers = (sender..batches).step_by(senders);
             let traffic = Arc::clone(&traffic);
+            let pace = every.map(|every| Pace {
+                first: every * sender as u32 / senders as u32,
+                every,
+            });
             tokio::spawn(send(grpc.clone(), traffic, numbers, pace))
         })
         .collect();
@@ -192,6 +203,7 @@ pub(crate) async fn measure(
         at_acknowledged / millions,
         in_all / millions,
     );
+    kept as f64 / acknowledged
 }
 
 /// The head of the table that [`measure`] adds rows to.
@@ -200,4 +212,101 @@ pub(crate) fn head() {
         "| load | spans | spans/s acknowledged | MB/s | ack p50 ms | ack p99 ms | spans/s until all are queryable | spans/s until all is Parquet | server's CPU s per million spans, at the last acknowledgement / in all | server's peak MiB |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
+}
+
+/// The type of the detail that tells how long to wait.
+const RETRY_INFO: &[u8] = b"type.googleapis.com/google.rpc.RetryInfo";
+/// Requests that may be under way at once: what is offered beyond them was not sent in time.
+const UNDER_WAY: usize = 512;
+
+/// What became of the requests of an overload.
+#[derive(Debug, Default)]
+struct Answers {
+    acknowledged: usize,
+    refused: usize,
+}
+
+/// Offers so many spans a second for so long, whatever the answers are, and sends nothing twice. Prints what became of
+/// them, and fails when an acknowledged span is missing or a refusal says no delay.
+pub(crate) async fn overload(traffic: Traffic, spans_a_second: f64, lasts: Duration) {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, ports) = start(dir.path());
+    let pid = server.0.id();
+    let grpc = format!("http://{}", ports["otlp_grpc"].as_str().unwrap());
+    let mut channels = Vec::new();
+    for _ in 0..8 {
+        let endpoint = tonic::transport::Endpoint::new(grpc.clone()).unwrap();
+        channels.push(endpoint.connect().await.unwrap());
+    }
+    let (spans, traffic) = (traffic.spans(), Arc::new(traffic));
+    let room = Arc::new(tokio::sync::Semaphore::new(UNDER_WAY));
+    let mut tasks = tokio::task::JoinSet::new();
+    let (started, mut answers, mut peak) = (Instant::now(), Answers::default(), 0_f64);
+    let mut number = 0;
+    while started.elapsed() < lasts {
+        let due = (started.elapsed().as_secs_f64() * spans_a_second / spans as f64) as usize;
+        while number < due
+            && let Ok(permit) = Arc::clone(&room).try_acquire_owned()
+        {
+            let (channel, traffic) = (
+                channels[number % channels.len()].clone(),
+                Arc::clone(&traffic),
+            );
+            tasks.spawn(async move {
+                let _permit = permit;
+                offer(channel, traffic.body(number)).await
+            });
+            number += 1;
+        }
+        while let Some(acknowledged) = tasks.try_join_next() {
+            answers.count(acknowledged.unwrap());
+        }
+        peak = peak.max(cpu::peak_mib(pid));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    while let Some(acknowledged) = tasks.join_next().await {
+        answers.count(acknowledged.unwrap());
+    }
+    let took = started.elapsed().as_secs_f64();
+    let kept = count(ports["http"].as_str().unwrap(), "spans").await;
+    assert_eq!(
+        kept,
+        answers.acknowledged * spans,
+        "every acknowledged span is there, no other"
+    );
+    println!(
+        "\nOffered {spans_a_second:.0} spans/s for {took:.0} s, {:.0} spans/s of it sent: {} requests acknowledged ({:.0} spans/s), \
+         all of whose spans are there; {} refused, each with a delay. The server's peak was {:.0} MiB.",
+        (number * spans) as f64 / took,
+        answers.acknowledged,
+        (answers.acknowledged * spans) as f64 / took,
+        answers.refused,
+        peak.max(cpu::peak_mib(pid)),
+    );
+}
+
+impl Answers {
+    fn count(&mut self, acknowledged: bool) {
+        if acknowledged {
+            self.acknowledged += 1;
+        } else {
+            self.refused += 1;
+        }
+    }
+}
+
+/// Sends a request once; whether it was acknowledged.
+async fn offer(channel: tonic::transport::Channel, body: Vec<u8>) -> bool {
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.unwrap();
+    let path = PathAndQuery::from_static(EXPORT);
+    match client.unary(tonic::Request::new(body), path, Raw).await {
+        Ok(_) => true,
+        Err(refusal) => {
+            assert_eq!(refusal.code(), tonic::Code::ResourceExhausted, "{refusal}");
+            let mut details = refusal.details().windows(RETRY_INFO.len());
+            assert!(details.any(|some| some == RETRY_INFO), "{refusal:?}");
+            false
+        }
+    }
 }
