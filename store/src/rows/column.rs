@@ -275,7 +275,7 @@ pub(super) fn scaled(money: &Decimal) -> Result<i128, ArrowError> {
 }
 
 /// Not a copy: the array makes its own.
-fn text(text: &String) -> Result<&str, ArrowError> {
+fn text(text: &str) -> Result<&str, ArrowError> {
     Ok(text)
 }
 
