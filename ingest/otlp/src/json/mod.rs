@@ -4,7 +4,7 @@
 //! keys ignored). Exporters take liberties, and none of these costs anybody their spans: 64-bit integers
 //! as strings or as numbers, enums by name, `null` for an absent field, `{}` for an empty list message,
 //! `snake_case` keys, half a surrogate pair where a text was cut, a byte order mark.
-//! How fields and lists are read is in [`value`], the scalars themselves in [`scalar`].
+//! How fields and lists are read is in `value`, the scalars themselves in `scalar`.
 
 mod scalar;
 mod value;
