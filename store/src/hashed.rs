@@ -1,5 +1,6 @@
-//! Maps and sets of keys that senders choose, of which there are millions: a hash that is quick, and seeded anew by every
-//! process, so that nobody can send keys that meet.
+//! Maps and sets of ids and names, of which there are millions: a quick hash, seeded anew by every process. Senders choose
+//! these keys, and without the seed it is hard to choose many that meet. Where that must be impossible, take the standard
+//! maps.
 
 pub use foldhash::fast::RandomState;
 
