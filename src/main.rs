@@ -19,8 +19,8 @@ mod serve;
 
 use clap::Parser as _;
 
-/// Rows are made on one thread and let go on another, by the million: glibc's allocator takes a fifth more time for
-/// that, and keeps half as much memory again.
+/// Rows are made on one thread and let go on another, by the million: with glibc's allocator a server takes a fifth more
+/// time, and a third more memory (docs/benchmarks.md).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -284,13 +284,15 @@ impl Driver {
 
     /// Takes in an event, and those that stand behind it already.
     fn take_in(&mut self, event: Event) -> Result<()> {
-        let mut told = Vec::new();
-        told.extend(self.told(event));
-        let rows = |told: &[Told]| told.iter().map(|told| told.batch.num_rows()).sum::<usize>();
-        while rows(&told) < TOGETHER
-            && let Ok(event) = self.events.try_recv()
-        {
-            told.extend(self.told(event));
+        let (mut told, mut rows, mut next) = (Vec::new(), 0, Some(event));
+        while let Some(event) = next {
+            if let Some(one) = self.told(event) {
+                rows += one.batch.num_rows();
+                told.push(one);
+            }
+            next = (rows < TOGETHER)
+                .then(|| self.events.try_recv().ok())
+                .flatten();
         }
         if told.is_empty() {
             return Ok(());
