@@ -2,7 +2,7 @@
 
 use flyball_runtime::control::{Cause, Scope};
 use flyball_store::Origin;
-use flyball_store::rows::{ChargeRow, Entry, Kind};
+use flyball_store::rows::{Entry, Kind, Micros};
 use rust_decimal::Decimal;
 use serde::Serialize;
 
@@ -59,17 +59,43 @@ impl Sighting {
     }
 }
 
+flyball_store::row! {
+    pub struct seen as EntryView of EntryViews {
+        pub charge_id: String,
+        pub entry: String,
+        pub kind: String,
+        pub trace_id: String,
+        pub span_id: String,
+        pub start_unix_nano: i64,
+        pub duration_ns: Option<i64>,
+        pub received_at: Micros,
+        pub execution_id: String,
+        pub agent_name: Option<String>,
+        pub session_id: Option<String>,
+        pub tenant: Option<String>,
+        pub tool_name: Option<String>,
+        pub tool_input_hash: Option<String>,
+        pub error_type: Option<String>,
+        pub calls: i64,
+        pub cost_usd: Option<Decimal>,
+        pub progress: Option<f64>,
+        pub termination: Option<String>,
+        pub escalated: Option<bool>,
+        pub log_position: i64,
+    }
+}
+
 /// A journal entry, read for rules.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fact<'a> {
-    pub(crate) row: &'a ChargeRow,
+    pub(crate) row: &'a EntryView<'a>,
     pub(crate) received: i64,
     pub(crate) ended: i64,
     origin: Origin,
 }
 
 impl<'a> Fact<'a> {
-    pub(crate) fn new(row: &'a ChargeRow, origin: Origin) -> Self {
+    pub(crate) fn new(row: &'a EntryView<'a>, origin: Origin) -> Self {
         let received = row.received_at.0.saturating_mul(1_000);
         // What still runs is as fresh as the last that we heard of it.
         let ended = row
@@ -111,19 +137,19 @@ impl<'a> Fact<'a> {
     }
 
     pub(crate) fn span(&self) -> Option<SpanRef> {
-        let trace = u128::from_str_radix(&self.row.trace_id, 16).ok()?;
-        let span = u64::from_str_radix(&self.row.span_id, 16).ok()?;
+        let trace = u128::from_str_radix(self.row.trace_id, 16).ok()?;
+        let span = u64::from_str_radix(self.row.span_id, 16).ok()?;
         Some(SpanRef { trace, span })
     }
 
-    pub(crate) fn key(&self, key: Key, workspace: &'a str) -> Option<&'a str> {
+    pub(crate) fn key<'k>(&'k self, key: Key, workspace: &'k str) -> Option<&'k str> {
         let name = match key {
             Key::Workspace => Some(workspace),
-            Key::Tenant => self.row.tenant.as_deref(),
-            Key::Agent => self.row.agent_name.as_deref(),
-            Key::Tool => self.row.tool_name.as_deref(),
-            Key::Session => self.row.session_id.as_deref(),
-            Key::Execution => Some(self.row.execution_id.as_str()),
+            Key::Tenant => self.row.tenant,
+            Key::Agent => self.row.agent_name,
+            Key::Tool => self.row.tool_name,
+            Key::Session => self.row.session_id,
+            Key::Execution => Some(self.row.execution_id),
         };
         name.filter(|name| !name.is_empty())
     }
@@ -162,8 +188,7 @@ impl<'a> Fact<'a> {
     /// An execution that was handed to a person.
     pub(crate) fn escalated(&self) -> bool {
         self.kind(Kind::Execution)
-            && (self.row.escalated == Some(true)
-                || self.row.termination.as_deref() == Some("escalation"))
+            && (self.row.escalated == Some(true) || self.row.termination == Some("escalation"))
     }
 }
 

@@ -145,9 +145,8 @@ impl Work<'_> {
             let mut settled: Vec<String> = post.iter().map(|row| row.trace_id.clone()).collect();
             settled.dedup();
             let update = JournalUpdate {
-                post,
                 settled,
-                resolved_to: 0,
+                ..JournalUpdate::of(&post)?
             };
             store.journal(WORKSPACE, Origin::Import, update)?;
             store.flush().await?;

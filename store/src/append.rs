@@ -194,7 +194,7 @@ pub(crate) fn stamp(
 }
 
 /// Whether a batch has exactly the table's columns; the error says which does not fit.
-fn fits(table: Table, batch: &RecordBatch) -> std::result::Result<(), String> {
+pub(crate) fn fits(table: Table, batch: &RecordBatch) -> std::result::Result<(), String> {
     let (want, have) = (table.schema(), batch.schema());
     if want.fields().len() != have.fields().len() {
         return Err(format!(

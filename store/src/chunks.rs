@@ -179,17 +179,17 @@ impl Chunks {
         self.fixed = 0;
     }
 
-    /// Puts these rows in the place of everything that was fixed.
-    pub(crate) fn replace_fixed(&mut self, rest: Option<RecordBatch>) {
+    /// Puts these rows in the place of everything that was fixed. Never fails: what can't be merged stays as it is.
+    pub(crate) fn replace_fixed(&mut self, rest: Vec<RecordBatch>) {
         for _ in 0..std::mem::take(&mut self.fixed) {
             if let Some(chunk) = self.list.pop_front() {
                 self.bytes -= chunk.bytes;
                 self.rows -= chunk.batch.num_rows();
             }
         }
-        if let Some(rest) = rest.filter(|rest| rest.num_rows() > 0) {
-            let bounds = Bounds::of(&rest, self.bounded);
-            let chunk = Chunk::new(0, 0, rest, bounds, TOP);
+        for batch in in_few(rest).into_iter().rev() {
+            let bounds = Bounds::of(&batch, self.bounded);
+            let chunk = Chunk::new(0, 0, batch, bounds, TOP);
             self.bytes += chunk.bytes;
             self.rows += chunk.batch.num_rows();
             self.list.push_front(chunk);
@@ -267,4 +267,29 @@ impl Chunks {
             self.rows -= chunk.batch.num_rows();
         }
     }
+}
+
+/// The same rows in batches that are large enough, but for the last.
+fn in_few(batches: Vec<RecordBatch>) -> Vec<RecordBatch> {
+    let (mut few, mut small, mut rows) = (Vec::new(), Vec::new(), 0);
+    let mut merge = |small: &mut Vec<RecordBatch>| match small.as_slice() {
+        [] => {}
+        [first, ..] => match concat_batches(&first.schema(), small.iter()) {
+            Ok(merged) => {
+                few.push(merged);
+                small.clear();
+            }
+            Err(_) => few.append(small),
+        },
+    };
+    for batch in batches {
+        rows += batch.num_rows();
+        small.push(batch);
+        if rows >= ROWS_ENOUGH {
+            merge(&mut small);
+            rows = 0;
+        }
+    }
+    merge(&mut small);
+    few
 }

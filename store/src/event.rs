@@ -7,7 +7,6 @@ use arrow::array::RecordBatch;
 use tokio::sync::mpsc;
 
 use crate::log::{LogPosition, Origin};
-use crate::rows::ChargeRow;
 use crate::table::Table;
 
 /// What subscribers see, in log order.
@@ -32,8 +31,8 @@ pub enum Event {
         workspace: Arc<str>,
         /// How the spans came that caused them.
         origin: Origin,
-        /// The entries.
-        rows: Arc<[ChargeRow]>,
+        /// The entries: rows of [`ChargeRow`](crate::rows::ChargeRow)'s schema.
+        batch: RecordBatch,
     },
 }
 
@@ -161,7 +160,7 @@ mod tests {
         Event::Charges {
             workspace: "w".into(),
             origin: Origin::Live,
-            rows: Vec::new().into(),
+            batch: RecordBatch::new_empty(Table::Charges.schema()),
         }
     }
 

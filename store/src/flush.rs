@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::buffer::Taken;
 use crate::config::Durability;
 use crate::error::{Error, Result};
-use crate::journal::TakenCharges;
+use crate::journal::{Netted, TakenCharges};
 use crate::log::LogPosition;
 use crate::rollup::Minutes;
 use crate::store::Store;
@@ -55,7 +55,7 @@ pub(crate) enum Then {
     Logged { to: LogPosition },
     /// Rows that start in these minutes leave the journal, those of open traces stay.
     Charges {
-        open: Option<RecordBatch>,
+        open: Vec<RecordBatch>,
         minutes: Minutes,
     },
     /// The oldest spilled file goes.
@@ -259,15 +259,14 @@ impl Store {
             self.sync_log().await?;
             let netted = tokio::task::spawn_blocking(move || taken.net()).await??;
             let log_store = self.objects.log_store(workspace, *table)?;
-            let minutes = netted.flush.as_ref().map(Minutes::starts);
-            let rows = Vec::from_iter(netted.flush);
+            let minutes = netted.minutes();
+            let Netted { flush: rows, open } = netted;
             let adds = match rows.is_empty() {
                 false => tables::write(&log_store, *table, rows.clone()).await?,
                 true => Vec::new(),
             };
             let commit = Commit::append(adds, position);
             self.note_corrections(place, &commit, &rows).await?;
-            let (open, minutes) = (netted.open, minutes.unwrap_or_default());
             Ok((commit, Then::Charges { open, minutes }))
         };
         match written.await {

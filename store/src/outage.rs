@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::buffer::Taken;
 use crate::error::Result;
 use crate::flush::{Flusher, Pending, Place, Then};
+use crate::journal::Netted;
 use crate::rollup::Minutes;
 use crate::spill::Spilled;
 use crate::store::Store;
@@ -158,10 +159,11 @@ impl Store {
             .and_then(Commit::position)
             .unwrap_or(taken.resolved_to);
         let netted = tokio::task::spawn_blocking(move || taken.net()).await??;
-        let minutes = netted.flush.as_ref().map(Minutes::starts);
-        let file = match netted.flush {
-            Some(rows) => Some(self.spill.write(Table::Charges, vec![rows]).await?),
-            None => None,
+        let minutes = netted.minutes();
+        let Netted { flush: rows, open } = netted;
+        let file = match rows.is_empty() {
+            false => Some(self.spill.write(Table::Charges, rows).await?),
+            true => None,
         };
         let mut state = self.state.lock();
         let workspace = state.workspace_mut(workspace);
@@ -170,9 +172,9 @@ impl Store {
             first: 0,
             to,
             commit,
-            minutes: minutes.unwrap_or_default(),
+            minutes,
         }));
-        workspace.journal.committed(netted.open);
+        workspace.journal.committed(open);
         Ok(())
     }
 

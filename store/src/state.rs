@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::dedupe::Dedupe;
 use crate::error::{Error, Result};
 use crate::event::{Event, Subscribers};
-use crate::journal::{Journal, TakenCharges};
+use crate::journal::{Journal, JournalUpdate, TakenCharges};
 use crate::ledger::Keeper;
 use crate::log::{Audience, FrameKind, LogPosition, Origin, Written};
 use crate::rollup::{Minutes, Rolled};
@@ -389,27 +389,26 @@ impl State {
     }
 
     /// Enters charges and tells the subscribers.
-    pub(crate) fn enter(
-        &mut self,
-        name: &str,
-        origin: Origin,
-        update: crate::journal::JournalUpdate,
-        batch: RecordBatch,
-    ) {
+    pub(crate) fn enter(&mut self, name: &str, origin: Origin, update: JournalUpdate) {
         let name = self.name(name);
-        if !update.post.is_empty() && self.subscribers.want(None) {
-            // The batch holds the same texts as the rows do.
-            let bytes = size_of_val(update.post.as_slice()) + batch.get_array_memory_size();
-            let event = Event::Charges {
-                workspace: Arc::clone(&name),
-                origin,
-                rows: Arc::from(update.post),
-            };
-            self.subscribers.publish(&event, bytes as u64);
+        if self.subscribers.want(None) {
+            for batch in &update.post {
+                let event = Event::Charges {
+                    workspace: Arc::clone(&name),
+                    origin,
+                    batch: batch.clone(),
+                };
+                let bytes = batch.get_array_memory_size() as u64;
+                self.subscribers.publish(&event, bytes);
+            }
         }
-        self.workspace_mut(&name)
-            .journal
-            .enter(batch, update.settled, update.resolved_to);
+        let JournalUpdate {
+            post,
+            settled,
+            resolved_to,
+        } = update;
+        let journal = &mut self.workspace_mut(&name).journal;
+        journal.enter(post, settled, resolved_to);
         self.peak = self.peak.max(self.buffered_bytes());
     }
 }

@@ -24,7 +24,6 @@ use crate::objects::Objects;
 use crate::outage::Outage;
 use crate::personal::Personal;
 use crate::rollup::Roller;
-use crate::rows::{ChargeRow, Row};
 use crate::snapshot::Snapshot;
 use crate::spill::SpillFolder;
 use crate::state::State;
@@ -178,15 +177,26 @@ impl Store {
     /// Enters charges; visible at once, published to subscribers with `origin`.
     ///
     /// # Errors
-    /// [`Error::Arrow`] when an amount does not fit `DECIMAL(18,12)`: then nothing of the update is entered.
+    /// [`Error::BatchRefused`] when entries are not of the table's schema: then nothing of the update is entered.
     /// [`Error::WorkspaceName`], [`Error::Closed`].
-    pub fn journal(&self, workspace: &str, origin: Origin, update: JournalUpdate) -> Result<()> {
+    pub fn journal(
+        &self,
+        workspace: &str,
+        origin: Origin,
+        mut update: JournalUpdate,
+    ) -> Result<()> {
         append::check_workspace(workspace)?;
         if self.closed.load(Relaxed) {
             return Err(Error::Closed);
         }
-        let batch = ChargeRow::batch(&update.post)?;
-        self.state.lock().enter(workspace, origin, update, batch);
+        update.post.retain(|batch| batch.num_rows() > 0);
+        for batch in &update.post {
+            append::fits(Table::Charges, batch).map_err(|reason| Error::BatchRefused {
+                table: Table::Charges,
+                reason,
+            })?;
+        }
+        self.state.lock().enter(workspace, origin, update);
         Ok(())
     }
 

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use flyball_runtime::control::{Mode, Order, Scope, View};
-use flyball_store::rows::ChargeRow;
 use flyball_store::{LogPosition, Origin};
 
 use super::status::{KeyStatus, RuleStatus, Status, Traffic};
 use super::watch::{Scene, Watch};
 use super::{Effect, Settings, words};
-use crate::fact::Fact;
+use crate::fact::{EntryView, EntryViews, Fact};
 use crate::guard::{Guard, state_of};
 use crate::living::Living;
 use crate::memory::{Saved, SavedState};
@@ -86,14 +85,20 @@ impl Core {
     }
 
     /// Entries of the journal have come.
-    pub(super) fn charges(&mut self, origin: Origin, rows: &[ChargeRow], now: i64) -> Vec<Effect> {
+    pub(super) fn charges(
+        &mut self,
+        origin: Origin,
+        entries: &EntryViews,
+        now: i64,
+    ) -> Vec<Effect> {
         let mut out = Vec::new();
+        let rows: Vec<EntryView<'_>> = entries.iter().collect();
         let facts = rows.iter().map(|row| Fact::new(row, origin));
         let facts = facts.filter(|fact| fact.charge() || fact.reversal());
         // A correction is a reversal and a new charge at one moment, in either order: what is taken back
         // goes first, or the same call would count twice for an instant.
         let (back, rest): (Vec<_>, Vec<_>) =
-            facts.partition(|fact| fact.reversal() && self.once.stands(&fact.row.charge_id));
+            facts.partition(|fact| fact.reversal() && self.once.stands(fact.row.charge_id));
         let mut reversed: Vec<(usize, Fact<'_>)> = Vec::new();
         for fact in back.into_iter().chain(rest) {
             self.position = self
@@ -101,7 +106,7 @@ impl Core {
                 .max(u64::try_from(fact.row.log_position).unwrap_or(0));
             if fact.reversal() {
                 // What never counted, or has left the windows, cannot be taken out of them.
-                if self.once.reverse(&fact.row.charge_id) {
+                if self.once.reverse(fact.row.charge_id) {
                     self.traffic.reversed += 1;
                     self.feed(&fact, true, now, |i| reversed.push((i, fact)));
                 }
@@ -111,7 +116,7 @@ impl Core {
                 self.traffic.history += 1;
                 continue;
             }
-            let anew = self.once.enter(&fact.row.charge_id, fact.received);
+            let anew = self.once.enter(fact.row.charge_id, fact.received);
             self.traffic.counted += u64::from(anew);
             self.living.see(&fact, &self.workspace);
             let mut concerned = Vec::new();

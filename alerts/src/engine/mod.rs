@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use flyball_runtime::control::{Order, View};
-use flyball_store::rows::{AlertRow, ChargeRow, Row};
+use flyball_store::rows::AlertRow;
 use flyball_store::{Event, Origin};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch as channel};
@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::core::Core;
 use self::deliver::{Deliver, Outcome};
+use crate::fact::EntryViews;
 use crate::guard::BlastRadius;
 use crate::memory::{Memory, Saved};
 use crate::notify::{Notice, Notifier};
@@ -262,8 +263,15 @@ impl Task {
             Event::Charges {
                 workspace,
                 origin,
-                rows,
-            } if **workspace == *core.workspace() => core.charges(*origin, rows, now),
+                batch,
+            } if **workspace == *core.workspace() => match EntryViews::of(batch) {
+                Ok(entries) => core.charges(*origin, &entries, now),
+                // The store lets no other rows into the journal.
+                Err(problem) => {
+                    tracing::error!(%problem, "entries of the journal cannot be read: no rule sees them");
+                    Vec::new()
+                }
+            },
             Event::Rows {
                 workspace,
                 position,
@@ -284,8 +292,9 @@ impl Task {
                 Vec::new()
             }
             Outcome::Warm(answer) => {
-                match answer.and_then(|batches| charges(&batches)) {
-                    Ok(rows) => drop(core.charges(Origin::Replay, &rows, now)),
+                match answer.and_then(|batches| entries(&batches)) {
+                    Ok(Some(entries)) => drop(core.charges(Origin::Replay, &entries, now)),
+                    Ok(None) => {}
                     Err(reason) => tracing::warn!(
                         reason,
                         "windows start empty: the last charges cannot be read"
@@ -325,10 +334,12 @@ impl Task {
     }
 }
 
-fn charges(batches: &[RecordBatch]) -> std::result::Result<Vec<ChargeRow>, String> {
-    let mut rows = Vec::new();
-    for batch in batches {
-        rows.extend(ChargeRow::read(batch).map_err(|e| e.to_string())?);
-    }
-    Ok(rows)
+/// All at once: a correction may stand in two batches.
+fn entries(batches: &[RecordBatch]) -> std::result::Result<Option<EntryViews>, String> {
+    let Some(first) = batches.first() else {
+        return Ok(None);
+    };
+    let all = arrow::compute::concat_batches(&first.schema(), batches);
+    let entries = all.and_then(|all| EntryViews::of(&all));
+    entries.map(Some).map_err(|problem| problem.to_string())
 }

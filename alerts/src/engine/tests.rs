@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 use flyball_runtime::control::{InForce, Mode, Order, Scope, State as Control, View};
 use flyball_store::Origin;
-use flyball_store::rows::{AlertRow, ChargeRow, Micros};
+use flyball_store::rows::{AlertRow, ChargeRow, Micros, Row as _};
 use rust_decimal::Decimal;
 
 use super::core::Core;
 use super::{Effect, Settings};
+use crate::fact::EntryViews;
 use crate::notify::Notice;
 use crate::rule::{SECOND, parse};
 
@@ -47,6 +48,10 @@ rules:
     action: freeze
     scope: agent
 ";
+
+fn entries(rows: &[ChargeRow]) -> EntryViews {
+    EntryViews::of(&ChargeRow::batch(rows).unwrap()).unwrap()
+}
 
 /// A core and all that came out of it.
 struct Bench {
@@ -116,7 +121,8 @@ impl Bench {
     }
 
     fn post(&mut self, origin: Origin, rows: &[ChargeRow]) {
-        let effects = self.core.charges(origin, rows, self.now);
+        let entries = entries(rows);
+        let effects = self.core.charges(origin, &entries, self.now);
         self.take(effects);
     }
 

@@ -49,7 +49,7 @@ impl Repeats {
     pub(crate) fn add(&mut self, fact: &Fact<'_>, now: i64) {
         if fact.reversal() {
             for trail in &mut self.trails {
-                trail.take_back(&fact.row.charge_id);
+                trail.take_back(fact.row.charge_id);
             }
             return;
         }

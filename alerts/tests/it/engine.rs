@@ -54,7 +54,7 @@ pub(crate) fn event(rows: Vec<ChargeRow>) -> Event {
     Event::Charges {
         workspace: "default".into(),
         origin: Origin::Live,
-        rows: rows.into(),
+        batch: ChargeRow::batch(&rows).unwrap(),
     }
 }
 
@@ -381,7 +381,7 @@ async fn a_restart_fills_the_windows_again() {
     let again = Event::Charges {
         workspace: "default".into(),
         origin: Origin::Replay,
-        rows: before.into(),
+        batch: ChargeRow::batch(&before).unwrap(),
     };
     house.events.send(again).unwrap();
     house.events.send(event(vec![charge("a", 2, 199)])).unwrap();
@@ -438,13 +438,13 @@ async fn other_workspaces_are_none_of_its_business() {
         Arc::new(NoMemory),
     )
     .await;
-    let rows = vec![charge("a", 1, 600)].into();
+    let batch = ChargeRow::batch(&[charge("a", 1, 600)]).unwrap();
     house
         .events
         .send(Event::Charges {
             workspace: "other".into(),
             origin: Origin::Live,
-            rows,
+            batch,
         })
         .unwrap();
     house.events.send(event(vec![charge("b", 1, 1)])).unwrap();

@@ -1,7 +1,7 @@
 //! An entry of the journal, in the numbers of its trace: what is compared, entered and taken back.
 
 use flyball_pricing::{Cost, Tokens};
-use flyball_store::rows::{ChargeRow, Date, Entry, Kind, Micros, Usage};
+use flyball_store::rows::{ChargeRow, Entry, Kind, Usage};
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
@@ -34,19 +34,6 @@ pub(super) struct Charge {
 pub(super) struct Priced {
     pub(super) price_id: Sym,
     pub(super) cost: Cost,
-}
-
-/// When and in what circumstances an entry is made.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stamp<'a> {
-    pub(super) trace_id: &'a str,
-    pub(super) charge_id: &'a str,
-    /// Microseconds since 1970.
-    pub(super) received: i64,
-    /// Microseconds since 1970.
-    pub(super) known: i64,
-    pub(super) reason: Option<&'a str>,
-    pub(super) log_position: u64,
 }
 
 impl Charge {
@@ -177,118 +164,6 @@ impl Charge {
         ];
         own.into_iter().chain(tokens::list(&told.tokens))
     }
-
-    /// The row that enters it.
-    pub(super) fn row(
-        &self,
-        priced: Option<&Priced>,
-        stamp: &Stamp<'_>,
-        words: &Words,
-    ) -> ChargeRow {
-        let (who, told) = (&self.who, &self.told);
-        let duplicate = self.duplicate_of.is_some();
-        let tokens = tokens::map(
-            &told.tokens,
-            |count| if duplicate { Some(0) } else { count },
-        );
-        let cost = |part: fn(&Cost) -> Decimal| match priced {
-            _ if duplicate => Some(Decimal::ZERO),
-            priced => priced.map(|priced| part(&priced.cost)),
-        };
-        let execution = words.get(self.execution).to_owned();
-        let billed_by = match self.kind {
-            Kind::Execution => None,
-            _ if duplicate => None,
-            _ if self.by_container => Some("container"),
-            _ => Some("call"),
-        };
-        ChargeRow {
-            date: Date::of_nanos(self.start),
-            start_time: Micros::of_nanos(self.start),
-            end_time: self
-                .duration
-                .map(|duration| Micros::of_nanos(self.start.saturating_add(duration))),
-            start_unix_nano: self.start,
-            duration_ns: self.duration,
-            received_at: Micros(stamp.received),
-            known_at: Micros(stamp.known),
-            charge_id: stamp.charge_id.to_owned(),
-            entry: if duplicate {
-                Entry::Duplicate
-            } else {
-                Entry::Charge
-            }
-            .as_str()
-            .to_owned(),
-            reason: stamp.reason.map(str::to_owned),
-            kind: self.kind.as_str().to_owned(),
-            trace_id: stamp.trace_id.to_owned(),
-            span_id: hex(self.span_id),
-            duplicate_of: self.duplicate_of.map(hex),
-            billed_by: billed_by.map(str::to_owned),
-            task_id: words
-                .string(who.task_id)
-                .unwrap_or_else(|| execution.clone()),
-            execution_id: execution,
-            task_type: words.string(who.task_type),
-            agent_name: words.string(who.agent_name),
-            agent_id: words.string(who.agent_id),
-            agent_version: words.string(who.agent_version),
-            agent_role: words.string(who.agent_role),
-            session_id: words.string(who.session_id),
-            user_id: words.string(who.user_id),
-            tenant: words.string(who.tenant),
-            team: words.string(who.team),
-            environment: words.string(who.environment),
-            workflow: words.string(who.workflow),
-            operation: words.string(told.operation),
-            provider: words.string(told.provider),
-            request_model: words.string(told.request_model),
-            response_model: words.string(told.response_model),
-            service_tier: words.string(told.service_tier),
-            response_id: words.string(told.response_id),
-            finish_reason: words.string(told.finish_reason),
-            tool_name: words.string(told.tool_name),
-            tool_call_id: words.string(told.tool_call_id),
-            tool_effect: words.string(told.tool_effect),
-            tool_input_hash: words.string(told.tool_input_hash),
-            error_type: words.string(told.error_type),
-            calls: i64::from(!duplicate),
-            decisions: i64::from(self.decision == Some(true)),
-            decision: self.decision,
-            usage: told.usage.map(|usage| usage.as_str().to_owned()),
-            input_tokens: tokens.input,
-            cache_read_tokens: tokens.cache_read,
-            cache_write_tokens: tokens.cache_write,
-            cache_write_1h_tokens: tokens.cache_write_1h,
-            audio_input_tokens: tokens.audio_input,
-            image_input_tokens: tokens.image_input,
-            output_tokens: tokens.output,
-            reasoning_tokens: tokens.reasoning,
-            audio_output_tokens: tokens.audio_output,
-            image_output_tokens: tokens.image_output,
-            cost_usd: cost(|cost| cost.total),
-            cost_input_usd: cost(|cost| cost.input),
-            cost_cache_read_usd: cost(|cost| cost.cache_read),
-            cost_cache_write_usd: cost(|cost| cost.cache_write),
-            cost_output_usd: cost(|cost| cost.output),
-            cost_request_usd: cost(|cost| cost.request),
-            price_id: priced.map(|priced| words.get(priced.price_id).to_owned()),
-            client_cost_usd: told.client_cost,
-            step: told.step,
-            state: words.string(told.state),
-            confidence: told.confidence,
-            progress: told.progress,
-            termination: words.string(told.termination),
-            termination_reason: words.string(told.termination_reason),
-            escalated: told.escalated,
-            policy_verdict: words.string(told.policy_verdict),
-            queue_wait_ms: told.queue_wait_ms,
-            value_usd: told.value,
-            version_set: words.string(told.version_set),
-            log_position: i64::try_from(stamp.log_position).unwrap_or(i64::MAX),
-        }
-    }
 }
 
 /// A row that takes another back: the same in all but its sign.
@@ -311,8 +186,4 @@ pub(super) fn reversal(mut row: ChargeRow) -> ChargeRow {
     row.client_cost_usd = negated(row.client_cost_usd);
     row.value_usd = negated(row.value_usd);
     row
-}
-
-fn hex(id: u64) -> String {
-    format!("{id:016x}")
 }

@@ -207,7 +207,7 @@ impl Driver {
         options: &Options,
     ) -> Result<Self> {
         // Subscribed before it reads: what is appended in between comes twice, and counts once.
-        let events = store.subscribe();
+        let events = store.subscribe_to(&[Table::Spans], false);
         let resume = store.resume(workspace).await?;
         let mut driver = Self {
             resolver: Resolver::new(workspace, book, options),
@@ -277,7 +277,7 @@ impl Driver {
         self.rests = false;
         self.look_for_late();
         at_length(|| {
-            let posts = self.resolver.tick(now());
+            let posts = self.resolver.tick(now())?;
             self.journal(posts)
         })
     }
@@ -367,7 +367,7 @@ impl Driver {
         if ready.is_empty() {
             return Ok(());
         }
-        let posts = self.resolver.settle_all(now());
+        let posts = self.resolver.settle_all(now())?;
         self.journal(posts)?;
         for settling in ready {
             // Whoever asked may have gone.

@@ -13,6 +13,7 @@ mod calls;
 mod charge;
 mod decision;
 mod driver;
+mod entries;
 mod execution;
 mod fact;
 mod identity;

@@ -1,7 +1,9 @@
 //! Updates of the journal, apart by how what caused them came.
 
-use flyball_store::rows::ChargeRow;
-use flyball_store::{JournalUpdate, Origin};
+use arrow::error::ArrowError;
+use flyball_store::{JournalUpdate, LogPosition, Origin};
+
+use super::entries::Entries;
 
 /// What is to be journalled, and how what caused it came.
 #[derive(Debug)]
@@ -13,13 +15,29 @@ pub struct Post {
 }
 
 /// Updates by origin.
-#[derive(Debug, Default)]
-pub(super) struct Posting([JournalUpdate; 3]);
+#[derive(Debug)]
+pub(super) struct Posting([Update; 3]);
+
+/// What came in one way leads to.
+#[derive(Debug)]
+pub(super) struct Update {
+    pub(super) entries: Entries,
+    /// Traces that have settled.
+    pub(super) settled: Vec<String>,
+}
 
 const ORIGINS: [Origin; 3] = [Origin::Live, Origin::Import, Origin::Replay];
 
 impl Posting {
-    pub(super) fn of(&mut self, origin: Origin) -> &mut JournalUpdate {
+    /// None yet, of a moment (nanoseconds since 1970).
+    pub(super) fn at(now: i64) -> Self {
+        Self(ORIGINS.map(|_| Update {
+            entries: Entries::at(now),
+            settled: Vec::new(),
+        }))
+    }
+
+    pub(super) fn of(&mut self, origin: Origin) -> &mut Update {
         let at = ORIGINS
             .iter()
             .position(|known| *known == origin)
@@ -27,17 +45,41 @@ impl Posting {
         &mut self.0[at]
     }
 
-    pub(super) fn add(&mut self, origin: Origin, rows: Vec<ChargeRow>) {
-        self.of(origin).post.extend(rows);
+    /// How many entries enter something, and how many take something back.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let entries = || self.0.iter().map(|update| &update.entries);
+        (
+            entries().map(Entries::entered).sum(),
+            entries().map(Entries::taken_back).sum(),
+        )
     }
 
-    pub(super) fn posts(self) -> Vec<Post> {
-        let posts = ORIGINS
-            .into_iter()
-            .zip(self.0)
-            .map(|(origin, update)| Post { origin, update });
-        posts
-            .filter(|post| !post.update.post.is_empty() || !post.update.settled.is_empty())
-            .collect()
+    /// What is to be journalled. The last of it says how far everything is resolved; those before it must not.
+    ///
+    /// # Errors
+    /// When an amount does not fit its column.
+    pub(super) fn posts(
+        self,
+        before: LogPosition,
+        resolved_to: LogPosition,
+    ) -> Result<Vec<Post>, ArrowError> {
+        let mut posts = Vec::new();
+        for (origin, Update { entries, settled }) in ORIGINS.into_iter().zip(self.0) {
+            if entries.is_empty() && settled.is_empty() {
+                continue;
+            }
+            posts.push(Post {
+                origin,
+                update: JournalUpdate {
+                    post: entries.batch()?.into_iter().collect(),
+                    settled,
+                    resolved_to: before,
+                },
+            });
+        }
+        if let Some(last) = posts.last_mut() {
+            last.update.resolved_to = resolved_to;
+        }
+        Ok(posts)
     }
 }

@@ -127,7 +127,8 @@ impl Resolver {
     /// Takes in spans, in log order, and posts whatever they change.
     ///
     /// # Errors
-    /// When a batch is not of the schema of `spans`. Batches before it have been taken in.
+    /// When a batch is not of the schema of `spans` (batches before it have been taken in), or an amount does not fit
+    /// its column.
     pub fn spans(&mut self, told: &[Told], now: i64) -> Result<Vec<Post>, ArrowError> {
         for told in told {
             let rows = SpanViews::of(&told.batch)?;
@@ -136,14 +137,17 @@ impl Resolver {
                 self.tell(&row, told.position, told.origin, now);
             }
         }
-        Ok(self.post(now))
+        self.post(now)
     }
 
     /// Lets time pass: what large traces resolve to is posted, and traces that may settle do.
-    pub fn tick(&mut self, now: i64) -> Vec<Post> {
-        let mut posting = Posting::default();
+    ///
+    /// # Errors
+    /// When an amount does not fit its column.
+    pub fn tick(&mut self, now: i64) -> Result<Vec<Post>, ArrowError> {
+        let mut posting = Posting::at(now);
         for id in std::mem::take(&mut self.large) {
-            self.reconcile(id, now, &mut posting);
+            self.reconcile(id, &mut posting);
         }
         let due: Vec<(u128, Settles)> = self
             .traces
@@ -162,14 +166,17 @@ impl Resolver {
     }
 
     /// Settles every trace but those that [wait](Resolver::wanted) for the store.
-    pub fn settle_all(&mut self, now: i64) -> Vec<Post> {
+    ///
+    /// # Errors
+    /// When an amount does not fit its column.
+    pub fn settle_all(&mut self, now: i64) -> Result<Vec<Post>, ArrowError> {
         let ids: Vec<u128> = self
             .by_first
             .iter()
             .map(|(_, id)| *id)
             .filter(|id| !self.waits(*id))
             .collect();
-        let mut posting = Posting::default();
+        let mut posting = Posting::at(now);
         for id in ids {
             self.counts.settled_on_request += 1;
             self.settle(id, now, &mut posting);
@@ -214,7 +221,7 @@ impl Resolver {
     /// spans change.
     ///
     /// # Errors
-    /// When a batch is not of the schema of its table.
+    /// When a batch is not of the schema of its table, or an amount does not fit its column.
     pub fn reopen(
         &mut self,
         wanted: &[String],
@@ -236,14 +243,14 @@ impl Resolver {
                 self.touch(id);
             }
         }
-        Ok(self.post(now))
+        self.post(now)
     }
 
     /// Goes on after a restart, from what [`flyball_store::Store::resume`] gives. Traces that began before
     /// now and are not among it may have settled: they are [wanted](Resolver::wanted) when they turn up.
     ///
     /// # Errors
-    /// When a batch is not of the schema of its table.
+    /// When a batch is not of the schema of its table, or an amount does not fit its column.
     pub fn resume(&mut self, resume: &Resume, now: i64) -> Result<Vec<Post>, ArrowError> {
         self.resolved_to = self.resolved_to.max(resume.resolved_to);
         self.highest = self.highest.max(resume.resolved_to);
@@ -264,7 +271,7 @@ impl Resolver {
         if self.highest > 0 {
             self.settled.forget_before(now);
         }
-        Ok(self.post(now))
+        self.post(now)
     }
 
     /// Hands journal rows to the open traces they belong to. Says to how many.
@@ -354,8 +361,8 @@ impl Resolver {
     }
 
     /// What the traces that got news resolve to now; and room made, when too much is held.
-    fn post(&mut self, now: i64) -> Vec<Post> {
-        let mut posting = Posting::default();
+    fn post(&mut self, now: i64) -> Result<Vec<Post>, ArrowError> {
+        let mut posting = Posting::at(now);
         for id in std::mem::take(&mut self.touched) {
             let Some(open) = self.traces.get_mut(&id) else {
                 continue;
@@ -364,7 +371,7 @@ impl Resolver {
             if (AT_ONCE_MAX + 1..=self.spans_of_trace_max).contains(&open.trace.len()) {
                 self.large.insert(id);
             } else {
-                self.reconcile(id, now, &mut posting);
+                self.reconcile(id, &mut posting);
             }
         }
         while self.held > self.spans_held_max {
@@ -381,22 +388,20 @@ impl Resolver {
     }
 
     /// What a trace resolves to now; one that has outgrown its room goes on without its oldest spans.
-    fn reconcile(&mut self, id: u128, now: i64, posting: &mut Posting) {
+    fn reconcile(&mut self, id: u128, posting: &mut Posting) {
         let Some(open) = self.traces.get_mut(&id) else {
             return;
         };
         let (origin, before) = (open.trace.origin, open.trace.len());
         let outgrown = before > self.spans_of_trace_max && !open.trace.waits;
-        posting.add(
-            origin,
-            if outgrown {
-                self.counts.continued += 1;
-                let room = self.spans_of_trace_max;
-                open.trace.let_go(&self.rules, room, now)
-            } else {
-                open.trace.reconcile(&self.rules, false, now)
-            },
-        );
+        let entries = &mut posting.of(origin).entries;
+        if outgrown {
+            self.counts.continued += 1;
+            let room = self.spans_of_trace_max;
+            open.trace.let_go(&self.rules, room, entries);
+        } else {
+            open.trace.reconcile(&self.rules, false, entries);
+        }
         self.held -= before - open.trace.len();
     }
 
@@ -407,18 +412,12 @@ impl Resolver {
         self.by_first.remove(&(open.first_position, id));
         self.held -= open.trace.len();
         self.settled.add(id, open.trace.ended(), now);
-        posting.add(
-            open.trace.origin,
-            open.trace.reconcile(&self.rules, true, now),
-        );
-        posting
-            .of(open.trace.origin)
-            .settled
-            .push(open.trace.id().to_owned());
+        let update = posting.of(open.trace.origin);
+        open.trace.reconcile(&self.rules, true, &mut update.entries);
+        update.settled.push(open.trace.id().to_owned());
     }
 
-    /// The last of the updates says how far everything is resolved now; those before it must not.
-    fn close(&mut self, posting: Posting) -> Vec<Post> {
+    fn close(&mut self, posting: Posting) -> Result<Vec<Post>, ArrowError> {
         let before = self.resolved_to;
         let lowest_open = self
             .by_first
@@ -428,22 +427,10 @@ impl Resolver {
             .unwrap_or(self.highest)
             .min(self.highest)
             .max(before);
-        let mut posts = posting.posts();
-        for post in &mut posts {
-            post.update.resolved_to = before;
-            let reversals = post
-                .update
-                .post
-                .iter()
-                .filter(|row| row.calls < 0 || row.entry == "reversal")
-                .count() as u64;
-            self.counts.taken_back += reversals;
-            self.counts.entered += post.update.post.len() as u64 - reversals;
-        }
-        if let Some(last) = posts.last_mut() {
-            last.update.resolved_to = self.resolved_to;
-        }
-        posts
+        let (entered, taken_back) = posting.counts();
+        self.counts.entered += entered;
+        self.counts.taken_back += taken_back;
+        posting.posts(before, self.resolved_to)
     }
 }
 

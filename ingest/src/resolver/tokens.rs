@@ -1,7 +1,7 @@
 //! The token columns of a row as the price book wants them, and back.
 
 use flyball_pricing::Tokens;
-use flyball_store::rows::{ChargeRow, SpanView};
+use flyball_store::rows::{ChargeColumns, ChargeRow, SpanView};
 
 /// Columns, and the counts that they hold: one list for every row that has them.
 macro_rules! columns {
@@ -19,6 +19,11 @@ macro_rules! columns {
         /// Makes them what an entry says.
         pub(super) fn put(tokens: &Tokens, row: &mut ChargeRow) {
             $( row.$column = tokens.$count; )*
+        }
+
+        /// What an entry on its way says.
+        pub(super) fn set(tokens: &Tokens, columns: &mut ChargeColumns, row: usize) {
+            $( columns.$column.set(row, tokens.$count); )*
         }
 
         /// Each count as another.

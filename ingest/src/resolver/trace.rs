@@ -10,7 +10,8 @@ use flyball_store::hashed::{HashMap, HashSet};
 use flyball_store::rows::{ChargeRow, Kind, SpanView, Usage};
 
 use self::continuation::outdoes;
-use super::charge::{Charge, Priced, Stamp, reversal};
+use super::charge::{Charge, Priced};
+use super::entries::{Entries, Stamp};
 use super::fact::{Fact, Own};
 use super::prices::Prices;
 use super::resolve::{Open, Resolved};
@@ -95,6 +96,8 @@ pub(super) struct Trace {
     last_position: u64,
     /// It has settled once: what is found now is a correction.
     corrected: bool,
+    /// What was resolved last stands, and settling would add nothing to it.
+    decided: bool,
     /// It has settled before, and what was known of it is yet to be read from the store.
     pub(super) waits: bool,
 }
@@ -120,6 +123,7 @@ impl Trace {
             last_seen: now,
             last_position: 0,
             corrected: false,
+            decided: false,
             waits: false,
         }
     }
@@ -155,6 +159,7 @@ impl Trace {
 
     /// Takes in a span. Of two tellings the later stands. Says whether one more is held.
     pub(super) fn tell(&mut self, row: &SpanView<'_>, now: i64) -> bool {
+        self.decided = false;
         let (owns, own_index) = (&mut self.owns, &mut self.own_index);
         let own = |own: Own| {
             *own_index.entry(own).or_insert_with(|| {
@@ -196,6 +201,7 @@ impl Trace {
 
     /// A span of another trace bills for the call of one of its records, which started at this time.
     pub(super) fn outdone(&mut self, found: &Elsewhere) {
+        self.decided = false;
         self.elsewhere.insert(found.span, found.better);
         self.hint = Some(found.start);
     }
@@ -216,6 +222,7 @@ impl Trace {
 
     /// Takes in what the journal holds of it already. What the journal has, has settled once.
     pub(super) fn recall(&mut self, rows: &[ChargeRow]) {
+        self.decided = false;
         let reversed: HashSet<&str> = rows
             .iter()
             .filter(|row| stored::is_reversal(row))
@@ -261,18 +268,28 @@ impl Trace {
 
     /// The entries that make the journal say what the trace resolves to now: what no longer holds is taken
     /// back, what is new is entered, what stands is left alone.
-    pub(super) fn reconcile(&mut self, rules: &Rules, settled: bool, now: i64) -> Vec<ChargeRow> {
+    pub(super) fn reconcile(&mut self, rules: &Rules, settled: bool, entries: &mut Entries) {
         if self.waits {
-            return Vec::new();
+            return;
         }
-        let rows = self.entries(rules, settled, now);
+        if settled && self.decided {
+            debug_assert!(self.settles_as_it_is(rules), "{} was not decided", self.id);
+        } else {
+            self.resolve(rules, settled, entries);
+        }
         if settled {
             self.corrected = true;
         }
-        rows
     }
 
-    fn entries(&mut self, rules: &Rules, settled: bool, now: i64) -> Vec<ChargeRow> {
+    /// Whether settling enters nothing: what `decided` says, by doing it.
+    fn settles_as_it_is(&mut self, rules: &Rules) -> bool {
+        let mut entries = Entries::at(0);
+        self.resolve(rules, true, &mut entries);
+        entries.is_empty()
+    }
+
+    fn resolve(&mut self, rules: &Rules, settled: bool, entries: &mut Entries) {
         let open = Open {
             trace_id: &self.id,
             facts: &self.facts,
@@ -283,8 +300,8 @@ impl Trace {
             continued: !self.gone.is_empty(),
         };
         let mut resolved = open.resolve(&mut self.words);
+        self.decided = open.settled || says_all(&self.facts, &resolved);
         leave_to_others(&mut resolved, &self.elsewhere);
-        let mut rows = Vec::new();
         let kept: HashSet<Key> = resolved
             .iter()
             .map(|resolved| key(&resolved.charge))
@@ -296,7 +313,7 @@ impl Trace {
             .copied()
             .collect();
         for key in gone {
-            rows.extend(self.take_back(key, self.reason(false), now));
+            self.take_back(key, self.reason(false), entries);
         }
         for resolved in resolved {
             let key = key(&resolved.charge);
@@ -314,10 +331,9 @@ impl Trace {
                 .reason(turned)
                 .filter(|_| before.is_some() || self.corrected);
             let priced = self.price(&resolved.charge, before, rules);
-            rows.extend(self.take_back(key, reason, now));
-            rows.push(self.enter(key, &resolved, priced, reason, rules, now));
+            self.take_back(key, reason, entries);
+            self.enter(key, &resolved, priced, reason, rules, entries);
         }
-        rows
     }
 
     /// Why a correction is made, in the words of the journal.
@@ -386,8 +402,8 @@ impl Trace {
         priced: Option<(String, Cost)>,
         reason: Option<&str>,
         rules: &Rules,
-        now: i64,
-    ) -> ChargeRow {
+        entries: &mut Entries,
+    ) {
         let priced = priced.map(|(id, cost)| Priced {
             price_id: self.words.put(&id),
             cost,
@@ -400,11 +416,10 @@ impl Trace {
             trace_id: &self.id,
             charge_id: &charge_id,
             received: resolved.received,
-            known: now.div_euclid(1_000),
             reason,
             log_position: self.last_position,
         };
-        let row = resolved.charge.row(priced.as_ref(), &stamp, &self.words);
+        entries.enter(&resolved.charge, priced.as_ref(), &stamp, &self.words);
         slot.revision += 1;
         slot.stands = Some(Posted {
             charge: resolved.charge,
@@ -412,25 +427,34 @@ impl Trace {
             charge_id: charge_id.into(),
             received: resolved.received,
         });
-        row
     }
 
-    fn take_back(&mut self, key: Key, reason: Option<&str>, now: i64) -> Option<ChargeRow> {
-        let posted = self.slots.get_mut(&key)?.stands.take()?;
+    /// Takes back what stands under a key, if something does.
+    fn take_back(&mut self, key: Key, reason: Option<&str>, entries: &mut Entries) {
+        let Some(posted) = self.slots.get_mut(&key).and_then(|slot| slot.stands.take()) else {
+            return;
+        };
         let stamp = Stamp {
             trace_id: &self.id,
             charge_id: &posted.charge_id,
             received: posted.received,
-            known: now.div_euclid(1_000),
             reason,
             log_position: self.last_position,
         };
-        Some(reversal(posted.charge.row(
+        entries.take_back(
+            &posted.charge,
             posted.priced.as_deref(),
             &stamp,
             &self.words,
-        )))
+        );
     }
+}
+
+/// Whether nothing waits for the trace to settle: no container may have to bill, and every execution has ended.
+fn says_all(facts: &[Fact], resolved: &[Resolved]) -> bool {
+    let runs =
+        |found: &Resolved| found.charge.kind == Kind::Execution && found.charge.duration.is_none();
+    !facts.iter().any(Fact::is_container) && !resolved.iter().any(runs)
 }
 
 /// Marks what spans of other traces bill for. A trace of which nothing is left to bill holds no execution either:

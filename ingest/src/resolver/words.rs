@@ -82,11 +82,6 @@ impl Words {
     pub(super) fn text(&self, word: Word) -> Option<&str> {
         word.map(|sym| self.get(sym))
     }
-
-    /// The same, owned: what a row wants.
-    pub(super) fn string(&self, word: Word) -> Option<String> {
-        self.text(word).map(str::to_owned)
-    }
 }
 
 #[cfg(test)]

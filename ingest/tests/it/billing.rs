@@ -219,7 +219,7 @@ fn a_container_bills_when_settled_and_nothing_below_it_does() {
         [4],
         "not before it has settled"
     );
-    journal.take(resolver.tick(3 * SECOND));
+    journal.take(resolver.tick(3 * SECOND).unwrap());
     let rows = journal.standing();
     let calls = of(&rows, "model_call");
     assert_eq!(ids(&calls), [4, 2]);

@@ -137,9 +137,9 @@ async fn a_charge_is_published_at_once() {
     send(&ingest, vec![call(2, 1)]).await;
     let acknowledged = Instant::now();
     let rows = loop {
-        if let Event::Charges { rows, origin, .. } = events.recv().await.unwrap() {
+        if let Event::Charges { batch, origin, .. } = events.recv().await.unwrap() {
             assert_eq!(origin, Origin::Live);
-            break rows;
+            break ChargeRow::read(&batch).unwrap();
         }
     };
     // A few milliseconds in earnest; the margin is for a busy machine. No timer (200 ms) lies in the way.

@@ -138,7 +138,7 @@ fn an_agent_that_only_logs_is_charged_by_its_events() {
     // The exporter was not sure that the first batch had arrived, and puts the second record into another one.
     let again = spans(request(CLAUDE_CODE, &[api_request(9, "r2")]));
     feed(&mut resolver, &mut journal, &again, 2);
-    journal.take(resolver.settle_all(RECEIVED + 60 * SECOND));
+    journal.take(resolver.settle_all(RECEIVED + 60 * SECOND).unwrap());
     let calls = standing_of("model_call", &journal);
     let sums = totals(&calls);
     assert_eq!((sums.calls, sums.input, sums.output), (2, 2_120, 400));
@@ -167,12 +167,12 @@ fn a_call_told_by_an_event_and_by_a_span_of_another_trace_is_billed_once() {
             feed(&mut resolver, &mut journal, first, 1);
             shelf.extend(first.iter().cloned());
             if settled_between {
-                journal.take(resolver.settle_all(RECEIVED + 2 * SECOND));
+                journal.take(resolver.settle_all(RECEIVED + 2 * SECOND).unwrap());
             }
             feed(&mut resolver, &mut journal, second, 2);
             shelf.extend(second.iter().cloned());
             look_up(&mut resolver, &mut journal, &shelf);
-            journal.take(resolver.settle_all(RECEIVED + 60 * SECOND));
+            journal.take(resolver.settle_all(RECEIVED + 60 * SECOND).unwrap());
             let sums = sums(&journal);
             assert_eq!(
                 (sums.calls, sums.input, sums.output),
@@ -193,7 +193,7 @@ fn a_later_record_of_the_same_session_does_not_bring_back_what_a_span_bills() {
     let first = spans(request(CLAUDE_CODE, &[api_request(3, "r1")]));
     feed(&mut resolver, &mut journal, &first, 1);
     feed(&mut resolver, &mut journal, &[as_span("r1")], 2);
-    journal.take(resolver.settle_all(RECEIVED + 5 * SECOND));
+    journal.take(resolver.settle_all(RECEIVED + 5 * SECOND).unwrap());
     let mut shelf = first;
     shelf.push(as_span("r1"));
     // Long after, and in a resolver that was started anew: what it knows of the pair is in the journal.
@@ -223,7 +223,7 @@ fn a_later_record_of_the_same_session_does_not_bring_back_what_a_span_bills() {
         anew.reopen(&wanted, &held, RECEIVED + 101 * SECOND)
             .unwrap(),
     );
-    journal.take(anew.settle_all(RECEIVED + 200 * SECOND));
+    journal.take(anew.settle_all(RECEIVED + 200 * SECOND).unwrap());
     assert_eq!(sums(&journal).calls, 2, "r1 by its span, r2 by its event");
 }
 
@@ -287,7 +287,7 @@ fn an_events_details_add_nothing_to_the_span_they_were_sent_in_and_bill_where_it
             for (at, rows) in order.into_iter().enumerate() {
                 feed(&mut resolver, &mut journal, rows, at as u64 + 1);
             }
-            journal.take(resolver.settle_all(RECEIVED + 60 * SECOND));
+            journal.take(resolver.settle_all(RECEIVED + 60 * SECOND).unwrap());
             let calls = standing_of("model_call", &journal);
             assert_eq!(calls.len(), 1);
             assert_eq!(calls[0].span_id, span.span_id);
@@ -301,7 +301,7 @@ fn an_events_details_add_nothing_to_the_span_they_were_sent_in_and_bill_where_it
     }
     let (mut journal, mut resolver) = (Journal::default(), resolver());
     feed(&mut resolver, &mut journal, &event, 1);
-    journal.take(resolver.settle_all(RECEIVED + 60 * SECOND));
+    journal.take(resolver.settle_all(RECEIVED + 60 * SECOND).unwrap());
     assert_eq!(sums(&journal).input, 12, "its span was sampled away");
 }
 

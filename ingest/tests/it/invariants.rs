@@ -212,7 +212,7 @@ fn at_once(spans: &[SpanRow]) -> Vec<ChargeRow> {
     let mut resolver = resolver();
     let mut shelf = Shelf::default();
     shelf.append(&mut resolver, spans, BEGINNING);
-    shelf.journal(resolver.settle_all(BEGINNING + SECOND));
+    shelf.journal(resolver.settle_all(BEGINNING + SECOND).unwrap());
     shelf.rows()
 }
 
@@ -236,7 +236,7 @@ proptest! {
         for request in shuffled(&spans, &keys).chunks(group) {
             shelf.append(&mut resolver, request, BEGINNING);
         }
-        shelf.journal(resolver.settle_all(BEGINNING + SECOND));
+        shelf.journal(resolver.settle_all(BEGINNING + SECOND).unwrap());
         balances(&shelf.rows());
         prop_assert_eq!(standing(&shelf.rows()), standing(&expected));
     }
@@ -257,18 +257,18 @@ proptest! {
                 0 => resolver = shelf.restart(self::resolver(), now),
                 1 => {
                     now += 31 * SECOND;
-                    shelf.journal(resolver.tick(now));
+                    shelf.journal(resolver.tick(now).unwrap());
                 }
                 2 => {
                     now += 3 * SECOND;
-                    shelf.journal(resolver.tick(now));
+                    shelf.journal(resolver.tick(now).unwrap());
                 }
                 _ => {}
             }
         }
-        shelf.journal(resolver.settle_all(now));
+        shelf.journal(resolver.settle_all(now).unwrap());
         resolver = shelf.restart(self::resolver(), now);
-        shelf.journal(resolver.settle_all(now));
+        shelf.journal(resolver.settle_all(now).unwrap());
         balances(&shelf.rows());
         prop_assert_eq!(standing(&shelf.rows()), standing(&expected));
     }

@@ -20,10 +20,16 @@ pub(crate) struct Journal {
     pub(crate) resolved_to: u64,
 }
 
+/// The entries of an update.
+pub(crate) fn rows(post: &Post) -> Vec<ChargeRow> {
+    let read = |batch| ChargeRow::read(batch).unwrap();
+    post.update.post.iter().flat_map(read).collect()
+}
+
 impl Journal {
     pub(crate) fn take(&mut self, posts: Vec<Post>) {
         for post in posts {
-            self.rows.extend(post.update.post);
+            self.rows.extend(rows(&post));
             self.settled.extend(post.update.settled);
             assert!(
                 post.update.resolved_to >= self.resolved_to,
@@ -104,7 +110,7 @@ pub(crate) fn resolve(resolver: &mut Resolver, requests: &[Vec<SpanRow>]) -> Jou
                 .unwrap(),
         );
     }
-    journal.take(resolver.settle_all(SECOND));
+    journal.take(resolver.settle_all(SECOND).unwrap());
     assert_eq!(journal.resolved_to, requests.len() as u64);
     journal
 }

@@ -25,7 +25,7 @@ fn feed(resolver: &mut Resolver, spans: &[SpanRow], request: usize) -> Journal {
         let now = at as i64 * SECOND / 20;
         journal.take(resolver.spans(&[told(rows, at as u64 + 1)], now).unwrap());
         if at % 4 == 3 {
-            journal.take(resolver.tick(now));
+            journal.take(resolver.tick(now).unwrap());
         }
     }
     journal
@@ -40,7 +40,7 @@ fn fifty_thousand_spans_in_one_trace_take_seconds() {
     let mut resolver = Resolver::new("default", book(), &Options::default());
     let began = Instant::now();
     let mut journal = feed(&mut resolver, &spans, 500);
-    journal.take(resolver.settle_all(100 * SECOND));
+    journal.take(resolver.settle_all(100 * SECOND).unwrap());
     // Nine seconds in a debug build on two busy cores.
     assert!(
         began.elapsed() < Duration::from_secs(30),
@@ -87,7 +87,7 @@ fn what_was_let_go_stands_and_is_not_charged_again() {
     });
     let mut resolver = with_room(40);
     let mut journal = feed(&mut resolver, &spans, 7);
-    journal.take(resolver.settle_all(100 * SECOND));
+    journal.take(resolver.settle_all(100 * SECOND).unwrap());
     assert!(resolver.counts().continued > 3);
     let standing = journal.standing();
     assert_eq!(of(&standing, "tool_call").len(), 1);
@@ -122,7 +122,7 @@ fn an_outer_telling_that_comes_after_the_cut_is_still_a_duplicate() {
         ..call(300, 1, 10, 1)
     };
     journal.take(resolver.spans(&[told(&[wrapper], 9)], SECOND).unwrap());
-    journal.take(resolver.settle_all(100 * SECOND));
+    journal.take(resolver.settle_all(100 * SECOND).unwrap());
     assert_eq!(of(&journal.standing(), "model_call").len(), 42);
     assert_eq!(totals(&journal.rows).input, 420);
 }
@@ -144,7 +144,7 @@ fn a_wide_window_of_one_trace_is_not_looked_up_with_the_others() {
         .map(|(trace, start)| at(in_trace(trace, start)))
         .to_vec();
     resolver.spans(&[told(&rows, 1)], now).unwrap();
-    resolver.settle_all(now);
+    resolver.settle_all(now).unwrap();
     for (position, row) in (2..).zip(&rows) {
         let late = told(std::slice::from_ref(row), position);
         assert!(resolver.spans(&[late], now).unwrap().is_empty());

@@ -55,6 +55,7 @@ fn a_trace_settles_when_complete_idle_or_old() {
     let settles = |resolver: &mut Resolver, at: i64| {
         resolver
             .tick(at)
+            .unwrap()
             .iter()
             .any(|post| !post.update.settled.is_empty())
     };
@@ -126,13 +127,13 @@ fn what_is_resolved_ends_before_the_first_span_of_an_open_trace() {
             .spans(&[told(&[in_trace(2, call(1, 0, 10, 1))], 2)], 0)
             .unwrap(),
     );
-    journal.take(resolver.tick(3 * SECOND));
+    journal.take(resolver.tick(3 * SECOND).unwrap());
     assert_eq!(
         (journal.settled.len(), journal.resolved_to),
         (1, 0),
         "the first trace is open"
     );
-    journal.take(resolver.tick(31 * SECOND));
+    journal.take(resolver.tick(31 * SECOND).unwrap());
     assert_eq!((journal.settled.len(), journal.resolved_to), (2, 2));
 }
 
@@ -151,6 +152,7 @@ fn how_spans_came_stays_with_what_they_cause() {
     assert!(
         resolver
             .tick(3 * SECOND)
+            .unwrap()
             .iter()
             .all(|post| post.origin == Origin::Import)
     );

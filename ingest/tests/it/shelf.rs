@@ -7,7 +7,7 @@ use flyball_ingest::resolver::{Post, Resolver};
 use flyball_store::Resume;
 use flyball_store::rows::{ChargeRow, Row, SpanRow};
 
-use crate::journal::told;
+use crate::journal::{rows, told};
 
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
@@ -43,7 +43,7 @@ impl Shelf {
     /// rest goes to disk.
     pub(crate) fn journal(&mut self, posts: Vec<Post>) {
         for post in posts {
-            self.buffered.extend(post.update.post);
+            self.buffered.extend(rows(&post));
             let settled: HashSet<String> = post.update.settled.into_iter().collect();
             let (done, open): (Vec<_>, Vec<_>) = self
                 .buffered

@@ -46,12 +46,12 @@ async fn every_statement_sees_whole_updates_once_while_rows_are_flushed() {
             for n in 0..UPDATES {
                 let id = format!("e{n}");
                 let update = JournalUpdate {
-                    post: vec![
+                    settled: vec![format!("trace-{id}")],
+                    ..JournalUpdate::of(&[
                         decision(&format!("m{n}"), "a", &id, n as f64, "0.25"),
                         execution(&id, "a", n as f64, Some("success")),
-                    ],
-                    settled: vec![format!("trace-{id}")],
-                    ..JournalUpdate::default()
+                    ])
+                    .unwrap()
                 };
                 store.journal("default", Origin::Live, update).unwrap();
                 if n % 7 == 6 {

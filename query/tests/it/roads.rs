@@ -57,9 +57,8 @@ pub(crate) fn enter(store: &Store, rows: Vec<ChargeRow>, settled: bool) {
     let mut traces: Vec<String> = rows.iter().map(|row| row.trace_id.clone()).collect();
     traces.dedup();
     let update = JournalUpdate {
-        post: rows,
         settled: if settled { traces } else { Vec::new() },
-        resolved_to: 0,
+        ..JournalUpdate::of(&rows).unwrap()
     };
     store.journal("default", Origin::Live, update).unwrap();
 }

@@ -32,8 +32,8 @@ impl Board {
     /// Takes in an event; gives back the lines worth printing at once.
     pub(super) fn take(&mut self, event: &Event) -> Vec<String> {
         match event {
-            Event::Charges { rows, .. } => {
-                for row in rows.iter() {
+            Event::Charges { batch, .. } => {
+                for row in &ChargeRow::read(batch).unwrap_or_default() {
                     self.charge(row);
                 }
                 Vec::new()

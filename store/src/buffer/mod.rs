@@ -20,8 +20,8 @@ use crate::telling::{self, Retold, SpanId};
 #[cfg(test)]
 mod tests;
 
-/// A flush takes at most so many bytes at once, which bounds the memory that sorting takes.
-const FLUSH_BYTES_MAX: u64 = 512 << 20;
+/// A flush takes at most so many bytes at once, so that what is written leaves memory while more comes in.
+const FLUSH_BYTES_MAX: u64 = 256 << 20;
 
 /// Rows of one table past its committed version.
 #[derive(Debug)]
@@ -153,7 +153,7 @@ impl Buffer {
 
     /// What was taken up to this position is in the table now.
     pub(crate) fn committed(&mut self, to: LogPosition) {
-        self.chunks.replace_fixed(None);
+        self.chunks.replace_fixed(Vec::new());
         let gone = self.told.extract_if(|_, position| *position <= to);
         self.retold.flushed(gone.map(|(id, _)| id));
         if self.chunks.is_empty() {

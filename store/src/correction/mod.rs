@@ -51,15 +51,17 @@ struct Correction {
 
 impl Correction {
     /// The corrections among the rows of a flush; None when it only adds.
-    fn of(file: &str, rows: &RecordBatch) -> Result<Option<Self>> {
-        if !holds_reversals(rows) {
+    fn of(file: &str, batches: &[RecordBatch]) -> Result<Option<Self>> {
+        // Most flushes hold none, and need not be read row by row.
+        if !batches.iter().any(holds_reversals) {
             return Ok(None);
         }
         let reversal = Entry::Reversal.as_str();
-        let rows: Vec<ChargeRow> = ChargeRow::read(rows)?
-            .into_iter()
-            .filter(|row| row.entry == reversal || row.reason.is_some())
-            .collect();
+        let mut rows = Vec::new();
+        for batch in batches {
+            let corrects = |row: &ChargeRow| row.entry == reversal || row.reason.is_some();
+            rows.extend(ChargeRow::read(batch)?.into_iter().filter(corrects));
+        }
         let reversed: BTreeSet<&str> = rows
             .iter()
             .filter(|row| row.entry == reversal)
@@ -110,7 +112,6 @@ impl Correction {
     }
 }
 
-/// Most flushes hold none, and need not be read row by row.
 fn holds_reversals(rows: &RecordBatch) -> bool {
     let entries = rows
         .column_by_name("entry")
@@ -146,7 +147,7 @@ mod tests {
             row("b", Entry::Charge, Some("late_span"), 2, 0),
         ];
         let batch = ChargeRow::batch(&rows).unwrap();
-        assert_eq!(Correction::of("f", &batch).unwrap(), None);
+        assert_eq!(Correction::of("f", &[batch]).unwrap(), None);
     }
 
     #[test]
@@ -157,7 +158,7 @@ mod tests {
             row("b2", Entry::Charge, Some("late_span"), 25, 1),
             row("a", Entry::Reversal, Some("duplicate"), -3, 0),
         ];
-        let found = Correction::of("f", &ChargeRow::batch(&rows).unwrap())
+        let found = Correction::of("f", &[ChargeRow::batch(&rows).unwrap()])
             .unwrap()
             .unwrap();
         assert_eq!((found.reversed, found.entered), (2, 1));

@@ -89,21 +89,15 @@ impl Store {
         let Some(first) = commit.adds().first().filter(|_| *table == Table::Charges) else {
             return Ok(());
         };
-        let mut found = false;
-        for rows in rows {
-            if let Some(correction) = Correction::of(&first.path, rows)? {
-                found = true;
-                self.corrections.untold.lock().push(Untold {
-                    workspace: workspace.to_string(),
-                    correction,
-                    made: false,
-                });
-            }
-        }
-        match found {
-            true => self.corrections.keep(&self.disk).await,
-            false => Ok(()),
-        }
+        let Some(correction) = Correction::of(&first.path, rows)? else {
+            return Ok(());
+        };
+        self.corrections.untold.lock().push(Untold {
+            workspace: workspace.to_string(),
+            correction,
+            made: false,
+        });
+        self.corrections.keep(&self.disk).await
     }
 
     /// Tells the ledger of corrections whose commits are made.

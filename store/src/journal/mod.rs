@@ -8,7 +8,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
 use tokio::time::Instant;
 
@@ -16,7 +17,7 @@ use crate::bounds::Bounds;
 use crate::chunks::Chunks;
 use crate::log::LogPosition;
 use crate::rollup::Minutes;
-use crate::rows::{ChargeRow, Entry};
+use crate::rows::{ChargeRow, Entry, Row};
 use crate::table::Table;
 
 #[cfg(test)]
@@ -25,13 +26,27 @@ mod tests;
 /// What the resolver says in one go; visible atomically.
 #[derive(Debug, Default)]
 pub struct JournalUpdate {
-    /// New entries (charges, reversals, duplicates), grouped by their `trace_id`.
-    pub post: Vec<ChargeRow>,
+    /// New entries (charges, reversals, duplicates), grouped by their `trace_id`: rows of
+    /// [`ChargeRow`](crate::rows::ChargeRow)'s schema.
+    pub post: Vec<RecordBatch>,
     /// Traces that have settled: their entries may be flushed (entry and reversal that meet in the buffer
     /// cancel out). A trace that gets entries after it settled has to be named again.
     pub settled: Vec<String>,
     /// Every span up to this log position belongs to a trace that has settled.
     pub resolved_to: LogPosition,
+}
+
+impl JournalUpdate {
+    /// These entries, grouped by their `trace_id`, and nothing that has settled.
+    ///
+    /// # Errors
+    /// When an amount does not fit `DECIMAL(18,12)`.
+    pub fn of(rows: &[ChargeRow]) -> Result<Self, ArrowError> {
+        Ok(Self {
+            post: vec![ChargeRow::batch(rows)?],
+            ..Self::default()
+        })
+    }
 }
 
 /// Charges past the committed version.
@@ -73,15 +88,17 @@ impl Default for Journal {
 }
 
 impl Journal {
-    /// Enters rows (as one batch) and what has settled.
+    /// Enters rows and what has settled.
     pub(crate) fn enter(
         &mut self,
-        rows: RecordBatch,
+        rows: Vec<RecordBatch>,
         settled: Vec<String>,
         resolved_to: LogPosition,
     ) {
-        self.loose.extend(&Minutes::starts(&rows));
-        self.chunks.push(0, 0, rows);
+        self.loose.extend(&Minutes::of_starts(&rows));
+        for rows in rows {
+            self.chunks.push(0, 0, rows);
+        }
         if !settled.is_empty() && !self.chunks.is_empty() {
             self.since.get_or_insert_with(Instant::now);
             self.settled.extend(settled);
@@ -129,8 +146,8 @@ impl Journal {
     }
 
     /// What was taken is in the table now, but for the rows of open traces.
-    pub(crate) fn committed(&mut self, open: Option<RecordBatch>) {
-        self.fixed = open.as_ref().map(Minutes::starts).unwrap_or_default();
+    pub(crate) fn committed(&mut self, open: Vec<RecordBatch>) {
+        self.fixed = Minutes::of_starts(&open);
         self.chunks.replace_fixed(open);
         self.taken = Arc::default();
         self.since = (!self.settled.is_empty()).then(Instant::now);
@@ -166,61 +183,90 @@ impl Journal {
 }
 
 /// A flush's rows, sorted out.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Netted {
-    /// Rows to write, netted; None when nothing is left.
-    pub(crate) flush: Option<RecordBatch>,
+    /// Rows to write, netted.
+    pub(crate) flush: Vec<RecordBatch>,
     /// Rows of traces that are still open.
-    pub(crate) open: Option<RecordBatch>,
+    pub(crate) open: Vec<RecordBatch>,
+}
+
+impl Netted {
+    /// The minutes in which the rows to write start.
+    pub(crate) fn minutes(&self) -> Minutes {
+        Minutes::of_starts(&self.flush)
+    }
 }
 
 impl TakenCharges {
     /// Parts settled from open rows, and lets charges and their reversals cancel out.
     pub(crate) fn net(self) -> Result<Netted, ArrowError> {
-        let all = concat_batches(&Table::Charges.schema(), &self.batches)?;
-        let traces = text(&all, "trace_id")?;
-        let settled: BooleanArray = traces
-            .iter()
-            .map(|trace| Some(trace.is_some_and(|trace| self.settled.contains(trace))))
-            .collect();
-        let open = filter_record_batch(&all, &arrow::compute::not(&settled)?)?;
-        let keep = standing(text(&all, "charge_id")?, text(&all, "entry")?, &settled);
-        let flush = filter_record_batch(&all, &keep)?;
-        let some = |batch: RecordBatch| (batch.num_rows() > 0).then_some(batch);
-        Ok(Netted {
-            flush: some(flush),
-            open: some(open),
-        })
+        let mut settled = Vec::with_capacity(self.batches.len());
+        for batch in &self.batches {
+            let mask: BooleanBuffer = text(batch, "trace_id")?
+                .iter()
+                .map(|trace| trace.is_some_and(|trace| self.settled.contains(trace)))
+                .collect();
+            settled.push(mask);
+        }
+        let standing = standing(&self.batches, &settled)?;
+        let mut netted = Netted::default();
+        for ((batch, settled), standing) in self.batches.iter().zip(settled).zip(standing) {
+            netted.flush.extend(only(batch, standing)?);
+            netted.open.extend(only(batch, !&settled)?);
+        }
+        Ok(netted)
     }
+}
+
+/// The rows of a batch that are to stay, if there are any. Where all are, nothing is copied.
+fn only(batch: &RecordBatch, stay: BooleanBuffer) -> Result<Option<RecordBatch>, ArrowError> {
+    Ok(match stay.count_set_bits() {
+        0 => None,
+        all if all == batch.num_rows() => Some(batch.clone()),
+        _ => Some(filter_record_batch(batch, &BooleanArray::new(stay, None))?),
+    })
 }
 
 /// Which settled rows are left when each reversal takes one charge of the same id with it. Either may come first:
 /// a reversal can stand for a charge that is on disk, and a charge after it enters the call anew.
 fn standing(
-    charge_ids: &StringArray,
-    entries: &StringArray,
-    settled: &BooleanArray,
-) -> BooleanArray {
+    batches: &[RecordBatch],
+    settled: &[BooleanBuffer],
+) -> Result<Vec<BooleanBuffer>, ArrowError> {
     let (charge, reversal) = (Entry::Charge.as_str(), Entry::Reversal.as_str());
-    let mut keep: Vec<bool> = settled.values().iter().collect();
-    let mut waiting: HashMap<&str, (bool, VecDeque<usize>)> = HashMap::new();
-    for (row, (id, entry)) in charge_ids.iter().zip(entries.iter()).enumerate() {
-        let (Some(id), Some(entry)) = (id, entry) else {
-            continue;
-        };
-        if !settled.value(row) || entry != charge && entry != reversal {
-            continue;
-        }
-        let is_reversal = entry == reversal;
-        let (kind, rows) = waiting.entry(id).or_default();
-        if rows.is_empty() || *kind == is_reversal {
-            *kind = is_reversal;
-            rows.push_back(row);
-        } else if let Some(other) = rows.pop_front() {
-            (keep[row], keep[other]) = (false, false);
+    let mut columns = Vec::with_capacity(batches.len());
+    let mut reverses = false;
+    for batch in batches {
+        let (ids, entries) = (text(batch, "charge_id")?, text(batch, "entry")?);
+        reverses |= entries.iter().any(|entry| entry == Some(reversal));
+        columns.push((ids, entries));
+    }
+    // Mostly nothing is taken back, and nothing has to be looked up.
+    if !reverses {
+        return Ok(settled.to_vec());
+    }
+    let mut keep: Vec<Vec<bool>> = settled.iter().map(|rows| rows.iter().collect()).collect();
+    let mut waiting: HashMap<&str, (bool, VecDeque<(usize, usize)>)> = HashMap::new();
+    for (at, (ids, entries)) in columns.into_iter().enumerate() {
+        for (row, (id, entry)) in ids.iter().zip(entries.iter()).enumerate() {
+            let (Some(id), Some(entry)) = (id, entry) else {
+                continue;
+            };
+            if !settled[at].value(row) || entry != charge && entry != reversal {
+                continue;
+            }
+            let is_reversal = entry == reversal;
+            let (kind, rows) = waiting.entry(id).or_default();
+            if rows.is_empty() || *kind == is_reversal {
+                *kind = is_reversal;
+                rows.push_back((at, row));
+            } else if let Some((other, other_row)) = rows.pop_front() {
+                (keep[at][row], keep[other][other_row]) = (false, false);
+            }
         }
     }
-    BooleanArray::from(keep)
+    Ok(keep.into_iter().map(BooleanBuffer::from).collect())
 }
 
 fn text<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray, ArrowError> {

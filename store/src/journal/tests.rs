@@ -2,7 +2,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::rows::Row;
 
 fn row(trace: &str, id: &str, entry: Entry, cents: i64) -> ChargeRow {
     let sign = match entry {
@@ -22,13 +21,12 @@ fn row(trace: &str, id: &str, entry: Entry, cents: i64) -> ChargeRow {
 
 fn enter(journal: &mut Journal, rows: &[ChargeRow], settled: &[&str], resolved_to: u64) {
     let settled = settled.iter().map(|trace| (*trace).to_owned()).collect();
-    journal.enter(ChargeRow::batch(rows).unwrap(), settled, resolved_to);
+    journal.enter(vec![ChargeRow::batch(rows).unwrap()], settled, resolved_to);
 }
 
-fn read(batch: Option<RecordBatch>) -> Vec<ChargeRow> {
-    batch
-        .map(|batch| ChargeRow::read(&batch).unwrap())
-        .unwrap_or_default()
+fn read(batches: Vec<RecordBatch>) -> Vec<ChargeRow> {
+    let read = |batch| ChargeRow::read(&batch).unwrap();
+    batches.into_iter().flat_map(read).collect()
 }
 
 #[test]
@@ -88,8 +86,8 @@ fn a_failed_flush_leaves_everything_to_the_next() {
     drop(taken);
     journal.give_back();
     let netted = journal.take().unwrap().net().unwrap();
-    assert!(netted.flush.is_none() && netted.open.is_none());
-    journal.committed(None);
+    assert!(netted.flush.is_empty() && netted.open.is_empty());
+    journal.committed(Vec::new());
     assert!(journal.take().is_none());
     assert_eq!(journal.bytes(), 0);
 }

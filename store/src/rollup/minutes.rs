@@ -68,6 +68,15 @@ impl Minutes {
         minutes
     }
 
+    /// The same of several batches.
+    pub(crate) fn of_starts(batches: &[RecordBatch]) -> Self {
+        let mut minutes = Self::default();
+        for batch in batches {
+            minutes.extend(&Self::starts(batch));
+        }
+        minutes
+    }
+
     /// The ranges, in order; they neither touch nor overlap.
     #[must_use]
     pub fn ranges(&self) -> &[Range<i64>] {

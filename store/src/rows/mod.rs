@@ -14,7 +14,7 @@ mod rollup;
 mod span;
 
 pub use action::{ActionRow, AlertRow, AuditRow};
-pub use charge::{ChargeRow, Entry, Kind};
+pub use charge::{ChargeColumns, ChargeRow, ChargeView, ChargeViews, Entry, Kind};
 pub use column::{
     Column, Date, MONEY_PRECISION, MONEY_SCALE, Micros, Total, money_type, time_type, total_type,
 };
@@ -48,6 +48,7 @@ pub trait Row: Sized {
 
 /// Declares a table's row struct and its [`Row`] implementation. `filled as` adds a struct of the same fields whose
 /// values come one by one (see [`Values`]); `seen as` a row whose texts are slices, and what gives such rows of a batch.
+/// Without a name it is only seen: for who reads a few of a table's columns.
 #[macro_export]
 macro_rules! row {
     (
@@ -58,7 +59,7 @@ macro_rules! row {
     ) => {
         $crate::row! {
             $(#[$meta])*
-            pub struct $name {
+            pub struct $name, seen as $view of $views {
                 $( $(#[$fmeta])* pub $field: $ty, )*
             }
         }
@@ -69,10 +70,42 @@ macro_rules! row {
             $( $(#[$fmeta])* pub $field: $crate::rows::Values<$ty>, )*
         }
 
-        /// A row where it stands: nothing is copied.
-        #[derive(Debug, Clone, Copy, Default, PartialEq)]
-        pub struct $view<'a> {
-            $( $(#[$fmeta])* pub $field: <$ty as $crate::rows::Column>::View<'a>, )*
+        impl $columns {
+            /// Empty, for about so many rows.
+            #[must_use]
+            pub fn for_rows(rows: usize) -> Self {
+                Self { $( $field: $crate::rows::Values::for_rows(rows), )* }
+            }
+
+            /// So many rows as one batch. Columns that may be NULL need not have been filled.
+            ///
+            /// # Errors
+            /// When a value did not fit its column, or a column that may not be NULL lacks one.
+            pub fn batch(self, rows: usize) -> Result<::arrow::array::RecordBatch, ::arrow::error::ArrowError> {
+                ::arrow::array::RecordBatch::try_new(
+                    <$name as $crate::rows::Row>::schema(),
+                    vec![ $( self.$field.finish(rows)?, )* ],
+                )
+            }
+        }
+    };
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident, seen as $view:ident of $views:ident {
+            $( $(#[$fmeta:meta])* pub $field:ident : $ty:ty, )*
+        }
+    ) => {
+        $crate::row! {
+            $(#[$meta])*
+            pub struct $name {
+                $( $(#[$fmeta])* pub $field: $ty, )*
+            }
+        }
+
+        $crate::row! {
+            pub struct seen as $view of $views {
+                $( $(#[$fmeta])* pub $field: $ty, )*
+            }
         }
 
         impl $name {
@@ -81,6 +114,17 @@ macro_rules! row {
             pub fn view(&self) -> $view<'_> {
                 $view { $( $field: $crate::rows::Column::view(&self.$field), )* }
             }
+        }
+    };
+    (
+        pub struct seen as $view:ident of $views:ident {
+            $( $(#[$fmeta:meta])* pub $field:ident : $ty:ty, )*
+        }
+    ) => {
+        /// A row where it stands: nothing is copied.
+        #[derive(Debug, Clone, Copy, Default, PartialEq)]
+        pub struct $view<'a> {
+            $( $(#[$fmeta])* pub $field: <$ty as $crate::rows::Column>::View<'a>, )*
         }
 
         /// The rows of a batch, to be looked at where they stand.
@@ -110,25 +154,6 @@ macro_rules! row {
                         |column| <$ty as $crate::rows::Column>::at(column, row),
                     ), )*
                 })
-            }
-        }
-
-        impl $columns {
-            /// Empty, for about so many rows.
-            #[must_use]
-            pub fn for_rows(rows: usize) -> Self {
-                Self { $( $field: $crate::rows::Values::for_rows(rows), )* }
-            }
-
-            /// So many rows as one batch. Columns that may be NULL need not have been filled.
-            ///
-            /// # Errors
-            /// When a value did not fit its column, or a column that may not be NULL lacks one.
-            pub fn batch(self, rows: usize) -> Result<::arrow::array::RecordBatch, ::arrow::error::ArrowError> {
-                ::arrow::array::RecordBatch::try_new(
-                    <$name as $crate::rows::Row>::schema(),
-                    vec![ $( self.$field.finish(rows)?, )* ],
-                )
             }
         }
     };

@@ -44,10 +44,7 @@ impl Run {
                         .charges
                         .entry(*request as u64)
                         .or_insert_with(|| {
-                            let update = JournalUpdate {
-                                post: vec![charge(*request as u64)],
-                                ..JournalUpdate::default()
-                            };
+                            let update = JournalUpdate::of(&[charge(*request as u64)]).unwrap();
                             store.journal("default", Origin::Live, update).unwrap();
                             Charged::Open
                         });

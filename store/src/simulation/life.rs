@@ -182,10 +182,7 @@ impl Run {
                 "charge {trace}, which was flushed, is lost"
             );
             *state = Charged::Open;
-            let update = JournalUpdate {
-                post: vec![charge(*trace)],
-                ..JournalUpdate::default()
-            };
+            let update = JournalUpdate::of(&[charge(*trace)]).unwrap();
             store.journal("default", Origin::Replay, update).unwrap();
         }
         check_logged(&mut self.model, store).await;

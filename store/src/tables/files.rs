@@ -1,13 +1,10 @@
 //! The files of a flush: sorted, one for each day of data.
 
-use std::sync::Arc;
+use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{
-    SortColumn, concat_batches, lexsort_to_indices, partition, take_record_batch,
-};
-use arrow::datatypes::Date32Type;
-use arrow::error::ArrowError;
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
 use deltalake::kernel::Add;
 use deltalake::logstore::LogStoreRef;
 use futures::{StreamExt, TryStreamExt};
@@ -15,7 +12,8 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
 use super::PARTITION;
-use super::encode::{Effort, Encoder, Finished};
+use super::encode::{Effort, Encoder, Finished, schema};
+use super::order::Ordered;
 use crate::error::{Error, Result};
 use crate::ledger;
 use crate::table::Table;
@@ -56,26 +54,32 @@ pub(crate) async fn write(
 }
 
 fn encode(table: Table, batches: &[RecordBatch]) -> Result<Vec<Encoded>> {
-    let rows = sorted(table, batches)?;
-    let days = rows
-        .column_by_name(PARTITION)
-        .map(ArrayRef::clone)
-        .unwrap_or_else(|| Arc::clone(rows.column(0)));
-    let mut files = Vec::new();
-    for range in partition(std::slice::from_ref(&days))?.ranges() {
-        let day = day(&days, range.start);
-        let rows = rows.slice(range.start, range.len());
-        files.push(encode_day(table, &day, &without_partition(&rows)?)?);
-    }
-    Ok(files)
+    let rows = Ordered::of(table, batches)?;
+    let schema = schema(table);
+    let encode = |(day, stretch)| encode_day(table, &day_name(day), &rows, stretch, &schema);
+    rows.days().map(encode).collect()
 }
 
-fn encode_day(table: Table, day: &str, rows: &RecordBatch) -> Result<Encoded> {
+fn encode_day(
+    table: Table,
+    day: &str,
+    rows: &Ordered<'_>,
+    stretch: Range<usize>,
+    schema: &SchemaRef,
+) -> Result<Encoded> {
     let mut encoder = Encoder::begin(table, Effort::Quick, true)?;
-    encoder.write(rows)?;
+    // The ledger's files are named after what stands in them; they are small.
+    let mut records = Vec::new();
+    for piece in rows.pieces(stretch, schema) {
+        let piece = piece?;
+        encoder.write(&piece)?;
+        if table == Table::Audit {
+            records.push(piece);
+        }
+    }
     let Finished { bytes, stats, .. } = encoder.finish()?;
     let name = match table {
-        Table::Audit => ledger::file_name(rows, &bytes),
+        Table::Audit => ledger::file_name(&concat_batches(schema, &records)?, &bytes),
         _ => unique_name(),
     };
     let add = add(day, &name, bytes.len() as u64, stats);
@@ -104,32 +108,8 @@ pub(super) fn add(day: &str, name: &str, bytes: u64, stats: String) -> Add {
     }
 }
 
-/// All rows in one batch, by day and then in the table's order.
-pub(super) fn sorted(table: Table, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
-    let all = concat_batches(&table.schema(), batches)?;
-    let columns = std::iter::once(&PARTITION).chain(table.sort_columns());
-    let columns: Vec<_> = columns
-        .filter_map(|name| all.column_by_name(name))
-        .map(|values| SortColumn {
-            values: Arc::clone(values),
-            options: None,
-        })
-        .collect();
-    let order = lexsort_to_indices(&columns, None)?;
-    take_record_batch(&all, &order)
-}
-
-fn without_partition(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let schema = rows.schema();
-    let kept: Vec<_> = (0..schema.fields().len())
-        .filter(|at| schema.field(*at).name() != PARTITION)
-        .collect();
-    rows.project(&kept)
-}
-
-/// The day as Delta writes it, such as `2026-11-22`.
-fn day(days: &ArrayRef, row: usize) -> String {
-    let days = days.as_primitive::<Date32Type>();
-    let day = chrono::NaiveDate::from_epoch_days(days.value(row)).filter(|_| days.is_valid(row));
+/// The day (since 1970) as Delta writes it, such as `2026-11-22`.
+fn day_name(day: i32) -> String {
+    let day = chrono::NaiveDate::from_epoch_days(day);
     day.unwrap_or_default().format("%Y-%m-%d").to_string()
 }

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::encode::{Effort, properties};
-use super::files::sorted;
+use super::order::Ordered;
 use crate::error::{Error, Result};
 use crate::table::Table;
 
@@ -18,17 +19,17 @@ pub(crate) fn write_local(
     batches: &[RecordBatch],
     path: &Path,
 ) -> Result<(u64, u64)> {
-    let rows = sorted(table, batches)?;
+    let rows = Ordered::of(table, batches)?;
     let file = File::create_new(path).map_err(Error::file("create", path))?;
-    let mut writer = ArrowWriter::try_new(
-        file,
-        rows.schema(),
-        Some(properties(table, Effort::Quick, true)?),
-    )?;
-    writer.write(&rows)?;
+    let schema = table.schema();
+    let properties = properties(table, Effort::Quick, true)?;
+    let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))?;
+    for piece in rows.pieces(rows.all(), &schema) {
+        writer.write(&piece?)?;
+    }
     writer.finish()?;
     let bytes = std::fs::metadata(path).map_err(Error::file("stat", path))?;
-    Ok((rows.num_rows() as u64, bytes.len()))
+    Ok((rows.all().len() as u64, bytes.len()))
 }
 
 /// Reads it back, whole.

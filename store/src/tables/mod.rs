@@ -16,6 +16,7 @@ mod local;
 mod merge;
 mod minutes;
 mod object;
+mod order;
 mod read;
 mod restored;
 mod rewrite;

@@ -1,6 +1,6 @@
 //! The journal: visible at once, netted at the flush, resumed after a restart.
 
-use flyball_store::rows::{ChargeRow, Date, Entry, Micros, Row};
+use flyball_store::rows::{ChargeRow, Date, Entry, Micros, Row, SpanRow};
 use flyball_store::{Event, JournalUpdate, Origin, Resume, Store, Table};
 
 use crate::fixture::*;
@@ -34,9 +34,9 @@ fn post(store: &Store, post: Vec<ChargeRow>, settled: &[u32], resolved_to: u64) 
             "default",
             Origin::Live,
             JournalUpdate {
-                post,
                 settled,
                 resolved_to,
+                ..JournalUpdate::of(&post).unwrap()
             },
         )
         .unwrap();
@@ -77,7 +77,7 @@ async fn only_settled_charges_are_flushed_and_pairs_never_reach_disk() {
         5,
     );
     assert_eq!(rows(&store, Table::Charges), 4);
-    assert!(matches!(events.try_recv(), Ok(Event::Charges { rows, .. }) if rows.len() == 2));
+    assert!(matches!(events.try_recv(), Ok(Event::Charges { batch, .. }) if batch.num_rows() == 2));
     store.flush().await.unwrap();
     let snapshot = store.snapshot("default");
     assert_eq!(
@@ -163,17 +163,17 @@ async fn equal_resolved_positions_do_not_hide_a_flush() {
 }
 
 #[tokio::test]
-async fn an_amount_that_does_not_fit_enters_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
+async fn an_amount_that_does_not_fit_and_rows_of_another_table_enter_nothing() {
     let odd = ChargeRow {
         cost_usd: Some(rust_decimal::Decimal::from(10_000_000)),
         ..charge(1, "a", Entry::Charge)
     };
-    let update = JournalUpdate {
-        post: vec![charge(1, "b", Entry::Charge), odd],
-        ..JournalUpdate::default()
-    };
+    assert!(JournalUpdate::of(&[charge(1, "b", Entry::Charge), odd]).is_err());
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let mut update = JournalUpdate::of(&[charge(1, "b", Entry::Charge)]).unwrap();
+    let spans = SpanRow::batch(&[SpanRow::default()]).unwrap();
+    update.post.push(spans);
     assert!(store.journal("default", Origin::Live, update).is_err());
     assert_eq!(rows(&store, Table::Charges), 0);
 }

@@ -28,9 +28,8 @@ fn entry(id: &str, entry: Entry, reason: Option<&str>, micro_usd: i64) -> Charge
 
 fn post(store: &Store, post: Vec<ChargeRow>) {
     let update = JournalUpdate {
-        post,
         settled: vec![Told::new(1, 1).trace_id()],
-        resolved_to: 0,
+        ..JournalUpdate::of(&post).unwrap()
     };
     store.journal("default", Origin::Live, update).unwrap();
 }

@@ -158,9 +158,8 @@ async fn tell(store: &Store, traces: std::ops::Range<u32>) {
         };
         store.append(append).await.unwrap();
         let update = JournalUpdate {
-            post: said.iter().map(Said::charge).collect(),
             settled: vec![said[0].row().trace_id],
-            ..JournalUpdate::default()
+            ..JournalUpdate::of(&said.iter().map(Said::charge).collect::<Vec<_>>()).unwrap()
         };
         store.journal("default", Origin::Live, update).unwrap();
     }

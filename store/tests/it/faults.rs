@@ -131,9 +131,9 @@ async fn a_flush_given_up_half_way_doubles_nothing_and_loses_nothing() {
         };
         let settled = vec![post.trace_id.clone()];
         let update = JournalUpdate {
-            post: vec![post],
             settled,
             resolved_to: u64::from(round),
+            ..JournalUpdate::of(&[post]).unwrap()
         };
         store.journal("default", Origin::Live, update).unwrap();
         let patience = std::time::Duration::from_millis(u64::from(round) * 11 + 3);

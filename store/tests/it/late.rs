@@ -35,9 +35,9 @@ async fn told_and_charged(store: &Store, trace: u32, span: u32, day: i64) {
         ..ChargeRow::default()
     };
     let update = JournalUpdate {
-        post: vec![charge],
         settled: vec![told.trace_id()],
         resolved_to: position,
+        ..JournalUpdate::of(&[charge]).unwrap()
     };
     store.journal("default", Origin::Live, update).unwrap();
     store.flush().await.unwrap();

@@ -79,7 +79,7 @@ fn charge(number: u32) -> JournalUpdate {
     JournalUpdate {
         settled: vec![row.trace_id.clone()],
         resolved_to: u64::from(number),
-        post: vec![row],
+        ..JournalUpdate::of(&[row]).unwrap()
     }
 }
 

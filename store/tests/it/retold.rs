@@ -477,9 +477,8 @@ async fn history(seed: u64) {
                     spans.insert(telling.id(), vec![telling.name]);
                 }
                 let update = JournalUpdate {
-                    post: vec![charge(charges)],
                     settled: vec![charge(charges).trace_id],
-                    ..JournalUpdate::default()
+                    ..JournalUpdate::of(&[charge(charges)]).unwrap()
                 };
                 store.journal("default", Origin::Live, update).unwrap();
                 charges += 1;

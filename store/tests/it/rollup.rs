@@ -36,9 +36,8 @@ fn call(id: u32, minute: i64) -> ChargeRow {
 fn enter(store: &Store, rows: Vec<ChargeRow>, settled: bool) {
     let traces = rows.iter().map(|row| row.trace_id.clone()).collect();
     let update = JournalUpdate {
-        post: rows,
         settled: if settled { traces } else { Vec::new() },
-        resolved_to: 0,
+        ..JournalUpdate::of(&rows).unwrap()
     };
     store.journal("default", Origin::Live, update).unwrap();
 }

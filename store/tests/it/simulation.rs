@@ -104,10 +104,7 @@ async fn history(seed: u64, one_in: u64) -> BTreeMap<Operation, usize> {
                     .await
                     .unwrap_or_else(|error| panic!("{at}: {error}"));
                 model.open.insert(model.next_trace, false);
-                let update = JournalUpdate {
-                    post: vec![charge(model.next_trace)],
-                    ..JournalUpdate::default()
-                };
+                let update = JournalUpdate::of(&[charge(model.next_trace)]).unwrap();
                 store.journal("default", Origin::Live, update).unwrap();
                 model.next_trace += 1;
                 model.spans += told.len();
@@ -190,10 +187,7 @@ async fn history(seed: u64, one_in: u64) -> BTreeMap<Operation, usize> {
                         );
                         model.flushed.insert(trace);
                     } else {
-                        let update = JournalUpdate {
-                            post: vec![charge(trace)],
-                            ..JournalUpdate::default()
-                        };
+                        let update = JournalUpdate::of(&[charge(trace)]).unwrap();
                         store.journal("default", Origin::Live, update).unwrap();
                         model.open.insert(trace, false);
                     }

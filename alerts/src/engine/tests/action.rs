@@ -42,7 +42,7 @@ fn a_runaway_is_frozen_exactly_once_with_the_span_that_crossed_the_limit() {
 fn the_order_comes_before_the_row_and_the_notice() {
     let mut bench = Bench::new(SPEND);
     let row = bench.model("a", 600);
-    let effects = bench.core.charges(Origin::Live, &[row], START);
+    let effects = bench.core.charges(Origin::Live, &entries(&[row]), START);
     let order = |e: &Effect| matches!(e, Effect::Order { .. });
     let alert = |e: &Effect| matches!(e, Effect::Alert(_));
     let notice = |e: &Effect| matches!(e, Effect::Notice { .. });

@@ -141,7 +141,7 @@ impl Trail {
         let model = ModelCall {
             received: fact.received,
             ended: ended(fact),
-            charge: fact.row.charge_id.as_str().into(),
+            charge: fact.row.charge_id.into(),
             dollars: fact.cost(),
         };
         let late = self.models.iter().rposition(|m| m.ended <= model.ended);
@@ -150,8 +150,7 @@ impl Trail {
 
     pub(super) fn call(&mut self, fact: &Fact<'_>) {
         let row = fact.row;
-        let (Some(tool), Some(input)) = (row.tool_name.as_deref(), row.tool_input_hash.as_deref())
-        else {
+        let (Some(tool), Some(input)) = (row.tool_name, row.tool_input_hash) else {
             // Nobody knows that it was there before.
             self.change(ended(fact));
             return;
@@ -159,7 +158,7 @@ impl Trail {
         if !self.runs.iter().any(|run| run.asks(tool, input)) {
             self.change(ended(fact));
         }
-        let outcome = row.error_type.as_deref();
+        let outcome = row.error_type;
         let at = self
             .runs
             .iter()
@@ -188,7 +187,7 @@ impl Trail {
         let call = Call {
             received: fact.received,
             ended: ended(fact),
-            charge: row.charge_id.as_str().into(),
+            charge: row.charge_id.into(),
             span: fact.span(),
         };
         // Receive times come nearly in order.

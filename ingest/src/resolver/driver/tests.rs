@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use flyball_store::rows::ChargeRow;
+use flyball_store::rows::{ChargeRow, Row as _};
 use flyball_store::{Config, Encoding, Origin};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -82,9 +82,8 @@ async fn send(ingest: &Ingest, trace: u8, id: u8, operation: &str) {
 async fn charges(events: &mut mpsc::UnboundedReceiver<Event>) -> Vec<ChargeRow> {
     let next = async {
         loop {
-            match events.recv().await.unwrap() {
-                Event::Charges { rows, .. } if !rows.is_empty() => break rows.to_vec(),
-                _ => {}
+            if let Event::Charges { batch, .. } = events.recv().await.unwrap() {
+                break ChargeRow::read(&batch).unwrap();
             }
         }
     };
@@ -138,7 +137,7 @@ async fn other_traces_are_charged_while_a_late_span_is_looked_up() {
     let calls: i64 = held
         .charges
         .iter()
-        .flat_map(|batch| <ChargeRow as flyball_store::rows::Row>::read(batch).unwrap())
+        .flat_map(|batch| ChargeRow::read(batch).unwrap())
         .filter(|row| row.kind == "model_call")
         .map(|row| row.calls)
         .sum();

@@ -8,10 +8,11 @@ use std::cmp::Reverse;
 
 use super::{Key, Posted, Slot, Trace};
 use crate::resolver::charge::{Charge, Priced};
+use crate::resolver::entries::Entries;
 use crate::resolver::fact::{Class, Detail, Fact, Own, Who};
 use crate::resolver::trace::Rules;
 use crate::resolver::words::{Word, Words};
-use flyball_store::rows::{ChargeRow, Kind};
+use flyball_store::rows::Kind;
 
 /// Of its room, the part that is kept of each sort: agents, latest spans, executions.
 const KEPT_PART: usize = 8;
@@ -23,9 +24,11 @@ impl Trace {
         &mut self,
         rules: &Rules,
         room: usize,
-        now: i64,
-    ) -> Vec<ChargeRow> {
-        let rows = self.entries(rules, true, now);
+        entries: &mut Entries,
+    ) {
+        self.resolve(rules, true, entries);
+        // Of less than it was decided from.
+        self.decided = false;
         let part = room / KEPT_PART;
         let keep = self.kept(rules, part);
         let old = std::mem::take(&mut self.words);
@@ -41,7 +44,6 @@ impl Trace {
             }
         }
         self.carry_slots(part, &old);
-        rows
     }
 
     /// For each span, whether it is kept.
