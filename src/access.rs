@@ -1,17 +1,19 @@
 //! Who may use which route of the console and the REST API: one table, and whatever is not in it is nobody's.
 //!
-//! The key is looked at before the body is read. Without any key configured everybody may do everything, and the server
-//! listens to this machine only.
+//! The key is looked at before the body is read, and again when it has arrived: a body that takes its time must not
+//! outlive its key. Without any key configured everybody may do everything, and the server listens to this machine only.
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use flyball_ingest::Error;
 use flyball_ingest::door::{Door, SENDERS};
+use flyball_ingest::server::arrive;
+use flyball_ingest::{Error, pipeline};
 use flyball_runtime::control::api::Actor;
 use flyball_store::Role;
 
@@ -37,6 +39,12 @@ const AGENTS: Who = Roles(SENDERS);
 const OPERATORS: Who = Roles(&[Operate, Admin]);
 /// Who change what is kept, and who may come in.
 const ADMINS: Who = Roles(&[Admin]);
+
+/// Bytes of a body, but for recorded requests.
+const BODY_BYTES_MAX: usize = 2 << 20;
+/// Bytes of a recorded request, decompressed.
+pub(crate) const IMPORT_BYTES_MAX: usize = 256 << 20;
+const IMPORT: &str = "/api/v1/import";
 
 /// Method, route, who. A route for GET is one for HEAD too.
 #[rustfmt::skip]
@@ -64,7 +72,7 @@ const ROUTES: &[(Method, &str, Who)] = &[
     (Method::POST, "/api/v1/control/obeyed",    AGENTS),
     (Method::POST, "/api/v1/control/orders",    OPERATORS),
 
-    (Method::POST, "/api/v1/import",            AGENTS),
+    (Method::POST, IMPORT,                      AGENTS),
 
     (Method::POST, "/api/v1/storage/compact",   ADMINS),
     (Method::POST, "/api/v1/erase",             ADMINS),
@@ -86,39 +94,67 @@ fn who(method: &Method, route: Option<&str>) -> Who {
     found.map_or(Roles(&[]), |(_, _, who)| *who)
 }
 
-/// Middleware for every route: lets in whom the table lets in, and tells the handler who that is (a
+/// What it takes to judge a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Guard {
+    pub(crate) door: Arc<Door>,
+    /// Has the room that bodies under way share.
+    pub(crate) ingest: Arc<pipeline::Ingest>,
+}
+
+/// Middleware for every route: lets in whom the table lets in, waits for the body, and tells the handler who that is (a
 /// [`Caller`](flyball_ingest::door::Caller), and an [`Actor`] where it has a key, as extensions).
 pub(crate) async fn guard(
-    State(door): State<Arc<Door>>,
-    mut request: Request,
+    State(Guard { door, ingest }): State<Guard>,
+    request: Request,
     next: Next,
 ) -> Response {
     // What axum has matched is what it will call: no two readings of a path can differ.
     let route = request.extensions().get::<MatchedPath>();
-    let who = who(request.method(), route.map(MatchedPath::as_str));
-    if let Roles(roles) = who {
-        match door.admit(request.headers(), roles) {
-            Ok(caller) => {
-                if let Some(key) = caller.key() {
-                    let actor = Actor(format!("key:{}", key.name));
-                    request.extensions_mut().insert(actor);
-                }
-                request.extensions_mut().insert(caller);
-            }
+    let route = route.map(MatchedPath::as_str);
+    let limit = match route {
+        Some(IMPORT) => IMPORT_BYTES_MAX,
+        _ => BODY_BYTES_MAX,
+    };
+    let caller = match who(request.method(), route) {
+        Everybody => None,
+        Roles(roles) => match door.admit(request.headers(), roles) {
+            Ok(caller) => Some(caller),
             Err(error) => return refused(&error),
+        },
+    };
+    let (mut parts, body) = request.into_parts();
+    let arrived = match arrive(body, limit, &ingest).await {
+        Ok(arrived) => arrived,
+        Err(error) => return refused(&error),
+    };
+    if let Some(caller) = caller {
+        if let Err(error) = door.still_admits(&caller) {
+            return refused(&error);
         }
+        if let Some(key) = caller.key() {
+            parts.extensions.insert(Actor(format!("key:{}", key.name)));
+        }
+        parts.extensions.insert(caller);
     }
-    next.run(request).await
+    let body = Body::from(arrived.bytes.clone());
+    next.run(Request::from_parts(parts, body)).await
 }
 
 /// A refusal, as this port tells it.
 fn refused(error: &Error) -> Response {
     let status = match error {
         Error::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
-        Error::TooFast { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Error::TooFast { .. } | Error::Store(_) => StatusCode::TOO_MANY_REQUESTS,
+        Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Error::BodyCut { .. } => StatusCode::REQUEST_TIMEOUT,
         _ => StatusCode::FORBIDDEN,
     };
-    let body = serde_json::json!({ "error": { "field": "key", "message": error.to_string() } });
+    let field = match error {
+        Error::TooLarge { .. } | Error::BodyCut { .. } | Error::Store(_) => "body",
+        _ => "key",
+    };
+    let body = serde_json::json!({ "error": { "field": field, "message": error.to_string() } });
     let mut response = (status, axum::Json(body)).into_response();
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {

@@ -42,6 +42,8 @@ impl Core {
     pub(crate) async fn open(config: &Config) -> Result<Self> {
         let keys = Arc::new(ApiKeys::open(&config.store)?);
         let store = Store::open(config.store.clone(), replay_with(config, &keys)).await?;
+        // Whoever had the directory before us may have changed them.
+        keys.reload()?;
         // Should a crash have come between a change of the keys and its record.
         keys.tell(&store).await?;
         let data_dir = &config.store.data_dir;

@@ -16,13 +16,11 @@ use flyball_ingest::pipeline::{Ingest, Sent};
 use flyball_ingest::resolver::Asker;
 use flyball_store::{Encoding, Error as StoreError, Origin, Signal, Store};
 
+use crate::access::IMPORT_BYTES_MAX;
 use crate::commands::Answer;
 use crate::core::WORKSPACE;
 use crate::metrics;
 use crate::running::health_of;
-
-/// Bytes of one recorded body, decompressed.
-const IMPORT_BYTES_MAX: usize = 256 << 20;
 
 #[derive(Clone)]
 struct Rooms {
@@ -173,8 +171,19 @@ async fn compact(State(rooms): State<Rooms>) -> Response {
 /// Forgets a user, a session or a tenant. Open traces are settled first: the resolver's memory is not the store's.
 async fn erase(
     State(rooms): State<Rooms>,
+    Extension(caller): Extension<Caller>,
     axum::Json(order): axum::Json<crate::commands::Order>,
 ) -> Response {
+    let by = match caller.key() {
+        Some(key) => format!("key:{}", key.name),
+        None => "api".to_owned(),
+    };
+    // It goes on when whoever asked goes away: what is half erased is not forgotten.
+    let erased = tokio::spawn(erase_by(rooms, order, by)).await;
+    erased.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+async fn erase_by(rooms: Rooms, order: crate::commands::Order, by: String) -> Response {
     if !order.dry_run
         && let Err(error) = rooms.counts.settle_all().await
     {
@@ -182,7 +191,7 @@ async fn erase(
         return (StatusCode::SERVICE_UNAVAILABLE, axum::Json(text)).into_response();
     }
     let (subject, dry_run) = (order.subject(), order.dry_run);
-    told(rooms.store.erase(WORKSPACE, &subject, "api", dry_run).await)
+    told(rooms.store.erase(WORKSPACE, &subject, &by, dry_run).await)
 }
 
 fn told<T: serde::Serialize>(outcome: flyball_store::Result<T>) -> Response {

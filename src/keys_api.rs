@@ -147,7 +147,9 @@ async fn add(
     Json(wanted): Json<Wanted>,
 ) -> Response {
     match actor(&caller, wanted.actor) {
-        Some(actor) => answered(desk.add(wanted.key, &actor).await),
+        Some(actor) => {
+            answered(to_the_end(async move { desk.add(wanted.key, &actor).await }).await)
+        }
         None => not_anyone(),
     }
 }
@@ -158,9 +160,18 @@ async fn revoke(
     Json(unwanted): Json<Unwanted>,
 ) -> Response {
     match actor(&caller, unwanted.actor) {
-        Some(actor) => answered(desk.revoke(&unwanted.id, &actor).await),
+        Some(actor) => {
+            answered(to_the_end(async move { desk.revoke(&unwanted.id, &actor).await }).await)
+        }
         None => not_anyone(),
     }
+}
+
+/// Goes on when whoever asked goes away: the ledger is told of what was done.
+async fn to_the_end(
+    work: impl Future<Output = Result<Shown, Error>> + Send + 'static,
+) -> Result<Shown, Error> {
+    tokio::spawn(work).await?
 }
 
 /// Who it is, for the ledger: a key says so itself, a command on this machine is believed.

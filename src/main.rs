@@ -24,12 +24,12 @@ use clap::Parser as _;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// What is let go goes back to the machine within a quarter of a second, by a thread of the allocator's own, and few
+/// What is let go goes back to the machine within about a second, by a thread of the allocator's own, and few
 /// arenas keep little each: a third less memory in the same time (docs/benchmarks.md). `_RJEM_MALLOC_CONF` overrides it.
 #[allow(unsafe_code)] // Only a name that the allocator looks for.
 #[unsafe(export_name = "_rjem_malloc_conf")]
-pub static ALLOCATOR_SETTINGS: &[u8; 69] =
-    b"background_thread:true,dirty_decay_ms:250,muzzy_decay_ms:0,narenas:3\0";
+pub static ALLOCATOR_SETTINGS: &[u8; 70] =
+    b"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:3\0";
 
 fn main() -> std::process::ExitCode {
     let cli = cli::Cli::parse();

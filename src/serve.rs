@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::access;
+use crate::access::{self, Guard};
 use crate::backups;
 use crate::config::Config;
 use crate::core::{Core, WORKSPACE};
@@ -240,6 +240,10 @@ fn router(
     });
     let now = Arc::new(|| chrono::Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX));
     let console = ConsoleState::new(data, WORKSPACE, hosts.clone(), now);
+    let guard = Guard {
+        door: Arc::clone(core.ingest.door()),
+        ingest: Arc::clone(&core.ingest),
+    };
     flyball_query::http::router(Arc::clone(&core.engine), WORKSPACE)
         .merge(control::api::router(Arc::clone(control)))
         .merge(flyball_dashboards::console::router(console))
@@ -256,10 +260,7 @@ fn router(
             Arc::clone(alerts),
             instance,
         ))
-        .layer(from_fn_with_state(
-            Arc::clone(core.ingest.door()),
-            access::guard,
-        ))
+        .layer(from_fn_with_state(guard, access::guard))
         .layer(from_fn_with_state(hosts, same_origin))
 }
 

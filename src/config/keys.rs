@@ -56,7 +56,7 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         name: "store.queue_bytes_max",
-        default: "268435456",
+        default: "67108864",
         doc: "refuse requests when this many bytes wait for the resolver and the alerts",
     },
     Key {

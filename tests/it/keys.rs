@@ -383,3 +383,62 @@ fn an_order_for_a_key_is_refused_in_words() {
         "{said}"
     );
 }
+
+/// A request of which the last byte is held back, and what is answered once it has come.
+struct Slow {
+    line: std::net::TcpStream,
+    last: u8,
+}
+
+impl Slow {
+    fn begin(server: &Server, secret: Option<&str>, path: &str, body: &str) -> Self {
+        use std::io::Write as _;
+        let mut line = std::net::TcpStream::connect(server.address("http")).unwrap();
+        let host = server.address("http");
+        let key = secret.map_or(String::new(), |secret| format!("x-api-key: {secret}\r\n"));
+        let (body, last) = body.split_at(body.len() - 1);
+        write!(
+            line,
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\n{key}content-length: {}\r\n\r\n{body}",
+            body.len() + 1
+        )
+        .unwrap();
+        Self {
+            line,
+            last: last.as_bytes()[0],
+        }
+    }
+
+    /// The status line.
+    fn end(mut self) -> String {
+        use std::io::{Read as _, Write as _};
+        self.line.write_all(&[self.last]).unwrap();
+        let mut answer = String::new();
+        self.line.read_to_string(&mut answer).unwrap();
+        answer.lines().next().unwrap_or_default().to_owned()
+    }
+}
+
+#[test]
+fn a_body_that_takes_its_time_does_not_outlive_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let server = Server::start(dir, &[]);
+    let sql = r#"{"sql": "SELECT 1"}"#;
+    let early = Slow::begin(&server, None, "/api/v1/query", sql);
+    let pause = std::time::Duration::from_millis(200);
+    std::thread::sleep(pause);
+    let (boss, admin) = key(dir, "boss", "admin", &["--expires", "never"]);
+    key(dir, "other", "admin", &[]);
+    assert_eq!(early.end(), "HTTP/1.1 401 Unauthorized");
+    let order = r#"{"key": {"name": "heir", "role": "admin", "workspace": "default", "lasts_s": null, "requests_per_s": null, "bytes_per_s": null}, "actor": "mallory"}"#;
+    let slow = Slow::begin(&server, Some(&admin), "/api/v1/keys", order);
+    let quick = Slow::begin(&server, Some(&admin), "/api/v1/query", sql);
+    assert_eq!(quick.end(), "HTTP/1.1 200 OK");
+    std::thread::sleep(pause);
+    run(flyball(dir).args(["keys", "revoke", &boss]));
+    assert_eq!(slow.end(), "HTTP/1.1 401 Unauthorized");
+    let listed = run(flyball(dir).args(["keys", "list"]));
+    assert!(!String::from_utf8_lossy(&listed.stdout).contains("heir"));
+    server.stop();
+}

@@ -185,6 +185,29 @@ impl Door {
         Ok(key.map_or(Caller::Anyone, Caller::Key))
     }
 
+    /// Whether who was let in would still be: while a body arrives, a key may have been revoked, or the first one made.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when not.
+    pub fn still_admits(&self, caller: &Caller) -> Result<(), Error> {
+        let refused = match caller {
+            Caller::Local => None,
+            Caller::Anyone => self.is_locked().then(|| nobody(&Presented::Nothing)),
+            Caller::Key(key) => {
+                let now = self.keys.as_ref().and_then(|keys| keys.with_id(&key.id));
+                match now {
+                    Some(key) => self.in_force(&key).err(),
+                    None => Some(nobody(&Presented::NoText)),
+                }
+            }
+        };
+        let Some((outcome, error)) = refused else {
+            return Ok(());
+        };
+        self.count(caller.key().map_or("", |key| key.name.as_str()), outcome);
+        Err(error)
+    }
+
     /// Takes bytes off a key's rate, which may thereby fall below zero: the key then waits for as long as they are worth.
     pub fn charge(&self, caller: &Caller, bytes: u64) {
         let Some(key) = caller.key() else {
@@ -219,8 +242,7 @@ impl Door {
         }
     }
 
-    fn judge(&self, key: &ApiKey, roles: &[Role]) -> Result<(), (Outcome, Error)> {
-        let now = (self.clock)();
+    fn in_force(&self, key: &ApiKey) -> Result<(), (Outcome, Error)> {
         let spent = |word: &str, at: DateTime<Utc>| Error::Unauthenticated {
             reason: format!(
                 "API key {} ({}) {word} at {}: `flyball keys add` makes another",
@@ -229,11 +251,15 @@ impl Door {
                 at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
             ),
         };
-        match key.standing(DateTime::from_timestamp_nanos(now)) {
-            Standing::InForce => {}
-            Standing::Expired(at) => return Err((Outcome::Expired, spent("expired", at))),
-            Standing::Revoked(at) => return Err((Outcome::Revoked, spent("was revoked", at))),
+        match key.standing(DateTime::from_timestamp_nanos((self.clock)())) {
+            Standing::InForce => Ok(()),
+            Standing::Expired(at) => Err((Outcome::Expired, spent("expired", at))),
+            Standing::Revoked(at) => Err((Outcome::Revoked, spent("was revoked", at))),
         }
+    }
+
+    fn judge(&self, key: &ApiKey, roles: &[Role]) -> Result<(), (Outcome, Error)> {
+        self.in_force(key)?;
         let forbidden = |reason: String| (Outcome::Forbidden, Error::Forbidden { reason });
         if key.workspace != DEFAULT_WORKSPACE {
             return Err(forbidden(format!(
@@ -253,7 +279,7 @@ impl Door {
                 key.name
             )));
         }
-        self.take_request(key, now)
+        self.take_request(key, (self.clock)())
             .map_err(|error| (Outcome::Limited, error))
     }
 

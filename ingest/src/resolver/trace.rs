@@ -29,7 +29,8 @@ enum Key {
 /// What stands in the journal under a key, and how many entries have stood there.
 #[derive(Debug, Default)]
 struct Slot {
-    stands: Option<Posted>,
+    /// Boxed: a map has room for more slots than it holds.
+    stands: Option<Box<Posted>>,
     revision: u32,
 }
 
@@ -238,12 +239,12 @@ impl Trace {
             let slot = self.slots.entry(key(&charge)).or_default();
             slot.revision = slot.revision.max(Charge::revision(&row.charge_id) + 1);
             if !reversed.contains(row.charge_id.as_str()) {
-                slot.stands = Some(Posted {
+                slot.stands = Some(Box::new(Posted {
                     charge,
                     priced: priced.map(Box::new),
                     charge_id: row.charge_id.as_str().into(),
                     received: row.received_at.0,
-                });
+                }));
             }
             self.corrected = true;
         }
@@ -317,7 +318,7 @@ impl Trace {
         }
         for resolved in resolved {
             let key = key(&resolved.charge);
-            let before = self.slots.get(&key).and_then(|slot| slot.stands.as_ref());
+            let before = self.slots.get(&key).and_then(|slot| slot.stands.as_deref());
             if before.is_some_and(|posted| posted.charge == resolved.charge) {
                 continue;
             }
@@ -421,12 +422,12 @@ impl Trace {
         };
         entries.enter(&resolved.charge, priced.as_ref(), &stamp, &self.words);
         slot.revision += 1;
-        slot.stands = Some(Posted {
+        slot.stands = Some(Box::new(Posted {
             charge: resolved.charge,
             priced: priced.map(Box::new),
             charge_id: charge_id.into(),
             received: resolved.received,
-        });
+        }));
     }
 
     /// Takes back what stands under a key, if something does.

@@ -38,7 +38,7 @@ use tokio_stream::StreamExt;
 
 use crate::error::{Error, Result};
 use crate::otlp::Compression;
-use crate::pipeline::InFlight;
+use crate::pipeline::{InFlight, Ingest};
 
 /// The header of a success that says what it promises: the setting `store.durability`.
 const DURABILITY: &str = "flyball-durability";
@@ -55,6 +55,25 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Telemetry shrinks to about a fifth, or better.
 const UNPACKS_TO: usize = 8;
+
+/// A body that has arrived whole, and the room that it takes for as long as this is kept.
+#[derive(Debug)]
+pub struct Arrived {
+    /// As it was sent.
+    pub bytes: Bytes,
+    _room: InFlight,
+}
+
+/// Waits for the body of a request to another port than OTLP's, by the rules of these: at most `limit` bytes, within
+/// 30 s, in the room that all bodies share.
+///
+/// # Errors
+/// [`Error::TooLarge`], [`Error::BodyCut`], and [`flyball_store::Error::Full`] when there is no room.
+pub async fn arrive(body: Body, limit: usize, ingest: &Ingest) -> Result<Arrived> {
+    let mut room = ingest.in_flight();
+    let bytes = read_body(body, 0, limit, Compression::Identity, &mut room).await?;
+    Ok(Arrived { bytes, _room: room })
+}
 
 /// The whole body: at most `limit` bytes, besides a frame of `frame` bytes around it. Its room is held from
 /// the first byte until `room` is dropped, so that slow senders hold no more than they have sent.

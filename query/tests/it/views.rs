@@ -1,11 +1,12 @@
 //! The views of the data model, over rows whose answers are worked out by hand.
 
 use flyball_store::Table;
-use flyball_store::rows::{ActionRow, ChargeRow, Micros, Row, SpanRow};
+use flyball_store::rows::{ActionRow, ChargeRow, ContentRow, Micros, Row, SpanRow};
 use serde_json::json;
 
 use crate::fixture::{
-    actions, ask, charges, decision, engine, execution, micros, moment, usd, whole_world, world,
+    actions, ask, charges, contents, decision, engine, execution, micros, moment, told, usd,
+    whole_world, world,
 };
 
 #[tokio::test]
@@ -313,6 +314,41 @@ async fn decisions_tell_what_was_asked_chosen_and_found() {
     assert_eq!(
         ask(&engine, "SELECT count(*) AS n FROM decisions").await,
         vec![json!({"n": 2})]
+    );
+}
+
+#[tokio::test]
+async fn what_records_said_of_a_span_stands_in_for_what_it_does_not_say_itself() {
+    let own = contents();
+    let record =
+        |of: &ContentRow, id: &str, input: Option<&str>, output: Option<&str>| ContentRow {
+            span_id: id.into(),
+            of_span_id: Some(of.span_id.clone()),
+            input: input.map(Into::into),
+            output: output.map(Into::into),
+            ..of.clone()
+        };
+    let records = [
+        record(&own[0], "r2", Some("user"), None),
+        record(&own[0], "r1", Some("system"), None),
+        record(&own[0], "r3", None, Some("choice")),
+        record(&own[1], "r4", None, Some("done")),
+        // m2b carries its own.
+        record(&own[2], "r5", Some("told again"), Some("told again")),
+        own[2].clone(),
+    ];
+    let engine = engine(moment(vec![charges(&world()), told(&records)])).await;
+    let rows = ask(
+        &engine,
+        "SELECT charge_id, input, action, result FROM decisions ORDER BY charge_id",
+    )
+    .await;
+    assert_eq!(
+        rows,
+        vec![
+            json!({"charge_id": "m1", "input": "system\nuser", "action": "restart", "result": "done"}),
+            json!({"charge_id": "m2b", "input": "{\"q\":\"up?\"}", "action": "answer", "result": "{\"text\":\"yes\"}"}),
+        ]
     );
 }
 

@@ -27,10 +27,15 @@ use file::{File, Untold, What};
 pub use key::{ApiKey, KeyOrder, Role, Standing};
 pub use secret::{hash_secret, make_secret};
 
+/// Stands in a data directory for which keys were made: should their file go missing, the door stays shut.
+const MARKER: &str = "keys.made";
+
 /// The keys of a data directory. Looked up by every request, changed by whoever owns the directory.
 #[derive(Debug)]
 pub struct ApiKeys {
     path: PathBuf,
+    /// Says in the data directory that there are keys, wherever they lie.
+    marker: PathBuf,
     held: RwLock<Arc<Held>>,
     /// One change at a time: each reads the file, and writes it whole.
     changing: Mutex<()>,
@@ -50,12 +55,25 @@ impl ApiKeys {
     /// Reads them; none when there is no file.
     ///
     /// # Errors
-    /// [`Error::File`], and [`Error::ApiKeys`] when the file holds something else: nobody is let in on a guess.
+    /// [`Error::File`], and [`Error::ApiKeys`] when the file holds something else, or keys were made and it is not there:
+    /// nobody is let in on a guess.
     pub fn open(config: &Config) -> Result<Self> {
         let path = config.ledger_dir().join(file::NAME);
-        let held = Held::of(File::read(&path)?, &path)?;
+        let marker = config.data_dir.join(MARKER);
+        let file = File::read(&path)?;
+        if file.keys.is_empty() && marker.exists() {
+            return Err(Error::ApiKeys {
+                path,
+                reason: format!(
+                    "keys were made, and there are none in it: put the file back, or remove {} to begin without keys",
+                    marker.display()
+                ),
+            });
+        }
+        let held = Held::of(file, &path)?;
         Ok(Self {
             path,
+            marker,
             held: RwLock::new(Arc::new(held)),
             changing: Mutex::new(()),
         })
@@ -148,15 +166,60 @@ impl ApiKeys {
         })
     }
 
+    /// Reads the file again, now that we have the directory to ourselves: somebody else may have changed it.
+    ///
+    /// # Errors
+    /// [`Error::File`], and [`Error::ApiKeys`] when it holds something else, or no longer every key.
+    pub fn reload(&self) -> Result<()> {
+        let _changing = self.changing.lock();
+        let file = self.read()?;
+        *self.held.write() = Arc::new(Held::of(file, &self.path)?);
+        Ok(())
+    }
+
     /// Changes the file, then what requests see. The file is read again first: before we had the directory to
     /// ourselves, somebody else may have changed it.
     fn change(&self, change: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
         let _changing = self.changing.lock();
-        let mut file = File::read(&self.path)?;
+        let mut file = self.read()?;
         change(&mut file)?;
-        file.write(&self.path)?;
+        if !file.keys.is_empty() {
+            self.mark()?;
+        }
+        let written = file.write(&self.path);
+        // Also after a failure: what requests see is what the next start would.
+        let file = match &written {
+            Ok(()) => file,
+            Err(_) => self.read()?,
+        };
         *self.held.write() = Arc::new(Held::of(file, &self.path)?);
-        Ok(())
+        written
+    }
+
+    /// The file, which must have every key that it ever had: without them the door would stand open.
+    fn read(&self) -> Result<File> {
+        let file = File::read(&self.path)?;
+        let held = self.held.read();
+        let gone = held
+            .all
+            .iter()
+            .find(|held| !file.keys.iter().any(|key| key.id == held.id));
+        match gone {
+            Some(key) => Err(Error::ApiKeys {
+                path: self.path.clone(),
+                reason: format!("key {} is not in it any more: put the file back", key.id),
+            }),
+            None => Ok(file),
+        }
+    }
+
+    /// Leaves word in the data directory that keys were made.
+    fn mark(&self) -> Result<()> {
+        if self.marker.exists() {
+            return Ok(());
+        }
+        let text = b"API keys were made for this data directory: it is not served without them.\n";
+        std::fs::write(&self.marker, text).map_err(Error::file("write", &self.marker))
     }
 }
 

@@ -234,6 +234,41 @@ fn a_file_that_is_not_understood_lets_nobody_in() {
 }
 
 #[test]
+fn a_file_that_went_missing_lets_nobody_in_and_is_not_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = keys(dir.path());
+    let (first, secret) = keys.add(order("first"), "cli:ada", noon()).unwrap();
+    let path = dir.path().join("keys.json");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let problems = [
+        keys.revoke(&first.id, "cli:ada", noon()).unwrap_err(),
+        keys.add(order("second"), "cli:ada", noon()).unwrap_err(),
+        keys.reload().unwrap_err(),
+    ];
+    for problem in problems {
+        assert!(problem.to_string().contains(&first.id), "{problem}");
+    }
+    assert!(keys.configured() && keys.with_secret(&secret).is_some());
+    let problem = ApiKeys::open(&Config::local(dir.path())).unwrap_err();
+    assert!(
+        problem.to_string().contains("put the file back"),
+        "{problem}"
+    );
+    std::fs::write(&path, whole).unwrap();
+    keys.revoke(&first.id, "cli:ada", noon()).unwrap();
+    ApiKeys::open(&Config::local(dir.path())).unwrap();
+    // On purpose.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::remove_file(dir.path().join("keys.made")).unwrap();
+    assert!(
+        !ApiKeys::open(&Config::local(dir.path()))
+            .unwrap()
+            .configured()
+    );
+}
+
+#[test]
 fn two_who_change_the_file_do_not_undo_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let (first, second) = (keys(dir.path()), keys(dir.path()));

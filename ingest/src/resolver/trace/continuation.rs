@@ -127,7 +127,7 @@ impl Trace {
             };
             let stands = slot
                 .stands
-                .map(|posted| posted_in(posted, old, &mut self.words));
+                .map(|posted| Box::new(posted_in(*posted, old, &mut self.words)));
             self.fixed.insert(key);
             self.slots.insert(
                 key,
