@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Erase(Erase),
     /// Print which attributes of which convention fill which column, best first.
     Conventions(Conventions),
+    /// Print the metrics, functions and views that can be asked for in SQL, and what each means.
+    Metrics(Metrics),
     /// Print every setting in force, and where each value came from.
     Config,
     /// Run agents of the bundled runtime.
@@ -352,6 +354,27 @@ pub(crate) struct Conventions {
     /// How to print: table or json.
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: StorageFormat,
+}
+
+/// Options of `metrics`.
+#[derive(Debug, Args)]
+pub(crate) struct Metrics {
+    /// Only this one, with all that is said of it and its SQL.
+    pub(crate) of: Option<String>,
+    /// How to print: table, json or markdown (the page docs/metrics.md, always whole).
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: PageFormat,
+}
+
+/// How the catalogue is printed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum PageFormat {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// For the documentation.
+    Markdown,
 }
 
 /// Options of `reprice`.

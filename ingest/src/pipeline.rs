@@ -43,6 +43,14 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// [`flyball_store::Error::Full`] when there is no room for now, anything else when the store is broken.
     async fn append(&self, append: Append) -> flyball_store::Result<Appended>;
 
+    /// Whether it would keep a request now, as far as that can be said without one.
+    ///
+    /// # Errors
+    /// As [`Sink::append`].
+    fn has_room(&self) -> flyball_store::Result<()> {
+        Ok(())
+    }
+
     /// Puts a record on the ledger; told again it stands there once. Who only passes requests on has no ledger.
     ///
     /// # Errors
@@ -61,6 +69,10 @@ pub trait Sink: fmt::Debug + Send + Sync {
 impl Sink for Store {
     async fn append(&self, append: Append) -> flyball_store::Result<Appended> {
         Self::append(self, append).await
+    }
+
+    fn has_room(&self) -> flyball_store::Result<()> {
+        Self::has_room(self)
     }
 
     async fn record(&self, workspace: &str, record: AuditRow) -> flyball_store::Result<()> {
@@ -166,6 +178,11 @@ impl Ingest {
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Whether a request would be kept now: asked before its body is read.
+    pub(crate) fn has_room(&self) -> Result<()> {
+        Ok(self.sink.has_room()?)
     }
 
     /// Room for one body that is about to arrive.

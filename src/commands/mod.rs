@@ -9,6 +9,7 @@ mod demo;
 mod erase;
 mod import;
 mod keys;
+mod metrics;
 mod prices;
 mod progress;
 mod query;
@@ -58,6 +59,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Release(target) => control::release(&config, &target).await?,
         Command::Status => control::status(&config).await?,
         Command::Conventions(options) => conventions::run(&options)?,
+        Command::Metrics(options) => metrics::run(&options)?,
         Command::Reprice(options) => reprice::run(&config, &options).await?,
         Command::Erase(options) => erase::run(&config, &options).await?,
         Command::Storage(options) => storage::run(&config, &options).await?,

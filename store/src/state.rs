@@ -198,6 +198,20 @@ impl State {
         Ok(())
     }
 
+    /// Refuses a request while the buffer has no room at all.
+    pub(crate) fn check_buffer(&self, limit: u64) -> Result<()> {
+        let used = self.reserved + self.buffered_bytes();
+        if used >= limit {
+            return Err(Error::Full {
+                what: "buffer",
+                used,
+                limit,
+                retry_after_ms: BUFFER_RETRY_MS,
+            });
+        }
+        Ok(())
+    }
+
     /// Gives them back.
     pub(crate) fn release(&mut self, bytes: u64) {
         self.reserved = self.reserved.saturating_sub(bytes);

@@ -110,15 +110,44 @@ impl Store {
         answer.await.map_err(|_| Error::Closed)?
     }
 
+    /// Whether a request could be appended now: to be asked before anything is done for it, since what is refused
+    /// when it has been read and decoded has cost as much as what is kept.
+    ///
+    /// # Errors
+    /// [`Error::Full`] and [`Error::LogStalled`], as [`Store::append`].
+    pub fn has_room(&self) -> Result<()> {
+        let asked = self.room_for(0).and_then(|()| {
+            let mut state = self.state.lock();
+            state.check_queues(self.config.queue_bytes_max)?;
+            state.check_buffer(self.config.buffer_bytes_max)
+        });
+        if asked.is_err() {
+            self.figures.refused.fetch_add(1, Relaxed);
+            self.full.notify_one();
+        }
+        asked
+    }
+
     /// Sets room for a request aside, or refuses it: on the disk, in the queues of those who listen, in the buffer.
     fn admit(&self, append: &Append, bytes: u64) -> Result<()> {
+        self.room_for(append.body.len() as u64)?;
+        let mut state = self.state.lock();
+        // An event of ours may be what a listener waits for before it takes the next out of its queue.
+        if append.header.kind == FrameKind::Otlp {
+            state.check_queues(self.config.queue_bytes_max)?;
+        }
+        state.reserve(bytes, self.config.buffer_bytes_max)
+    }
+
+    /// Whether the log takes a body of so many bytes.
+    fn room_for(&self, body: u64) -> Result<()> {
         if let Some(stalled) = self.bucket.as_ref().and_then(|bucket| bucket.stalled()) {
             return Err(Error::LogStalled {
                 stalled_s: stalled.as_secs(),
             });
         }
         let (used, limit) = (self.waiting_bytes(), self.config.log_bytes_max);
-        if used + append.body.len() as u64 > limit {
+        if used + body > limit {
             return Err(Error::Full {
                 what: "disk",
                 used,
@@ -126,12 +155,7 @@ impl Store {
                 retry_after_ms: DISK_RETRY_MS,
             });
         }
-        let mut state = self.state.lock();
-        // An event of ours may be what a listener waits for before it takes the next out of its queue.
-        if append.header.kind == FrameKind::Otlp {
-            state.check_queues(self.config.queue_bytes_max)?;
-        }
-        state.reserve(bytes, self.config.buffer_bytes_max)
+        Ok(())
     }
 
     /// The same for an event of ours. `date` is set from `at`, `log_position` by the log; a record of the ledger

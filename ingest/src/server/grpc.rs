@@ -103,6 +103,7 @@ async fn accept(ingest: &Ingest, signal: Signal, request: Request) -> Result<Acc
     let caller = ingest.door().admit(&parts.headers, SENDERS)?;
     let compression = Compression::of_header(text(&parts.headers, "grpc-encoding"))?;
     let limit = ingest.limits().body_bytes;
+    ingest.has_room()?;
     // Held until the request is answered.
     let mut room = ingest.in_flight();
     let framed = super::read_body(body, FRAME_HEADER, limit, compression, &mut room).await?;

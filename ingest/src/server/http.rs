@@ -145,6 +145,11 @@ async fn accept(ingest: &Ingest, signal: Signal, request: Request) -> Result<Acc
             limit,
         });
     }
+    if let Err(full) = ingest.has_room() {
+        // An answer that comes before the body has been sent is lost on many clients.
+        super::let_pass(body, limit).await;
+        return Err(full);
+    }
     // Held until the request is answered.
     let mut room = ingest.in_flight();
     let body = super::read_body(body, 0, limit, compression, &mut room).await?;

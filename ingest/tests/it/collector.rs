@@ -23,6 +23,8 @@ pub(crate) struct List {
     digests: Mutex<HashSet<[u8; 32]>>,
     /// How many appends from now on find it full.
     pub(crate) full_for: AtomicU64,
+    /// Whether it says so when asked, before there is anything to append.
+    pub(crate) no_room: std::sync::atomic::AtomicBool,
     /// Whether every append fails.
     pub(crate) broken: std::sync::atomic::AtomicBool,
 }
@@ -74,12 +76,7 @@ impl Sink for List {
             .full_for
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
         if full.is_ok() {
-            return Err(Error::Full {
-                what: "the buffer",
-                used: 10,
-                limit: 10,
-                retry_after_ms: 1_200,
-            });
+            return Err(full_error());
         }
         let duplicate = !self.digests.lock().unwrap().insert(append.header.digest);
         let mut appended = self.appended.lock().unwrap();
@@ -90,6 +87,22 @@ impl Sink for List {
             position: appended.len() as u64,
             duplicate,
         })
+    }
+
+    fn has_room(&self) -> flyball_store::Result<()> {
+        match self.no_room.load(Ordering::SeqCst) {
+            true => Err(full_error()),
+            false => Ok(()),
+        }
+    }
+}
+
+fn full_error() -> Error {
+    Error::Full {
+        what: "the buffer",
+        used: 10,
+        limit: 10,
+        retry_after_ms: 1_200,
     }
 }
 

@@ -107,6 +107,19 @@ async fn a_full_store_says_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_full_store_says_so_before_anything_is_read() {
+    let collector = Collector::start().await;
+    collector.list.no_room.store(true, Ordering::SeqCst);
+    let mut client = client(&collector).await;
+    let status = client.export(request(vec![span(1)])).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    assert_eq!(retry_delay(&status), Some((1, 200_000_000)));
+    collector.list.no_room.store(false, Ordering::SeqCst);
+    client.export(request(vec![span(1)])).await.unwrap();
+    assert_eq!(collector.stop().await.names(), ["span 1"]);
+}
+
+#[tokio::test]
 async fn a_broken_store_is_unavailable() {
     let collector = Collector::start().await;
     collector.list.broken.store(true, Ordering::SeqCst);

@@ -195,6 +195,20 @@ async fn bad_bodies_get_the_protocols_own_errors_in_their_own_encoding() {
 }
 
 #[tokio::test]
+async fn a_full_store_says_so_before_anything_is_decoded() {
+    let collector = Collector::start().await;
+    collector.list.no_room.store(true, Ordering::SeqCst);
+    // Bad, and longer than a socket's buffer: the answer must not be lost while it is on its way.
+    let body = vec![0xff; super::collector::BODY_LIMIT - 1];
+    let response = post(&collector, PROTOBUF, None, body.clone()).await;
+    assert_eq!(response.status(), 429);
+    assert_eq!(response.headers()["retry-after"], "2", "1.2 s, rounded up");
+    collector.list.no_room.store(false, Ordering::SeqCst);
+    assert_eq!(post(&collector, PROTOBUF, None, body).await.status(), 400);
+    collector.stop().await;
+}
+
+#[tokio::test]
 async fn a_full_or_broken_store_says_when_to_come_back() {
     let collector = Collector::start().await;
     let body = request(vec![span(1)]).encode_to_vec();

@@ -7,6 +7,10 @@
 //! edge), and `by_hour`, the name of a second view that has an `hour` column besides: in it, the
 //! comments `/*hour,*/` of the SQL become `hour,`.
 
+mod page;
+
+pub use page::page;
+
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -42,7 +46,7 @@ pub struct Definition {
 }
 
 /// In the order in which they can be planned: an entry may use the ones before it.
-const FILES: [&str; 21] = [
+const FILES: [&str; 44] = [
     include_str!("standing_charges.sql"),
     include_str!("minutes.sql"),
     include_str!("minute_sketches.sql"),
@@ -64,6 +68,29 @@ const FILES: [&str; 21] = [
     include_str!("agent_activity.sql"),
     include_str!("control_latency.sql"),
     include_str!("confidence_drift.sql"),
+    include_str!("cost_per_execution.sql"),
+    include_str!("cost_per_task.sql"),
+    include_str!("cost_per_cycle.sql"),
+    include_str!("cost_per_successful_decision.sql"),
+    include_str!("tokens_per_successful_execution.sql"),
+    include_str!("cost_variance.sql"),
+    include_str!("model_utilisation.sql"),
+    include_str!("cache_hit_share.sql"),
+    include_str!("cost_by_tool.sql"),
+    include_str!("cost_by_tenant.sql"),
+    include_str!("cost_by_user.sql"),
+    include_str!("latency_by_phase.sql"),
+    include_str!("queue_wait.sql"),
+    include_str!("time_to_decision.sql"),
+    include_str!("reprompt_rate.sql"),
+    include_str!("tool_failure_containment.sql"),
+    include_str!("policy_violations.sql"),
+    include_str!("intervention_frequency.sql"),
+    include_str!("safe_termination.sql"),
+    include_str!("incident_recurrence.sql"),
+    include_str!("roi.sql"),
+    include_str!("slo.sql"),
+    include_str!("outcome_drift.sql"),
 ];
 
 /// All entries, in the order in which they can be planned.

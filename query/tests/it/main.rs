@@ -1,6 +1,7 @@
 //! The crate through its public face: rows in, answers out, by every port.
 #![allow(clippy::unwrap_used)]
 
+mod examples;
 mod fixture;
 mod hostile;
 mod http;
