@@ -270,7 +270,10 @@ impl Ingest {
                 body,
                 kept: kept(&normalised, sent.signal),
                 decisions: match origin {
-                    Origin::Live => verdicts::records(&normalised.spans),
+                    Origin::Live => verdicts::records(
+                        &normalised.spans,
+                        key.as_ref().map(|key| key.id.as_str()),
+                    ),
                     _ => Vec::new(),
                 },
                 rejected: normalised.rejected.clone(),

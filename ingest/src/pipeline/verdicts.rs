@@ -14,9 +14,14 @@ const EVENT: &str = "policy.decided";
 const ALLOWED: &str = "allow";
 /// So many decisions of one agent in one request are named one by one; all are counted.
 const NAMED: usize = 50;
+/// Agents of one request that get a record of their own: names are the sender's, and records are for ever.
+const AGENTS: usize = 100;
+/// Whose record tells of the others.
+const OTHERS: &str = "(other)";
 
-/// One record for each agent of which the request tells a decision. Told again by a retry, it is the same record.
-pub(super) fn records(spans: &RecordBatch) -> Vec<AuditRow> {
+/// One record for each agent of which the request tells a decision, with the key that sent it. Told again by a retry, it is
+/// the same record.
+pub(super) fn records(spans: &RecordBatch, key: Option<&str>) -> Vec<AuditRow> {
     let Some(wanted) = decided(spans) else {
         return Vec::new();
     };
@@ -24,10 +29,13 @@ pub(super) fn records(spans: &RecordBatch) -> Vec<AuditRow> {
     let mut agents: BTreeMap<String, Vec<SpanRow>> = BTreeMap::new();
     // The batch was made by us, so it can be read; were it not, the spans themselves still tell.
     for row in rows.unwrap_or_default() {
-        let agent = row.agent_name.clone().unwrap_or_default();
+        let mut agent = row.agent_name.clone().unwrap_or_default();
+        if agents.len() >= AGENTS && !agents.contains_key(&agent) {
+            agent = OTHERS.to_owned();
+        }
         agents.entry(agent).or_default().push(row);
     }
-    agents.into_iter().map(record).collect()
+    agents.into_iter().map(|told| record(told, key)).collect()
 }
 
 /// Rows that tell of a decision; None when there are none, as there mostly are.
@@ -50,7 +58,7 @@ fn decided(spans: &RecordBatch) -> Option<BooleanArray> {
     (found.true_count() > 0).then_some(found)
 }
 
-fn record((agent, rows): (String, Vec<SpanRow>)) -> AuditRow {
+fn record((agent, rows): (String, Vec<SpanRow>), key: Option<&str>) -> AuditRow {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for row in &rows {
         for word in [&row.policy_verdict, &row.intervention]
@@ -78,6 +86,7 @@ fn record((agent, rows): (String, Vec<SpanRow>)) -> AuditRow {
         actor: format!("agent:{agent}"),
         subject: format!("agent:{agent}"),
         record: json!({
+            "sent_by": key,
             "count": rows.len(),
             "by_decision": counts,
             "decisions": named.collect::<Vec<_>>(),
@@ -105,7 +114,7 @@ mod tests {
     }
 
     fn records_of(rows: &[SpanRow]) -> Vec<AuditRow> {
-        records(&SpanRow::batch(rows).unwrap())
+        records(&SpanRow::batch(rows).unwrap(), Some("key-1"))
     }
 
     #[test]
@@ -148,5 +157,17 @@ mod tests {
             panic!()
         };
         assert!(record.record.len() < 20_000 && record.record.contains(r#""count":5000"#));
+    }
+
+    #[test]
+    fn a_flood_of_names_makes_no_flood_of_records() {
+        let rows: Vec<_> = (0..5_000)
+            .map(|at| span(&format!("a{at}"), at, Some("deny")))
+            .collect();
+        let found = records_of(&rows);
+        assert_eq!(found.len(), AGENTS + 1);
+        let others = found.iter().find(|row| row.subject == "agent:(other)");
+        let record = &others.unwrap().record;
+        assert!(record.contains(r#""count":4900"#) && record.contains(r#""sent_by":"key-1""#));
     }
 }
