@@ -39,7 +39,7 @@ FROM (
     max(c.usd) AS max_usd
   FROM costs c
   JOIN middle m
-    ON m.agent_name IS NOT DISTINCT FROM c.agent_name AND m.task_type IS NOT DISTINCT FROM c.task_type
+    ON (m.agent_name IS NOT DISTINCT FROM c.agent_name) AND (m.task_type IS NOT DISTINCT FROM c.task_type)
   WHERE c.usd IS NOT NULL
   GROUP BY c.agent_name, c.task_type
 ) v

@@ -12,21 +12,25 @@ SELECT
   rule,
   count(*) AS incidents,
   sum(recurred) AS recurred,
-  CASE WHEN max("at") - min(first_at) >= INTERVAL '30 days' THEN CAST(sum(recurred) AS DOUBLE) / count(*) END AS rate,
-  CASE WHEN max("at") - min(first_at) >= INTERVAL '30 days' THEN wilson_low(sum(recurred), count(*)) END AS rate_low,
-  CASE WHEN max("at") - min(first_at) >= INTERVAL '30 days' THEN wilson_high(sum(recurred), count(*)) END AS rate_high
+  CASE WHEN max(seen_days) >= 30 THEN CAST(sum(recurred) AS DOUBLE) / count(*) END AS rate,
+  CASE WHEN max(seen_days) >= 30 THEN wilson_low(sum(recurred), count(*)) END AS rate_low,
+  CASE WHEN max(seen_days) >= 30 THEN wilson_high(sum(recurred), count(*)) END AS rate_high
 FROM (
   SELECT
-    rule, "at", first_at,
-    CASE WHEN before IS NOT NULL AND "at" - before <= INTERVAL '30 days' THEN 1 ELSE 0 END AS recurred
+    rule, micros,
+    (micros - first_micros) / 86400e6 AS seen_days,
+    CASE WHEN (micros - before) / 86400e6 <= 30 THEN 1 ELSE 0 END AS recurred
   FROM (
     SELECT
-      rule, "at",
-      lag("at") OVER (PARTITION BY rule, key ORDER BY "at") AS before,
-      min("at") OVER () AS first_at
-    FROM alerts
-    WHERE state = 'firing' AND previous_state <> 'firing' AND mode <> 'shadow'
+      rule, micros,
+      lag(micros) OVER (PARTITION BY rule, key ORDER BY micros) AS before,
+      min(micros) OVER () AS first_micros
+    FROM (
+      SELECT rule, key, CAST("at" AS BIGINT) AS micros
+      FROM alerts
+      WHERE state = 'firing' AND previous_state <> 'firing' AND mode <> 'shadow'
+    ) events
   ) fired
-  WHERE before IS NULL OR "at" - before > INTERVAL '1 day'
+  WHERE before IS NULL OR (micros - before) / 86400e6 > 1
 ) incidents
 GROUP BY rule

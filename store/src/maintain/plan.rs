@@ -13,7 +13,7 @@ use chrono::NaiveDate;
 /// Files of one tier that are worth a merge.
 const ENOUGH: usize = 8;
 /// Files of one merge: each costs some memory.
-const FILES_MAX: usize = 64;
+const FILES_MAX: usize = 16;
 /// Rows of one merge: their ids are in memory when the same span may be told twice.
 const ROWS_MAX: u64 = 4 << 20;
 /// The lowest tier ends here, in bytes; each next is so many times as large.
