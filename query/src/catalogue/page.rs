@@ -49,7 +49,7 @@ pub fn page() -> String {
             put(&mut page, format_args!("- {name}: {text}\n"));
         }
     }
-    page.push_str("\n# Views\n\n| view | what it is | one row |\n|---|---|---|\n");
+    page.push_str("\n## Views\n\n| view | what it is | one row |\n|---|---|---|\n");
     for entry in entries.iter().filter(|entry| entry.kind == Kind::View) {
         let Definition {
             name,

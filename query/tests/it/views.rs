@@ -83,11 +83,17 @@ async fn every_column_has_a_type_that_every_port_speaks() {
     let engine = engine(moment(Vec::new())).await;
     for entry in flyball_query::catalogue::all() {
         let call = match entry.kind {
+            // Its summary begins with how it is called.
             flyball_query::catalogue::Kind::Function => {
-                format!(
-                    "{}('2026-03-01', '2026-03-02', '2026-03-02', '2026-03-03')",
-                    entry.name
-                )
+                let (called, _) = entry.summary.split_once(')').unwrap();
+                let (name, arguments) = called.split_once('(').unwrap();
+                let argument = |name: &str| match name.ends_with("_start") || name.ends_with("_end")
+                {
+                    true => "'2026-03-01'",
+                    false => "0.9",
+                };
+                let given: Vec<_> = arguments.split(", ").map(argument).collect();
+                format!("{name}({})", given.join(", "))
             }
             _ => entry.name.clone(),
         };
