@@ -122,7 +122,7 @@ fn shlex(line: &str) -> Vec<String> {
         match char {
             '"' => quoted = !quoted,
             ' ' if !quoted => {
-                words.extend(Some(std::mem::take(&mut word)).filter(|w| !w.is_empty()))
+                words.extend(Some(std::mem::take(&mut word)).filter(|w| !w.is_empty()));
             }
             char => word.push(char),
         }
