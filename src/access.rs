@@ -132,8 +132,8 @@ pub(crate) async fn guard(
         if let Err(error) = door.still_admits(&caller) {
             return refused(&error);
         }
-        if let Some(key) = caller.key() {
-            parts.extensions.insert(Actor(format!("key:{}", key.name)));
+        if let Some(actor) = caller.actor() {
+            parts.extensions.insert(Actor(actor));
         }
         parts.extensions.insert(caller);
     }

@@ -447,6 +447,14 @@ mod tests {
         assert!(sources.contains(&("listen.http", Source::Flag)));
     }
 
+    /// The store has defaults of its own, for who opens one without settings.
+    #[test]
+    fn a_setting_that_nobody_made_is_what_the_store_would_do_without_it() {
+        let store = load("", &[]).unwrap().config().unwrap().store;
+        let bare = flyball_store::Config::local(&store.data_dir);
+        assert_eq!(format!("{store:?}"), format!("{bare:?}"));
+    }
+
     #[test]
     fn errors_name_the_key() {
         let unknown = load("[data]\ndri = \"a\"\n", &[]).unwrap_err().to_string();

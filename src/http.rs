@@ -174,10 +174,7 @@ async fn erase(
     Extension(caller): Extension<Caller>,
     axum::Json(order): axum::Json<crate::commands::Order>,
 ) -> Response {
-    let by = match caller.key() {
-        Some(key) => format!("key:{}", key.name),
-        None => "api".to_owned(),
-    };
+    let by = caller.actor().unwrap_or_else(|| "api".to_owned());
     // It goes on when whoever asked goes away: what is half erased is not forgotten.
     let erased = tokio::spawn(erase_by(rooms, order, by)).await;
     erased.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())

@@ -179,7 +179,7 @@ fn actor(caller: &Caller, said: String) -> Option<String> {
     match caller {
         Caller::Anyone => None,
         Caller::Local => Some(said),
-        Caller::Key(key) => Some(format!("key:{}", key.name)),
+        Caller::Key(_) => caller.actor(),
     }
 }
 

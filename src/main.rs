@@ -25,7 +25,8 @@ use clap::Parser as _;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What is let go goes back to the machine within about a second, by a thread of the allocator's own, and few
-/// arenas keep little each: a third less memory in the same time (docs/benchmarks.md). `_RJEM_MALLOC_CONF` overrides it.
+/// arenas keep little each: that costs some time and saves more memory (docs/benchmarks.md). `_RJEM_MALLOC_CONF`
+/// overrides it.
 #[allow(unsafe_code)] // Only a name that the allocator looks for.
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub static ALLOCATOR_SETTINGS: &[u8; 70] =

@@ -52,6 +52,12 @@ impl Caller {
             Self::Anyone | Self::Local => None,
         }
     }
+
+    /// As who it stands on the ledger, if a key says so.
+    #[must_use]
+    pub fn actor(&self) -> Option<String> {
+        self.key().map(|key| format!("key:{}", key.name))
+    }
 }
 
 /// What became of a request at the door.

@@ -60,7 +60,7 @@ crate::row! {
     /// One entry of the journal: a call (or execution) with every dimension, its tokens and its cost.
     /// `SUM` over any quantity is right at every moment, since a correction is a reversal and a new charge.
     /// Rows that stand are those with `entry = 'charge'` whose `charge_id` no reversal names.
-    pub struct ChargeRow, filled as ChargeColumns, seen as ChargeView of ChargeViews {
+    pub struct ChargeRow, filled as ChargeColumns {
         /// Partition: the UTC day of `start_time`.
         pub date: Date,
         /// Start of the call.

@@ -14,7 +14,7 @@ mod rollup;
 mod span;
 
 pub use action::{ActionRow, AlertRow, AuditRow};
-pub use charge::{ChargeColumns, ChargeRow, ChargeView, ChargeViews, Entry, Kind};
+pub use charge::{ChargeColumns, ChargeRow, Entry, Kind};
 pub use column::{
     Column, Date, MONEY_PRECISION, MONEY_SCALE, Micros, Total, money_type, time_type, total_type,
 };
@@ -64,6 +64,36 @@ macro_rules! row {
             }
         }
 
+        $crate::row! {
+            pub struct filled as $columns of $name {
+                $( $(#[$fmeta])* pub $field: $ty, )*
+            }
+        }
+    };
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident, filled as $columns:ident {
+            $( $(#[$fmeta:meta])* pub $field:ident : $ty:ty, )*
+        }
+    ) => {
+        $crate::row! {
+            $(#[$meta])*
+            pub struct $name {
+                $( $(#[$fmeta])* pub $field: $ty, )*
+            }
+        }
+
+        $crate::row! {
+            pub struct filled as $columns of $name {
+                $( $(#[$fmeta])* pub $field: $ty, )*
+            }
+        }
+    };
+    (
+        pub struct filled as $columns:ident of $name:ident {
+            $( $(#[$fmeta:meta])* pub $field:ident : $ty:ty, )*
+        }
+    ) => {
         /// The columns of many rows, each filled on its own.
         #[derive(Debug)]
         pub struct $columns {
