@@ -9,6 +9,7 @@
 pub mod catalogue;
 pub mod format;
 pub mod functions;
+pub mod gate;
 pub mod http;
 pub mod pg;
 
