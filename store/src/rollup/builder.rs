@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
 use deltalake::DeltaTable;
+use futures::TryStreamExt;
 
+use super::fold::{Fold, Reversed};
 use super::source::Source;
 use super::{Minutes, fold};
 use crate::error::{Error, Result};
@@ -128,9 +130,7 @@ impl Store {
         minutes: &Arc<Minutes>,
         position: u64,
     ) -> Result<()> {
-        let batches = source.rows(minutes).await?;
-        let wanted = Arc::clone(minutes);
-        let rows = tokio::task::spawn_blocking(move || fold::fold(&batches, &wanted)).await??;
+        let rows = summed(source, minutes).await?;
         for _ in 0..OVERTAKEN_MAX {
             let current = self.rollup_of(name);
             let new = rows.clone();
@@ -286,6 +286,25 @@ pub(super) fn first_minute(day: NaiveDate) -> i64 {
     i64::from(day.to_epoch_days()) * 24 * 60
 }
 
+/// The rollup's rows of these minutes. Of the journal's, one batch is in memory at a time, and the ids of what was
+/// reversed: an hour may have millions of calls.
+async fn summed(source: &Source<'_>, minutes: &Arc<Minutes>) -> Result<Vec<RollupRow>> {
+    let mut reversed = Reversed::default();
+    let mut reversals = source.rows(minutes, &Reversed::COLUMNS, Some(Reversed::ONLY));
+    while let Some(batch) = reversals.try_next().await? {
+        reversed.add(&batch)?;
+    }
+    let mut fold = Fold::new(Arc::clone(minutes), reversed);
+    let mut charges = source.rows(minutes, &fold::COLUMNS, None);
+    while let Some(batch) = charges.try_next().await? {
+        let added = move || fold.add(&batch).map(|()| fold);
+        fold = tokio::task::spawn_blocking(added).await??;
+    }
+    tokio::task::spawn_blocking(move || fold.finish())
+        .await
+        .map_err(Into::into)
+}
+
 /// The rows of these files that are of other minutes.
 async fn kept(
     current: &DeltaTable,
@@ -297,9 +316,11 @@ async fn kept(
         columns: &[],
         minutes: Arc::clone(minutes),
         inside: false,
+        only: None,
     };
     let mut rows = Vec::new();
-    for batch in tables::read_minutes(current, files, &slice).await? {
+    let mut found = tables::read_minutes(current, files, &slice);
+    while let Some(batch) = found.try_next().await? {
         for row in RollupRow::read(&batch)? {
             let date = Date::of_micros(row.minute.0);
             rows.push(RollupRow { date, ..row });

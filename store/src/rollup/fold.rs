@@ -1,6 +1,7 @@
-//! From the journal's rows to the rollup's: a pure function, and the one place that says how each is summed.
+//! From the journal's rows to the rollup's: no reading, no writing, and the one place that says how each is summed.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use rust_decimal::Decimal;
@@ -289,39 +290,64 @@ impl Sums {
     }
 }
 
-/// The rollup of all of the journal's rows that start in these minutes; rows of other minutes do not count.
-pub(super) fn fold(batches: &[RecordBatch], minutes: &Minutes) -> Result<Vec<RollupRow>> {
-    let mut reversed: HashSet<String> = HashSet::new();
-    for batch in batches {
-        let slim = batch.project(&columns(batch, &["charge_id", "entry"]))?;
-        let rows = ChargeRow::read(&slim)?.into_iter();
-        let reversals = rows.filter(|row| row.entry == Entry::Reversal.as_str());
-        reversed.extend(reversals.map(|row| row.charge_id));
+/// The ids of charges that were taken back: nothing of them goes into a sketch, whichever row comes first.
+#[derive(Debug, Default)]
+pub(super) struct Reversed(HashSet<String>);
+
+impl Reversed {
+    /// Columns of the journal that tell of it.
+    pub(super) const COLUMNS: [&str; 1] = ["charge_id"];
+    /// And the rows that do: this text in this column.
+    pub(super) const ONLY: (&str, &str) = ("entry", "reversal");
+
+    /// Takes in reversals, and nothing else.
+    pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        let rows = ChargeRow::read(batch)?;
+        self.0.extend(rows.into_iter().map(|row| row.charge_id));
+        Ok(())
     }
-    let mut groups: HashMap<Key, Sums> = HashMap::new();
-    for batch in batches {
+}
+
+/// The rollup of the journal's rows that start in some minutes, a batch at a time; rows of other minutes do not count.
+pub(super) struct Fold {
+    minutes: Arc<Minutes>,
+    reversed: Reversed,
+    groups: HashMap<Key, Sums>,
+}
+
+impl Fold {
+    /// Nothing yet, of these minutes. What is reversed has to be known before.
+    pub(super) fn new(minutes: Arc<Minutes>, reversed: Reversed) -> Self {
+        Self {
+            minutes,
+            reversed,
+            groups: HashMap::new(),
+        }
+    }
+
+    /// Adds rows, in any order.
+    pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         for charge in ChargeRow::read(batch)? {
-            if !minutes.has(Minutes::of(charge.start_time.0)) {
+            if !self.minutes.has(Minutes::of(charge.start_time.0)) {
                 continue;
             }
             let stands = charge.entry == Entry::Charge.as_str()
-                && !reversed.contains(charge.charge_id.as_str());
+                && !self.reversed.0.contains(charge.charge_id.as_str());
             let key = Key::of(&charge);
-            match groups.get_mut(&key) {
+            match self.groups.get_mut(&key) {
                 Some(sums) => sums.add(&charge, stands, &key),
                 None => {
                     let mut sums = Sums::new(key.row())?;
                     sums.add(&charge, stands, &key);
-                    groups.insert(key, sums);
+                    self.groups.insert(key, sums);
                 }
             }
         }
+        Ok(())
     }
-    Ok(groups.into_values().flat_map(Sums::finish).collect())
-}
 
-fn columns(batch: &RecordBatch, names: &[&str]) -> Vec<usize> {
-    let schema = batch.schema();
-    let found = names.iter().filter_map(|name| schema.index_of(name).ok());
-    found.collect()
+    /// The rows, in no order.
+    pub(super) fn finish(self) -> Vec<RollupRow> {
+        self.groups.into_values().flat_map(Sums::finish).collect()
+    }
 }

@@ -1,16 +1,17 @@
-//! The journal's rows of some minutes, in portions that fit in memory.
+//! The journal's rows of some minutes, in portions of which each is one commit.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use deltalake::DeltaTable;
+use futures::stream::BoxStream;
 
-use super::{Minutes, fold};
+use super::Minutes;
 use crate::error::Result;
 use crate::table::Table;
 use crate::tables::{self, Listed, Slice};
 
-/// Rows of a portion, about: what is in memory at once, at some 400 bytes each.
+/// Rows of a portion, about: what a failure has summed in vain.
 const PORTION_ROWS: u64 = 200_000;
 /// Minutes that are weighed together.
 const PIECE: i64 = 60;
@@ -99,8 +100,13 @@ impl<'a> Source<'a> {
         self.files.iter().map(share).sum()
     }
 
-    /// The rows that start in these minutes, with the columns that are summed.
-    pub(super) async fn rows(&self, minutes: &Arc<Minutes>) -> Result<Vec<RecordBatch>> {
+    /// The rows that start in these minutes, with these columns, and with this text in that column where one is given.
+    pub(super) fn rows(
+        &self,
+        minutes: &Arc<Minutes>,
+        columns: &'static [&'static str],
+        only: Option<(&'static str, &'static str)>,
+    ) -> BoxStream<'static, Result<RecordBatch>> {
         let files: Vec<Listed> = self
             .files
             .iter()
@@ -109,10 +115,11 @@ impl<'a> Source<'a> {
             .collect();
         let slice = Slice {
             time: "start_time",
-            columns: &fold::COLUMNS,
+            columns,
             minutes: Arc::clone(minutes),
             inside: true,
+            only,
         };
-        tables::read_minutes(self.charges, &files, &slice).await
+        tables::read_minutes(self.charges, &files, &slice)
     }
 }

@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, Scalar, StringArray};
 use arrow::compute::cast;
+use arrow::compute::kernels::cmp::eq;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use chrono::NaiveDate;
 use deltalake::DeltaTable;
 use deltalake::kernel::Action;
 use deltalake::logstore::get_actions;
+use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use parquet::arrow::arrow_reader::{ArrowPredicateFn, RowFilter};
+use parquet::arrow::arrow_reader::{ArrowPredicate, ArrowPredicateFn, RowFilter};
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
@@ -25,6 +27,8 @@ use crate::table::Table;
 
 /// Files that are read at the same time.
 const READS: usize = 4;
+/// Rows that are handed on at once.
+const BATCH_ROWS: usize = 8_192;
 /// Microseconds of a day.
 const DAY: i64 = 86_400_000_000;
 
@@ -38,6 +42,8 @@ pub(crate) struct Slice {
     pub(crate) minutes: Arc<Minutes>,
     /// Rows of these minutes, or all others.
     pub(crate) inside: bool,
+    /// Of these, the rows that have this text in this column; none for all of them.
+    pub(crate) only: Option<(&'static str, &'static str)>,
 }
 
 impl Slice {
@@ -66,54 +72,76 @@ impl Slice {
     }
 }
 
-/// Reads the wanted rows of these files, without the column of the day.
-pub(crate) async fn read(
+/// Reads the wanted rows of these files, without the column of the day: a batch at a time, in no order, so that memory
+/// does not depend on how many they are.
+pub(crate) fn read(
     loaded: &DeltaTable,
     files: &[Listed],
     slice: &Slice,
-) -> Result<Vec<RecordBatch>> {
+) -> BoxStream<'static, Result<RecordBatch>> {
     let store = loaded.log_store().object_store(None);
     let objects: Vec<Object> = files.iter().map(|file| file.object(&store)).collect();
-    let reads = objects.into_iter().map(|object| read_file(object, slice));
-    let found: Vec<Vec<RecordBatch>> = futures::stream::iter(reads)
-        .buffered(READS)
-        .try_collect()
-        .await?;
-    Ok(found.into_iter().flatten().collect())
+    let slice = slice.clone();
+    let reads = move |object| {
+        let slice = slice.clone();
+        stream::once(async move { read_file(object, &slice).await }).try_flatten()
+    };
+    stream::iter(objects)
+        .map(move |object| reads(object).boxed())
+        .flatten_unordered(READS)
+        .boxed()
 }
 
-async fn read_file(object: Object, slice: &Slice) -> Result<Vec<RecordBatch>> {
+async fn read_file(
+    object: Object,
+    slice: &Slice,
+) -> Result<BoxStream<'static, Result<RecordBatch>>> {
     let builder = ParquetRecordBatchStreamBuilder::new(object).await?;
     let schema = builder.parquet_schema();
     let place = |name: &str| (0..schema.num_columns()).find(|at| schema.column(*at).name() == name);
     let Some(time) = place(slice.time) else {
-        return Ok(Vec::new());
+        return Ok(stream::empty().boxed());
     };
     let wanted = slice.columns.iter().filter_map(|name| place(name));
     let columns = match slice.columns {
         [] => ProjectionMask::all(),
         _ => ProjectionMask::leaves(schema, wanted),
     };
-    let mask = ProjectionMask::leaves(schema, [time]);
     let groups = builder.metadata().row_groups().iter().enumerate();
     let groups: Vec<usize> = groups
         .filter(|(_, group)| slice.may_hold(group, time))
         .map(|(at, _)| at)
         .collect();
-    if groups.is_empty() {
-        return Ok(Vec::new());
+    let mut tests: Vec<Box<dyn ArrowPredicate>> = Vec::new();
+    if let Some((column, text)) = slice.only {
+        let Some(column) = place(column) else {
+            return Ok(stream::empty().boxed());
+        };
+        let text = StringArray::from(vec![text]);
+        let is_text = move |batch: RecordBatch| {
+            let text = cast(&text, batch.column(0).data_type())?;
+            eq(batch.column(0), &Scalar::new(text))
+        };
+        let mask = ProjectionMask::leaves(schema, [column]);
+        tests.push(Box::new(ArrowPredicateFn::new(mask, is_text)));
     }
     let test = slice.clone();
-    let predicate = ArrowPredicateFn::new(mask, move |batch: RecordBatch| {
+    let in_time = move |batch: RecordBatch| {
         let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
         Ok(test.test(&cast(batch.column(0), &micros)?))
-    });
-    let stream = builder
+    };
+    let mask = ProjectionMask::leaves(schema, [time]);
+    tests.push(Box::new(ArrowPredicateFn::new(mask, in_time)));
+    if groups.is_empty() {
+        return Ok(stream::empty().boxed());
+    }
+    let found = builder
         .with_row_groups(groups)
         .with_projection(columns)
-        .with_row_filter(RowFilter::new(vec![Box::new(predicate)]))
+        .with_row_filter(RowFilter::new(tests))
+        .with_batch_size(BATCH_ROWS)
         .build()?;
-    Ok(stream.try_collect().await?)
+    Ok(found.map_err(Into::into).boxed())
 }
 
 /// The minutes that a file's rows may be of, by a column of its statistics, else by its day.

@@ -39,11 +39,20 @@ fn reversal(of: &ChargeRow) -> ChargeRow {
 }
 
 fn folded(rows: &[ChargeRow], minutes: &Minutes) -> Vec<RollupRow> {
-    let batches: Vec<RecordBatch> = rows
-        .chunks(3)
-        .map(|rows| ChargeRow::batch(rows).unwrap())
+    let mut reversed = Reversed::default();
+    let reversals: Vec<ChargeRow> = rows
+        .iter()
+        .filter(|row| row.entry == Reversed::ONLY.1)
+        .cloned()
         .collect();
-    let mut found = fold(&batches, minutes).unwrap();
+    reversed
+        .add(&ChargeRow::batch(&reversals).unwrap())
+        .unwrap();
+    let mut fold = Fold::new(Arc::new(minutes.clone()), reversed);
+    for rows in rows.chunks(3) {
+        fold.add(&ChargeRow::batch(rows).unwrap()).unwrap();
+    }
+    let mut found = fold.finish();
     let key = |row: &RollupRow| {
         let ends = (row.ended_minute, row.kind.clone(), row.priced);
         (row.minute, ends, row.agent_name.clone(), row.tenant.clone())
