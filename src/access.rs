@@ -29,8 +29,10 @@ enum Who {
 use Role::{Admin, Ingest, Operate, Read};
 use Who::{Everybody, Roles};
 
+/// Who may ask, on whichever port.
+pub(crate) const ASKERS: &[Role] = &[Read, Operate, Admin];
 /// Who look on.
-const READERS: Who = Roles(&[Read, Operate, Admin]);
+const READERS: Who = Roles(ASKERS);
 /// Agents follow what control has in force; people look at it.
 const FOLLOWERS: Who = Roles(&[Ingest, Read, Operate, Admin]);
 /// Who say what they have done.

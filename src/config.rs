@@ -169,14 +169,14 @@ impl Settings {
             .map_err(|_| self.wrong(key, "an address and port, such as 127.0.0.1:4317"))
     }
 
-    /// The address of a port that never asks who is there.
-    fn loopback(&self, key: &'static str) -> Result<SocketAddr, Error> {
-        let address = self.address(key)?;
-        let expected = "a loopback address (127.0.0.1 or [::1]): this port asks for no API key";
-        if !address.ip().is_loopback() {
-            return Err(self.wrong(key, expected));
+    /// Both files, or neither.
+    fn tls(&self) -> Result<Option<(PathBuf, PathBuf)>, Error> {
+        match (self.some("tls.certificate"), self.some("tls.key")) {
+            (Some(certificate), Some(key)) => Ok(Some((certificate.into(), key.into()))),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(self.wrong("tls.key", "a file, as tls.certificate is set")),
+            (None, Some(_)) => Err(self.wrong("tls.certificate", "a file, as tls.key is set")),
         }
-        Ok(address)
     }
 
     /// Refuses to serve other machines while nobody is asked for a key: anyone who reaches a port may freeze the fleet.
@@ -186,7 +186,12 @@ impl Settings {
     pub(crate) fn check_doors(&self, locked: bool) -> Result<(), Error> {
         const EXPECTED: &str = "a loopback address (127.0.0.1 or [::1]) as long as there is no API key; \
              `flyball keys add --name NAME --role admin` makes the first";
-        for key in ["listen.otlp_grpc", "listen.otlp_http", "listen.http"] {
+        for key in [
+            "listen.otlp_grpc",
+            "listen.otlp_http",
+            "listen.postgres",
+            "listen.http",
+        ] {
             if !locked && !self.address(key)?.ip().is_loopback() {
                 return Err(self.wrong(key, EXPECTED));
             }
@@ -286,7 +291,8 @@ impl Settings {
             store,
             otlp_grpc: self.address("listen.otlp_grpc")?,
             otlp_http: self.address("listen.otlp_http")?,
-            postgres: self.loopback("listen.postgres")?,
+            postgres: self.address("listen.postgres")?,
+            tls: self.tls()?,
             http: self.address("listen.http")?,
             names: list(self.text("listen.names")),
             request_bytes_max: bytes_max("ingest.request_bytes_max")?,
@@ -313,6 +319,8 @@ pub(crate) struct Config {
     pub otlp_http: SocketAddr,
     /// PostgreSQL wire.
     pub postgres: SocketAddr,
+    /// Certificate and private key, if TLS is spoken.
+    pub tls: Option<(PathBuf, PathBuf)>,
     /// Console and REST.
     pub http: SocketAddr,
     /// Under which names, besides.

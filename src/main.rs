@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod config;
 mod core;
+mod gate;
 mod http;
 mod keys_api;
 mod ledger;
@@ -16,6 +17,7 @@ mod prices;
 mod running;
 mod say;
 mod serve;
+mod tls;
 
 use clap::Parser as _;
 

@@ -11,6 +11,7 @@ use flyball_alerts::{Alerts, Parts, Rule, Settings, memory, ports, rule};
 use flyball_dashboards::console::{ConsoleState, FleetData, Hosts, same_origin};
 use flyball_ingest::server;
 use flyball_query::Engine;
+use flyball_query::gate::Entrance;
 use flyball_runtime::control::{self, Control, View};
 use flyball_store::Store;
 use tokio::net::TcpListener;
@@ -22,11 +23,13 @@ use crate::access::{self, Guard};
 use crate::backups;
 use crate::config::Config;
 use crate::core::{Core, WORKSPACE};
+use crate::gate::DoorGate;
 use crate::http;
 use crate::keys_api::{self, Desk};
 use crate::ledger::StoreLedger;
 use crate::ledger_api;
 use crate::running::Ports;
+use crate::tls::Tls;
 
 /// How long a stop waits for requests under way.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
@@ -80,10 +83,21 @@ impl Serving {
         servers.spawn(async move { Ok(server::grpc::serve(grpc, ingest, done).await?) });
         let (ingest, done) = (Arc::clone(&core.ingest), closed());
         servers.spawn(async move { Ok(server::http::serve(otlp_http, ingest, done).await?) });
-        let (engine, done) = (Arc::clone(&core.engine), closed());
+        let tls = config.tls.as_ref().map(Tls::load).transpose()?;
+        if let Some(tls) = &tls {
+            let (renewed, done) = (Arc::clone(tls).renew(), closed());
+            servers.spawn(async move {
+                tokio::select! {
+                    () = renewed => Ok(()),
+                    () = done => Ok(()),
+                }
+            });
+        }
+        let entrance = |protocol| entrance(&core, tls.as_ref(), protocol);
+        let (engine, at, done) = (Arc::clone(&core.engine), entrance("postgresql")?, closed());
         servers.spawn(async move {
             tokio::select! {
-                served = flyball_query::pg::serve(engine, WORKSPACE, postgres) => Ok(served?),
+                served = flyball_query::pg::serve(engine, at, postgres) => Ok(served?),
                 () = done => Ok(()),
             }
         });
@@ -160,6 +174,15 @@ impl Serving {
         }
         self.core.close().await
     }
+}
+
+/// How a port for SQL is entered, that speaks this protocol inside TLS.
+fn entrance(core: &Core, tls: Option<&Arc<Tls>>, protocol: &str) -> Result<Entrance> {
+    Ok(Entrance {
+        gate: Arc::new(DoorGate(Arc::clone(core.ingest.door()))),
+        tls: tls.map(|tls| tls.acceptor(&[protocol])).transpose()?,
+        workspace: WORKSPACE.into(),
+    })
 }
 
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {

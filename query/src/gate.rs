@@ -27,7 +27,8 @@ pub trait Gate: Debug + Send + Sync {
     /// [`Refused`] says why not.
     fn proven(&self, key_id: &str) -> Result<Reader, Refused>;
 
-    /// Whether who was let in still is: keys expire and are revoked while connections stay. Asked at each statement.
+    /// Whether who was let in still is: keys expire and are revoked while connections stay, and have a rate. Asked once
+    /// at each statement.
     ///
     /// # Errors
     /// [`Refused`] says why not.
@@ -37,7 +38,7 @@ pub trait Gate: Debug + Send + Sync {
 /// Who was let in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reader {
-    /// The id of the key; none where no key is asked for.
+    /// The id of the key, or `local` for who can read the data directory; none where no key is asked for.
     pub key_id: Option<String>,
     /// The workspace that the key opens; none where any may be read.
     pub workspace: Option<String>,
@@ -46,17 +47,19 @@ pub struct Reader {
 /// What a server keeps of a secret to check a SCRAM-SHA-256 proof.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Verifier {
-    /// Sixteen random bytes, the key's own.
+    /// Random bytes, the key's own.
     pub salt: Vec<u8>,
     /// How often the hash is taken.
     pub iterations: u32,
-    /// What PBKDF2 makes of the secret with these.
-    pub salted: [u8; 32],
+    /// Hash of the client's key, which it proves that it has.
+    pub stored_key: [u8; 32],
+    /// What the server proves itself with.
+    pub server_key: [u8; 32],
 }
 
 impl Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // With `salted` one can log in.
+        // With the server's key one can pass for the server.
         f.debug_struct("Verifier").finish_non_exhaustive()
     }
 }

@@ -155,6 +155,16 @@ pub(crate) const KEYS: &[Key] = &[
         doc: "SQL over the PostgreSQL protocol",
     },
     Key {
+        name: "tls.certificate",
+        default: "",
+        doc: "file with the server's certificate and those that vouch for it, PEM; read again every minute",
+    },
+    Key {
+        name: "tls.key",
+        default: "",
+        doc: "file with the certificate's private key, PEM",
+    },
+    Key {
         name: "listen.http",
         default: "127.0.0.1:8080",
         doc: "console, REST API, metrics, health",

@@ -54,7 +54,7 @@ mod table;
 mod tables;
 mod telling;
 
-pub use api_keys::{ApiKey, ApiKeys, KeyOrder, Role, Standing, hash_secret, make_secret};
+pub use api_keys::{ApiKey, ApiKeys, KeyOrder, Role, Scram, Standing, hash_secret, make_secret};
 pub use append::{Append, Appended, Decoder, OwnEvent};
 pub use backup::{
     BackupOptions, BackupPlace, BackupReport, Damage, Figures as BackupFigures, LedgerHead,

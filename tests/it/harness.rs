@@ -94,15 +94,15 @@ impl Server {
         Self::start_on(command, data_dir, "127.0.0.1:0", more)
     }
 
-    /// The same on another address, but for the PostgreSQL port, which takes no other.
+    /// The same on another address.
     pub(crate) fn start_on(
         mut command: Command,
         data_dir: &Path,
         address: &str,
         more: &[&str],
     ) -> Self {
-        command.args(["serve", "--postgres", "127.0.0.1:0"]);
-        for listen in ["--otlp-grpc", "--otlp-http", "--http"] {
+        command.arg("serve");
+        for listen in ["--otlp-grpc", "--otlp-http", "--postgres", "--http"] {
             command.args([listen, address]);
         }
         let _ = std::fs::remove_file(data_dir.join("ports.json"));

@@ -4,6 +4,7 @@
 mod agent;
 mod audit;
 mod backup;
+mod clients;
 mod crash;
 mod demo;
 mod erase;

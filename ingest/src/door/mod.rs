@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use chrono::{DateTime, SecondsFormat, Utc};
-use flyball_store::{ApiKey, ApiKeys, Role, Standing, hash_secret};
+use flyball_store::{ApiKey, ApiKeys, Role, Scram, Standing, hash_secret};
 use parking_lot::Mutex;
 
 use crate::error::Error;
@@ -169,20 +169,55 @@ impl Door {
     /// [`Error::Unauthenticated`] without exactly one key that is in force; [`Error::Forbidden`] when its role is none
     /// of these; [`Error::TooFast`] when it is over one of its rates.
     pub fn admit(&self, headers: &HeaderMap, roles: &[Role]) -> Result<Caller, Error> {
-        let presented = header::presented(headers);
-        if self.is_local(&presented) && roles.contains(&Role::Admin) {
+        self.admit_who(&header::presented(headers), roles)
+    }
+
+    /// The same for a secret that came some other way than in a header.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub fn admit_secret(&self, secret: &str, roles: &[Role]) -> Result<Caller, Error> {
+        self.admit_who(&Presented::One(secret), roles)
+    }
+
+    fn admit_who(&self, presented: &Presented<'_>, roles: &[Role]) -> Result<Caller, Error> {
+        if self.is_local(presented) && roles.contains(&Role::Admin) {
             return Ok(Caller::Local);
         }
-        let Some(keys) = self.keys.as_ref().filter(|keys| keys.configured()) else {
-            return Ok(Caller::Anyone);
-        };
-        let key = match &presented {
-            Presented::One(secret) => keys.with_secret(secret),
+        let key = match (&self.keys, presented) {
+            (Some(keys), Presented::One(secret)) => keys.with_secret(secret),
             _ => None,
         };
+        self.admit_key(key, presented, roles)
+    }
+
+    /// The same for who has proven to have the secret of the key of this id. Asked again, it says whether that still holds.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub fn admit_proven(&self, id: &str, roles: &[Role]) -> Result<Caller, Error> {
+        let key = self.keys.as_ref().and_then(|keys| keys.with_id(id));
+        self.admit_key(key, &Presented::NoText, roles)
+    }
+
+    /// What the secret of the key of this id is proven against.
+    #[must_use]
+    pub fn scram(&self, id: &str) -> Option<Scram> {
+        self.keys.as_ref()?.with_id(id)?.scram.clone()
+    }
+
+    fn admit_key(
+        &self,
+        key: Option<Arc<ApiKey>>,
+        presented: &Presented<'_>,
+        roles: &[Role],
+    ) -> Result<Caller, Error> {
+        if !self.is_locked() {
+            return Ok(Caller::Anyone);
+        }
         let verdict = match &key {
             Some(key) => self.judge(key, roles),
-            None => Err(nobody(&presented)),
+            None => Err(nobody(presented)),
         };
         let name = key.as_ref().map_or("", |key| key.name.as_str());
         let outcome = verdict.as_ref().err().map(|(outcome, _)| *outcome);

@@ -18,7 +18,6 @@ use datafusion_postgres::hooks::HookClient;
 use datafusion_postgres::hooks::set_show::SetShowHook;
 use datafusion_postgres::hooks::transactions::TransactionStatementHook;
 use datafusion_postgres::pgwire::api::auth::StartupHandler;
-use datafusion_postgres::pgwire::api::auth::noop::NoopStartupHandler;
 use datafusion_postgres::pgwire::api::cancel::CancelHandler;
 use datafusion_postgres::pgwire::api::portal::{Format, Portal};
 use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
@@ -26,22 +25,28 @@ use datafusion_postgres::pgwire::api::results::{FieldInfo, QueryResponse, Respon
 use datafusion_postgres::pgwire::api::store::PortalStore;
 use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore, PgWireServerHandlers};
 use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::pgwire::messages::data::DataRow;
-use datafusion_postgres::pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use datafusion_postgres::pgwire::types::format::FormatOptions;
 use futures::{Sink, StreamExt};
+use parking_lot::Mutex;
+use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::cancel::{Connections, Signal};
 use super::errors;
 use super::prepared::{Parser, Prepared, parameters};
-use crate::{Error, Session};
+use super::startup::{Seat, Startup, refused, seated};
+use crate::gate::{Entrance, Gate};
+use crate::{Engine, Error, Result, Session};
 
 /// The client's `statement_timeout` as the SET hook keeps it, milliseconds.
 const TIMEOUT_KEY: &str = "statement_timeout_ms";
 
 /// What the connections of a port have in common.
-#[derive(Clone)]
 pub(super) struct Port {
+    engine: Arc<Engine>,
+    entrance: Entrance,
+    seed: [u8; 32],
     connections: Arc<Connections>,
     dialect: Arc<PostgresCompatibilityParser>,
     /// What a SET that only PostgreSQL knows is carried out on: nothing of ours.
@@ -49,28 +54,44 @@ pub(super) struct Port {
 }
 
 impl Port {
-    pub(super) fn new() -> Self {
-        Self {
+    /// # Errors
+    /// [`Error::Write`] when the machine has no random numbers.
+    pub(super) fn new(engine: Arc<Engine>, entrance: Entrance) -> Result<Self> {
+        let mut seed = [0; 32];
+        SystemRandom::new()
+            .fill(&mut seed)
+            .map_err(|_| std::io::Error::other("no random numbers are to be had"))?;
+        Ok(Self {
+            engine,
+            entrance,
+            seed,
             connections: Arc::default(),
             dialect: Arc::new(PostgresCompatibilityParser::new()),
             nowhere: SessionContext::new(),
-        }
+        })
     }
 
     /// The handlers of a new connection.
-    pub(super) fn open(&self, session: Session) -> Connection {
+    pub(super) fn open(&self) -> Connection {
         let signal = Signal::default();
+        let seat = Seat::default();
         Connection {
             service: Arc::new(Service {
-                parser: Arc::new(Parser::new(session.clone(), Arc::clone(&self.dialect))),
-                session,
+                parser: Arc::new(Parser::new(Arc::clone(&seat), Arc::clone(&self.dialect))),
+                gate: Arc::clone(&self.entrance.gate),
+                seat: Arc::clone(&seat),
                 hooks: [Arc::new(SetShowHook), Arc::new(TransactionStatementHook)],
                 nowhere: self.nowhere.clone(),
                 signal: signal.clone(),
             }),
             startup: Arc::new(Startup {
+                engine: Arc::clone(&self.engine),
+                entrance: self.entrance.clone(),
                 connections: Arc::clone(&self.connections),
                 signal,
+                seat,
+                seed: self.seed,
+                exchange: Mutex::default(),
             }),
             connections: Arc::clone(&self.connections),
         }
@@ -102,39 +123,10 @@ impl PgWireServerHandlers for Connection {
     }
 }
 
-/// Lets everybody in, and makes the connection known so that it can be cancelled.
-struct Startup {
-    connections: Arc<Connections>,
-    signal: Signal,
-}
-
-#[async_trait]
-impl NoopStartupHandler for Startup {
-    async fn post_startup<C>(
-        &self,
-        client: &mut C,
-        _message: PgWireFrontendMessage,
-    ) -> PgWireResult<()>
-    where
-        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send,
-        C::Error: Debug,
-        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
-    {
-        self.connections
-            .opened(client.pid_and_secret_key(), self.signal.clone());
-        Ok(())
-    }
-}
-
-impl Drop for Startup {
-    fn drop(&mut self) {
-        self.connections.closed(&self.signal);
-    }
-}
-
 /// Runs statements.
 struct Service {
-    session: Session,
+    gate: Arc<dyn Gate>,
+    seat: Seat,
     parser: Arc<Parser>,
     hooks: [Arc<dyn QueryHook>; 2],
     nowhere: SessionContext,
@@ -142,6 +134,13 @@ struct Service {
 }
 
 impl Service {
+    /// The session of who was let in, if it still would be.
+    fn session(&self) -> PgWireResult<&Session> {
+        let guest = seated(&self.seat)?;
+        self.gate.still(&guest.reader).map_err(refused)?;
+        Ok(&guest.session)
+    }
+
     async fn session_statement(
         &self,
         statement: &Statement,
@@ -167,14 +166,15 @@ impl Service {
         format: &Format,
         client: &(impl ClientInfo + Sync),
     ) -> PgWireResult<Response> {
+        let session = self.session()?;
         if matches!(plan, LogicalPlan::Statement(_)) {
-            self.session.run(plan).await?;
+            session.run(plan).await?;
             return Ok(Response::Execution(Tag::new("SET")));
         }
         let options = Arc::new(FormatOptions::from_client_metadata(client.metadata()));
         let rows = self
             .signal
-            .watch(self.session.run_within(plan, self.limit(client)))
+            .watch(session.run_within(plan, limit(client, session.time_limit())))
             .await?;
         let fields = arrow_schema_to_pg_fields(&rows.schema(), format, Some(Arc::clone(&options)))?
             .into_iter()
@@ -182,14 +182,15 @@ impl Service {
             .collect();
         Ok(Response::Query(encode(rows, Arc::new(fields))))
     }
+}
 
-    fn limit(&self, client: &impl ClientInfo) -> Duration {
-        let asked = client
-            .metadata()
-            .get(TIMEOUT_KEY)
-            .and_then(|ms| ms.parse().ok());
-        asked.map_or(self.session.time_limit(), Duration::from_millis)
-    }
+/// What the client has set as its `statement_timeout`, else what holds for everybody.
+fn limit(client: &impl ClientInfo, otherwise: Duration) -> Duration {
+    let asked = client
+        .metadata()
+        .get(TIMEOUT_KEY)
+        .and_then(|ms| ms.parse().ok());
+    asked.map_or(otherwise, Duration::from_millis)
 }
 
 fn encode(rows: SendableRecordBatchStream, fields: Arc<Vec<FieldInfo>>) -> QueryResponse {

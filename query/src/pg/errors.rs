@@ -20,6 +20,15 @@ pub(super) fn state(code: &str, message: String) -> PgWireError {
     )))
 }
 
+/// An error after which the connection ends.
+pub(super) fn fatal(code: &str, message: String) -> PgWireError {
+    PgWireError::UserError(Box::new(ErrorInfo::new(
+        "FATAL".to_owned(),
+        code.to_owned(),
+        message,
+    )))
+}
+
 /// Codes of PostgreSQL's appendix A.
 fn sqlstate(error: &Error) -> &'static str {
     match error {

@@ -2,12 +2,15 @@
 //!
 //! Each connection has a session of its own, and each statement its own snapshot: a prepared
 //! statement is planned once, over names, and bound to the rows of the moment each time it runs.
-//! Without keys, any user and database name is let in without a password, and only from this machine.
+//! Without keys, any user and database name is let in without a password, and only from this machine. With keys, the
+//! user is the id of a key, the password its secret, proven and not sent (`scram`), and the database its workspace.
 
 mod cancel;
 mod connection;
 mod errors;
 mod prepared;
+mod scram;
+mod startup;
 
 use std::sync::Arc;
 
@@ -15,23 +18,25 @@ use datafusion_postgres::pgwire::tokio::process_socket;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::gate::Entrance;
 use crate::{Engine, Error, Result};
 use connection::Port;
 
 /// The most connections at a time; a further one waits for a place.
 const CONNECTIONS_MAX: usize = 256;
 
-/// Serves queries on `workspace` until it is dropped or the listener fails.
+/// Serves queries until it is dropped or the listener fails.
 ///
 /// # Errors
-/// [`Error::NotLoopback`] when the listener is open to other machines; [`Error::Write`] when it fails.
-pub async fn serve(engine: Arc<Engine>, workspace: &str, listener: TcpListener) -> Result<()> {
+/// [`Error::NotLoopback`] when the listener is open to other machines and no key is asked for; [`Error::Write`] when it
+/// fails.
+pub async fn serve(engine: Arc<Engine>, entrance: Entrance, listener: TcpListener) -> Result<()> {
     let address = listener.local_addr()?;
-    if !address.ip().is_loopback() {
+    if !address.ip().is_loopback() && !entrance.gate.is_locked() {
         return Err(Error::NotLoopback { address });
     }
-    let workspace: Arc<str> = workspace.into();
-    let port = Port::new();
+    let tls = entrance.tls.clone();
+    let port = Port::new(engine, entrance)?;
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut open = tokio::task::JoinSet::new();
     loop {
@@ -48,10 +53,11 @@ pub async fn serve(engine: Arc<Engine>, workspace: &str, listener: TcpListener) 
                 continue;
             }
         };
-        let connection = port.open(engine.session(&workspace));
+        let connection = port.open();
+        let tls = tls.clone();
         while open.try_join_next().is_some() {}
         open.spawn(async move {
-            if let Err(error) = process_socket(socket, None, connection).await {
+            if let Err(error) = process_socket(socket, tls, connection).await {
                 tracing::debug!(%error, %peer, "a connection ended");
             }
             drop(place);

@@ -17,7 +17,8 @@ use datafusion_postgres::pgwire::api::{ClientInfo, Type};
 use datafusion_postgres::pgwire::error::PgWireResult;
 
 use super::errors;
-use crate::{Error, Session};
+use super::startup::{Seat, seated};
+use crate::Error;
 
 /// One statement.
 #[derive(Debug, Clone)]
@@ -33,13 +34,13 @@ pub(super) enum Prepared {
 /// Parses PostgreSQL's dialect and plans it in a session.
 #[derive(Debug)]
 pub(super) struct Parser {
-    session: Session,
+    seat: Seat,
     dialect: Arc<PostgresCompatibilityParser>,
 }
 
 impl Parser {
-    pub(super) fn new(session: Session, dialect: Arc<PostgresCompatibilityParser>) -> Self {
-        Self { session, dialect }
+    pub(super) fn new(seat: Seat, dialect: Arc<PostgresCompatibilityParser>) -> Self {
+        Self { seat, dialect }
     }
 
     /// The statements of a text, not planned yet: each is planned when the one before has run.
@@ -76,7 +77,10 @@ impl Parser {
 
     async fn plan(&self, statement: Statement) -> PgWireResult<Prepared> {
         let statement = Planned::Statement(Box::new(statement));
-        let plan = self.session.plan_statement(statement).await?;
+        let plan = seated(&self.seat)?
+            .session
+            .plan_statement(statement)
+            .await?;
         Ok(Prepared::Query(Box::new(plan)))
     }
 }

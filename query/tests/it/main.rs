@@ -10,6 +10,7 @@ mod live;
 mod metrics;
 mod moment;
 mod pg;
+mod pg_keys;
 mod retold;
 mod roads;
 mod rollup;

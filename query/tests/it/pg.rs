@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use flyball_query::gate::Entrance;
 use flyball_query::{Engine, Error, pg};
 use rust_decimal::Decimal;
 use tokio::net::TcpListener;
@@ -15,7 +16,7 @@ use crate::fixture::{NOON, engine, whole_world};
 pub(crate) async fn serve(engine: Arc<Engine>) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { pg::serve(engine, "default", listener).await });
+    tokio::spawn(async move { pg::serve(engine, Entrance::open("default"), listener).await });
     address
 }
 
@@ -316,9 +317,13 @@ async fn a_running_statement_can_be_cancelled() {
 #[tokio::test]
 async fn without_keys_only_this_machine_is_served() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let refused = pg::serve(engine(whole_world()).await, "default", listener)
-        .await
-        .unwrap_err();
+    let refused = pg::serve(
+        engine(whole_world()).await,
+        Entrance::open("default"),
+        listener,
+    )
+    .await
+    .unwrap_err();
     assert!(matches!(refused, Error::NotLoopback { .. }), "{refused}");
 }
 

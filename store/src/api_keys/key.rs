@@ -7,6 +7,7 @@ use std::str::FromStr;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::Scram;
 use crate::append::check_workspace;
 use crate::error::{Error, Result};
 
@@ -72,6 +73,9 @@ pub struct ApiKey {
     pub name: String,
     /// SHA-256 of the secret, lower-case hex.
     pub secret_sha256: String,
+    /// What PostgreSQL's clients prove the secret against; None for a key made before this was kept.
+    #[serde(default)]
+    pub scram: Option<Scram>,
     /// The workspace it opens.
     pub workspace: String,
     /// What it may do.
@@ -193,6 +197,7 @@ impl KeyOrder {
             id: format!("key-{id}"),
             name: self.name,
             secret_sha256: hex::encode(hash),
+            scram: None,
             workspace: self.workspace,
             role: self.role,
             tenants,

@@ -8,6 +8,7 @@
 
 mod file;
 mod key;
+mod scram;
 mod secret;
 mod tell;
 
@@ -25,6 +26,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use file::{File, Untold, What};
 pub use key::{ApiKey, KeyOrder, Role, Standing};
+pub use scram::Scram;
 pub use secret::{hash_secret, make_secret};
 
 /// Stands in a data directory for which keys were made: should their file go missing, the door stays shut.
@@ -118,7 +120,8 @@ impl ApiKeys {
     ) -> Result<(Arc<ApiKey>, String)> {
         let now = now.trunc_subsecs(6);
         let (secret, hash) = secret::make()?;
-        let key = order.key(hash, now)?;
+        let mut key = order.key(hash, now)?;
+        key.scram = Some(Scram::of(&secret)?);
         let id = key.id.clone();
         self.change(|file| {
             let taken = |other: &&ApiKey| other.name == key.name && other.revoked_at.is_none();
