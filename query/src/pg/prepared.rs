@@ -61,6 +61,12 @@ impl Parser {
             Statement::ShowVariable { ref variable } if names_ours(variable) => {
                 self.plan(statement).await?
             }
+            // Nothing is ever written: there is nothing to come back to.
+            Statement::Savepoint { .. } => Prepared::Nothing("SAVEPOINT"),
+            Statement::ReleaseSavepoint { .. } => Prepared::Nothing("RELEASE"),
+            Statement::Rollback {
+                savepoint: Some(_), ..
+            } => Prepared::Nothing("ROLLBACK"),
             Statement::Set(_)
             | Statement::ShowVariable { .. }
             | Statement::StartTransaction { .. }
