@@ -19,6 +19,7 @@ use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use crate::bind::BaseTable;
 use crate::catalogue::{self, Kind};
 use crate::functions;
+use crate::information_schema;
 use crate::reading::Reading;
 use crate::schema::FixedSchema;
 use crate::session::Limits;
@@ -130,6 +131,7 @@ async fn template(config: &Config, source: &Arc<dyn Source>) -> Result<SessionSt
         CATALOG.to_owned(),
         Arc::clone(&catalog) as Arc<dyn CatalogProvider>,
     );
+    let listed = catalogs as Arc<dyn CatalogProviderList>;
     let state = SessionStateBuilder::new()
         .with_config(session)
         .with_runtime_env(runtime)
@@ -137,7 +139,7 @@ async fn template(config: &Config, source: &Arc<dyn Source>) -> Result<SessionSt
         // No file formats and no table factories: nothing here may read or make a file.
         .with_file_formats(Vec::new())
         .with_table_factories(std::collections::HashMap::new())
-        .with_catalog_list(catalogs)
+        .with_catalog_list(Arc::clone(&listed))
         .build();
     let context = SessionContext::new_with_state(state);
     let mut schema = FixedSchema::default();
@@ -167,6 +169,7 @@ async fn template(config: &Config, source: &Arc<dyn Source>) -> Result<SessionSt
             }
         }
     }
+    information_schema::publish(&context, &listed, catalog.as_ref()).await?;
     Ok(context.state())
 }
 

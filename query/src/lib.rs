@@ -19,6 +19,7 @@ mod engine;
 mod error;
 mod guard;
 mod held;
+mod information_schema;
 mod reading;
 mod schema;
 mod session;

@@ -26,6 +26,7 @@ pub(crate) fn register(context: &SessionContext, source: &Arc<dyn Source>) {
     context.register_udf(wilson::wilson_high());
     context.register_udf(settings::current_setting());
     context.register_udf(settings::version());
+    context.register_udf(settings::to_regtype());
     context.register_udf(sketch::kll_value());
     context.register_udf(sketch::kll_quantile());
     context.register_udf(sketch::kll_count());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, StringArray};
 use arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
@@ -59,6 +59,48 @@ pub(super) fn version() -> ScalarUDF {
         Volatility::Stable,
         Arc::new(move |_: &[ColumnarValue]| {
             Ok(ColumnarValue::Scalar(ScalarValue::Utf8(Some(text.clone()))))
+        }),
+    )
+}
+
+/// Names of types and their numbers in every PostgreSQL server.
+const TYPES: [(&[&str], i32); 15] = [
+    (&["bool", "boolean"], 16),
+    (&["bytea"], 17),
+    (&["int8", "bigint"], 20),
+    (&["int2", "smallint"], 21),
+    (&["int4", "int", "integer"], 23),
+    (&["text"], 25),
+    (&["json"], 114),
+    (&["float4", "real"], 700),
+    (&["float8", "double precision"], 701),
+    (&["varchar", "character varying"], 1043),
+    (&["date"], 1082),
+    (&["timestamp", "timestamp without time zone"], 1114),
+    (&["timestamptz", "timestamp with time zone"], 1184),
+    (&["interval"], 1186),
+    (&["numeric", "decimal"], 1700),
+];
+
+/// `to_regtype(name)`: the number of a type; NULL for one that is not known here, which is how drivers ask for extensions.
+pub(super) fn to_regtype() -> ScalarUDF {
+    create_udf(
+        "to_regtype",
+        vec![DataType::Utf8],
+        DataType::Int32,
+        Volatility::Stable,
+        Arc::new(|arguments: &[ColumnarValue]| {
+            let arrays = ColumnarValue::values_to_arrays(arguments)?;
+            let number = |name: &str| {
+                let name = name.to_ascii_lowercase();
+                let known = TYPES
+                    .iter()
+                    .find(|(names, _)| names.contains(&name.as_str()));
+                known.map(|(_, number)| *number)
+            };
+            let names = arrays[0].as_string::<i32>().iter();
+            let numbers: Int32Array = names.map(|name| name.and_then(number)).collect();
+            Ok(ColumnarValue::Array(Arc::new(numbers)))
         }),
     )
 }

@@ -10,6 +10,7 @@ mod connection;
 mod errors;
 mod prepared;
 mod scram;
+mod search_path;
 mod startup;
 
 use std::sync::Arc;

@@ -17,6 +17,7 @@ use datafusion_postgres::pgwire::api::{ClientInfo, Type};
 use datafusion_postgres::pgwire::error::PgWireResult;
 
 use super::errors;
+use super::search_path;
 use super::startup::{Seat, seated};
 use crate::Error;
 
@@ -45,9 +46,9 @@ impl Parser {
 
     /// The statements of a text, not planned yet: each is planned when the one before has run.
     pub(super) fn statements(&self, sql: &str) -> PgWireResult<Vec<Statement>> {
-        self.dialect
-            .parse(sql)
-            .map_err(|e| errors::state("42601", e.to_string()))
+        let statements = self.dialect.parse(sql);
+        let statements = statements.map_err(|e| errors::state("42601", e.to_string()))?;
+        Ok(statements.into_iter().map(search_path::named).collect())
     }
 
     /// One statement, planned and judged.

@@ -3,6 +3,7 @@
 
 mod examples;
 mod fixture;
+mod grafana;
 mod hostile;
 mod http;
 mod ledger;
