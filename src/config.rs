@@ -287,6 +287,7 @@ impl Settings {
             otlp_grpc: self.address("listen.otlp_grpc")?,
             otlp_http: self.address("listen.otlp_http")?,
             postgres: self.loopback("listen.postgres")?,
+            flight_sql: self.loopback("listen.flight_sql")?,
             http: self.address("listen.http")?,
             names: list(self.text("listen.names")),
             request_bytes_max: bytes_max("ingest.request_bytes_max")?,
@@ -313,6 +314,8 @@ pub(crate) struct Config {
     pub otlp_http: SocketAddr,
     /// PostgreSQL wire.
     pub postgres: SocketAddr,
+    /// Arrow Flight SQL.
+    pub flight_sql: SocketAddr,
     /// Console and REST.
     pub http: SocketAddr,
     /// Under which names, besides.
@@ -468,15 +471,17 @@ mod tests {
             wrong.contains("store.durability") && wrong.contains("group_ms:N"),
             "{wrong}"
         );
-        let open = load("[listen]\npostgres = \"0.0.0.0:5433\"\n", &[])
-            .unwrap()
-            .config()
-            .unwrap_err()
-            .to_string();
-        assert!(
-            open.contains("listen.postgres") && open.contains("loopback"),
-            "{open}"
-        );
+        for key in ["postgres", "flight_sql"] {
+            let open = load(&format!("[listen]\n{key} = \"0.0.0.0:5433\"\n"), &[])
+                .unwrap()
+                .config()
+                .unwrap_err()
+                .to_string();
+            assert!(
+                open.contains(&format!("listen.{key} ")) && open.contains("loopback"),
+                "{open}"
+            );
+        }
     }
 
     #[test]

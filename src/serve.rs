@@ -11,6 +11,7 @@ use flyball_alerts::{Alerts, Parts, Rule, Settings, memory, ports, rule};
 use flyball_dashboards::console::{ConsoleState, FleetData, Hosts, same_origin};
 use flyball_ingest::server;
 use flyball_query::Engine;
+use flyball_query::gate::Entrance;
 use flyball_runtime::control::{self, Control, View};
 use flyball_store::Store;
 use tokio::net::TcpListener;
@@ -57,8 +58,9 @@ impl Serving {
         let mut servers = JoinSet::new();
         let (grpc, otlp_http) = (bind(config.otlp_grpc).await?, bind(config.otlp_http).await?);
         let (postgres, http) = (bind(config.postgres).await?, bind(config.http).await?);
+        let flight_sql = bind(config.flight_sql).await?;
         // The settings were checked for this; here it does not depend on who checked them.
-        let open = [&grpc, &otlp_http, &postgres, &http];
+        let open = [&grpc, &otlp_http, &postgres, &flight_sql, &http];
         let locked = core.ingest.door().is_locked();
         for listener in open {
             let address = listener.local_addr()?;
@@ -73,6 +75,7 @@ impl Serving {
             otlp_grpc: grpc.local_addr()?,
             otlp_http: otlp_http.local_addr()?,
             postgres: postgres.local_addr()?,
+            flight_sql: flight_sql.local_addr()?,
             http: http.local_addr()?,
         };
         let closed = || closing.clone().cancelled_owned();
@@ -84,6 +87,13 @@ impl Serving {
         servers.spawn(async move {
             tokio::select! {
                 served = flyball_query::pg::serve(engine, WORKSPACE, postgres) => Ok(served?),
+                () = done => Ok(()),
+            }
+        });
+        let (engine, done) = (Arc::clone(&core.engine), closed());
+        servers.spawn(async move {
+            tokio::select! {
+                served = flyball_query::flight::serve(engine, entrance(), flight_sql) => Ok(served?),
                 () = done => Ok(()),
             }
         });
@@ -188,6 +198,11 @@ impl Signals {
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// Who may come in by the ports for SQL, and whether they speak TLS: whoever is on this machine, in the clear.
+fn entrance() -> Entrance {
+    Entrance::open(WORKSPACE)
 }
 
 fn start_alerts(config: &Config, core: &Core, control: &Arc<Control>) -> Result<Arc<Alerts>> {

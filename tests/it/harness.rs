@@ -94,7 +94,7 @@ impl Server {
         Self::start_on(command, data_dir, "127.0.0.1:0", more)
     }
 
-    /// The same on another address, but for the PostgreSQL port, which takes no other.
+    /// The same on another address, but for the ports for SQL, which take no other.
     pub(crate) fn start_on(
         mut command: Command,
         data_dir: &Path,
@@ -102,6 +102,7 @@ impl Server {
         more: &[&str],
     ) -> Self {
         command.args(["serve", "--postgres", "127.0.0.1:0"]);
+        command.args(["--flight-sql", "127.0.0.1:0"]);
         for listen in ["--otlp-grpc", "--otlp-http", "--http"] {
             command.args([listen, address]);
         }

@@ -246,12 +246,32 @@ async fn a_key_reads_its_own_workspace_and_has_its_own_statements() {
     let info = a.execute(count.to_owned(), None).await.unwrap();
     super::fetch(&mut b, info).await.unwrap();
     assert_eq!(*asked.lock(), ["of-a", "of-b", "of-b"]);
-    let mut prepared = a.prepare(ONE.to_owned(), None).await.unwrap();
-    a.set_token("fbk_b".to_owned());
-    prepared.execute().await.unwrap();
-    let mut stolen = a.prepare(ONE.to_owned(), None).await.unwrap();
-    keys.good.lock().retain(|id| *id != "b");
-    assert_eq!(status(stolen.execute().await).code(), Code::Unauthenticated);
+    // A handle is its maker's.
+    let packed = |name: &str, inner: &[u8]| {
+        let name = format!("type.googleapis.com/arrow.flight.protocol.sql.{name}");
+        [super::message(1, name.as_bytes()), super::message(2, inner)].concat()
+    };
+    let prepare = packed(
+        "ActionCreatePreparedStatementRequest",
+        &super::message(1, ONE.as_bytes()),
+    );
+    let mut made = a
+        .do_action(Action::new("CreatePreparedStatement", prepare))
+        .await
+        .unwrap();
+    let made = made.message().await.unwrap().unwrap().body;
+    let handle = made
+        .windows(66)
+        .find(|part| part.starts_with(&[0x0a, 64]))
+        .unwrap();
+    let asked = FlightDescriptor::new_cmd(packed("CommandPreparedStatementQuery", handle));
+    for (key, code) in [("fbk_a", None), ("fbk_b", Some(Code::NotFound))] {
+        let mut call = tonic::Request::new(asked.clone());
+        let header = format!("Bearer {key}").parse().unwrap();
+        call.metadata_mut().insert("authorization", header);
+        let answer = a.inner_mut().get_flight_info(call).await;
+        assert_eq!(answer.err().map(|status| status.code()), code, "{key}");
+    }
 }
 
 /// A certificate for `localhost`, and a client that trusts it alone.
