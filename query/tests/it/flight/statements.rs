@@ -92,7 +92,7 @@ async fn every_view_s_rows_have_the_columns_that_were_announced() {
         "EXPLAIN ANALYZE SELECT count(*) FROM charges",
         "SHOW TABLES",
         "DESCRIBE model_calls",
-        "SELECT 1 AS a, NULL AS nothing, ARRAY['x'] AS list, {'a': 1} AS pair",
+        "SELECT 1 AS a, NULL AS nothing, ARRAY['x'] AS list, named_struct('a', 1) AS pair",
         "SELECT charge_id FROM charges WHERE false",
         "SELECT arrow_cast('x', 'Dictionary(Int32, Utf8)') AS d, arrow_cast('y', 'Utf8View') AS v",
     ] {
