@@ -1,7 +1,7 @@
-//! Who calls: every call is let in by its own `authorization` header, or not at all, before anything of it is read.
+//! Who calls: every call is let in by its own header, or not at all, before anything of it is read.
 //!
 //! `Bearer` with an API key, `Basic` with any user name and the key as the password, or `Bearer` with the token that
-//! a handshake gave for one of these. What is set for a session is kept with the token, else with the connection.
+//! a handshake gave for one of these; or the key alone as `x-api-key`. What is set for a session is kept with the token, else with the connection.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -244,16 +244,24 @@ pub(super) fn set(variable: String, value: String) -> LogicalPlan {
 }
 
 fn shown(metadata: &MetadataMap) -> std::result::Result<Shown, Status> {
-    let Some(header) = metadata.get("authorization") else {
-        return Ok(Shown::Nothing);
+    let wrong = |what: &str| Status::unauthenticated(format!("{what}: {HOW}"));
+    let unreadable = || wrong("the header with the key is not readable");
+    let shown = |header| metadata.get_all(header).iter();
+    let mut headers = shown("authorization")
+        .map(|value| (true, value))
+        .chain(shown("x-api-key").map(|value| (false, value)));
+    let (scheme, rest) = match (headers.next(), headers.next()) {
+        (None, _) => return Ok(Shown::Nothing),
+        (Some(_), Some(_)) => return Err(wrong("several keys, of which one can count")),
+        (Some((with_scheme, value)), None) => {
+            let text = value.to_str().map_err(|_| unreadable())?;
+            if with_scheme {
+                text.split_once(' ').ok_or_else(unreadable)?
+            } else {
+                ("bearer", text)
+            }
+        }
     };
-    let accepted =
-        || Status::unauthenticated(format!("the authorization header is not readable: {HOW}"));
-    let (scheme, rest) = header
-        .to_str()
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .ok_or_else(accepted)?;
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
         return Ok(match rest.strip_prefix(TOKEN) {
@@ -262,10 +270,10 @@ fn shown(metadata: &MetadataMap) -> std::result::Result<Shown, Status> {
         });
     }
     if scheme.eq_ignore_ascii_case("basic") {
-        let (_, password) = basic(rest).ok_or_else(accepted)?;
+        let (_, password) = basic(rest).ok_or_else(unreadable)?;
         return Ok(Shown::Secret(password));
     }
-    Err(accepted())
+    Err(unreadable())
 }
 
 /// User name and password (RFC 7617).
@@ -310,5 +318,18 @@ mod tests {
         assert!(refused("Digest x"));
         assert!(refused("Basic !"));
         assert!(!refused("bearer fbk_x"));
+    }
+
+    #[test]
+    fn one_key_is_shown_in_one_header() {
+        let mut metadata = MetadataMap::new();
+        metadata.insert("x-api-key", "fbk_x".parse().unwrap());
+        assert!(matches!(shown(&metadata), Ok(Shown::Secret(secret)) if secret == "fbk_x"));
+        metadata.insert("authorization", "Bearer fbk_x".parse().unwrap());
+        assert!(shown(&metadata).is_err());
+        metadata.remove("x-api-key");
+        assert!(shown(&metadata).is_ok());
+        metadata.append("authorization", "Bearer fbk_x".parse().unwrap());
+        assert!(shown(&metadata).is_err());
     }
 }

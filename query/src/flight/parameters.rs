@@ -7,11 +7,14 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use arrow_flight::FlightData;
 use datafusion::common::ParamValues;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use futures::{Stream, StreamExt};
+use tonic::Status;
 
 use super::batches::plain;
 use crate::{Error, Result};
@@ -157,6 +160,28 @@ pub(super) fn one_row(batches: &[RecordBatch]) -> Result<RecordBatch> {
     }
 }
 
+/// What a client sends, up to somewhat more than may be kept of it: it is gathered before it is looked at.
+pub(super) fn bounded(
+    messages: impl Stream<Item = std::result::Result<FlightData, Status>>,
+) -> impl Stream<Item = std::result::Result<FlightData, Status>> {
+    let mut bytes = 0;
+    messages.map(move |message| {
+        let message = message?;
+        // The message itself, which is what many empty ones amount to.
+        bytes += size_of::<FlightData>() + message.data_header.len() + message.data_body.len();
+        if bytes > 2 * VALUES_MAX {
+            return Err(too_large(bytes).into());
+        }
+        Ok(message)
+    })
+}
+
+fn too_large(bytes: usize) -> Error {
+    wrong(format!(
+        "the parameters take {bytes} bytes or more: a statement has at most {VALUES_MAX}"
+    ))
+}
+
 /// The row as bytes, to be kept or sent.
 ///
 /// # Errors
@@ -166,10 +191,7 @@ pub(super) fn written(row: &RecordBatch) -> Result<Vec<u8>> {
     writer.write(row)?;
     let bytes = writer.into_inner()?;
     if bytes.len() > VALUES_MAX {
-        return Err(wrong(format!(
-            "the parameters take {} bytes: a statement has at most {VALUES_MAX}",
-            bytes.len()
-        )));
+        return Err(too_large(bytes.len()));
     }
     Ok(bytes)
 }

@@ -144,7 +144,7 @@ impl Port {
         let statement = match command(&named.cmd)? {
             Command::CommandPreparedStatementQuery(asked) => {
                 let handle = asked.prepared_statement_handle;
-                let messages = futures::stream::iter([Ok(first)]).chain(rest);
+                let messages = parameters::bounded(futures::stream::iter([Ok(first)]).chain(rest));
                 let messages = messages.map_err(|status| FlightError::Tonic(Box::new(status)));
                 let batches: Vec<_> = FlightRecordBatchStream::new_from_flight_data(messages)
                     .try_collect()
