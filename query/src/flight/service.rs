@@ -25,7 +25,7 @@ use super::caller::{Caller, Door};
 use super::catalog::Facts;
 use super::parameters;
 use super::prepared::Prepared;
-use super::statement::{Name, Running, Statement};
+use super::statement::{Name, Planned, Running, Statement};
 use super::wire;
 use crate::{Engine, Error};
 
@@ -37,6 +37,13 @@ pub(super) struct Port {
     pub(super) prepared: Prepared,
     pub(super) running: Arc<Running>,
     pub(super) facts: Facts,
+}
+
+/// What a command will be answered: its columns, the ticket to fetch them with, and the plan, if it is a statement.
+struct Offer {
+    schema: SchemaRef,
+    ticket: Vec<u8>,
+    planned: Option<Planned>,
 }
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -79,12 +86,7 @@ fn no_substrait() -> Status {
 }
 
 impl Port {
-    /// The columns that a command will be answered, and the ticket to fetch them with.
-    async fn offer(
-        &self,
-        caller: &Caller,
-        descriptor: &FlightDescriptor,
-    ) -> Result<(SchemaRef, Vec<u8>), Status> {
+    async fn offer(&self, caller: &Caller, descriptor: &FlightDescriptor) -> Result<Offer, Status> {
         let statement = match command(&descriptor.cmd)? {
             Command::CommandStatementQuery(asked) => {
                 no_transaction(asked.transaction_id)?;
@@ -100,12 +102,20 @@ impl Port {
             other => {
                 let refused = elsewhere(&other, "GetFlightInfo");
                 let answer = self.facts.answer(&self.engine, other).await?;
-                // The command is the ticket.
-                return Ok((answer.ok_or(refused)?.schema(), descriptor.cmd.to_vec()));
+                return Ok(Offer {
+                    schema: answer.ok_or(refused)?.schema(),
+                    // The command itself will do.
+                    ticket: descriptor.cmd.to_vec(),
+                    planned: None,
+                });
             }
         };
         let planned = statement.plan(&self.engine, caller).await?;
-        Ok((planned.schema, statement.ticket()?))
+        Ok(Offer {
+            schema: Arc::clone(&planned.schema),
+            ticket: statement.ticket()?,
+            planned: Some(planned),
+        })
     }
 
     async fn rows(&self, caller: &Caller, ticket: &Ticket) -> Result<Messages<FlightData>, Status> {
@@ -125,7 +135,7 @@ impl Port {
         };
         let planned = statement.plan(&self.engine, caller).await?;
         let schema = Arc::clone(&planned.schema);
-        let rows = planned.run(caller).await?;
+        let rows = planned.rows().await?;
         Ok(batches::stream(
             schema,
             self.running.watch(name, caller, rows),
@@ -224,11 +234,14 @@ impl FlightService for Port {
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Reply<FlightInfo> {
         let caller = Caller::of(&request)?;
         let descriptor = request.into_inner();
-        let (schema, ticket) = self.offer(&caller, &descriptor).await?;
-        let endpoint = FlightEndpoint::new().with_ticket(Ticket::new(ticket));
+        let offer = self.offer(&caller, &descriptor).await?;
+        let endpoint = FlightEndpoint::new().with_ticket(Ticket::new(offer.ticket));
         let info = FlightInfo::new()
-            .try_with_schema(&schema)
+            .try_with_schema(&offer.schema)
             .map_err(Error::Encode)?;
+        if let Some(planned) = offer.planned {
+            planned.begin(&caller).await?;
+        }
         Ok(Response::new(
             info.with_endpoint(endpoint).with_descriptor(descriptor),
         ))
@@ -236,7 +249,7 @@ impl FlightService for Port {
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Reply<SchemaResult> {
         let caller = Caller::of(&request)?;
-        let (schema, _) = self.offer(&caller, request.get_ref()).await?;
+        let schema = self.offer(&caller, request.get_ref()).await?.schema;
         let options = IpcWriteOptions::default();
         let schema = SchemaAsIpc::new(&schema, &options).try_into();
         Ok(Response::new(schema.map_err(Error::Encode)?))

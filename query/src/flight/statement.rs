@@ -106,10 +106,18 @@ pub(super) async fn plan(session: &Session, sql: &str) -> Result<LogicalPlan> {
 }
 
 impl Planned {
-    /// Runs it: its rows as they come. A SET is carried out and has none.
-    pub(super) async fn run(self, caller: &Caller) -> Result<SendableRecordBatchStream> {
+    /// What has to be done when a result is announced: a SET is carried out then, since clients fetch the rows of
+    /// one that has none late or never.
+    pub(super) async fn begin(self, caller: &Caller) -> Result<()> {
         if is_setting(&self.plan) {
             caller.settings.carry_out(&self.session, self.plan).await?;
+        }
+        Ok(())
+    }
+
+    /// The rows, as they come; of a SET none.
+    pub(super) async fn rows(self) -> Result<SendableRecordBatchStream> {
+        if is_setting(&self.plan) {
             return Ok(Box::pin(EmptyRecordBatchStream::new(self.schema)));
         }
         self.session.run(self.plan).await
@@ -123,7 +131,7 @@ impl Planned {
                     .to_owned(),
             });
         }
-        self.run(caller).await?;
+        self.begin(caller).await?;
         Ok(0)
     }
 }

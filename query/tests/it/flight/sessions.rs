@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tonic::Code;
 
-use super::{Client, ask, connect_to, message, query, refused, serve};
+use super::{Client, ask, connect_to, fetch, json, message, query, refused, serve};
 use crate::fixture::{engine, whole_world};
 
 /// A session option that is text, as an entry of the map that requests and results hold.
@@ -57,6 +57,14 @@ async fn what_is_set_holds_on_its_connection() {
     let address = serve(engine(whole_world()).await, Entrance::open("default")).await;
     let (mut first, mut second) = (connect_to(address).await, connect_to(address).await);
     let set = "SET datafusion.explain.logical_plan_only = true";
+    // Announced is done: clients that expect no rows do not wait for them. To ask for its columns does nothing.
+    let info = first.execute(set.to_owned(), None).await.unwrap();
+    assert_eq!((plans(&mut first).await, plans(&mut second).await), (1, 2));
+    ask(&mut first, "RESET datafusion.explain.logical_plan_only").await;
+    assert!(json(&fetch(&mut first, info.clone()).await.unwrap()).is_empty());
+    let descriptor = info.flight_descriptor.unwrap();
+    first.inner_mut().get_schema(descriptor).await.unwrap();
+    assert_eq!(plans(&mut first).await, 2);
     assert!(ask(&mut first, set).await.is_empty());
     assert_eq!((plans(&mut first).await, plans(&mut second).await), (1, 2));
     ask(&mut first, "RESET datafusion.explain.logical_plan_only").await;
