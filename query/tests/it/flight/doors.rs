@@ -23,20 +23,20 @@ use crate::fixture::{engine, moment, whole_world};
 
 /// Keys whose ids are their secrets without `fbk_`, until they are revoked.
 #[derive(Debug)]
-struct Keys {
+pub(crate) struct Keys {
     good: Mutex<Vec<&'static str>>,
     locked: Mutex<bool>,
 }
 
 impl Keys {
-    fn new(good: &[&'static str]) -> Arc<Self> {
+    pub(crate) fn new(good: &[&'static str]) -> Arc<Self> {
         Arc::new(Self {
             good: Mutex::new(good.to_vec()),
             locked: Mutex::new(true),
         })
     }
 
-    fn entrance(self: &Arc<Self>) -> Entrance {
+    pub(crate) fn entrance(self: &Arc<Self>) -> Entrance {
         Entrance {
             gate: Arc::clone(self) as _,
             ..Entrance::open("default")
@@ -275,31 +275,31 @@ async fn a_key_reads_its_own_workspace_and_has_its_own_statements() {
     }
 }
 
-/// A certificate for `localhost`, and a client that trusts it alone.
-fn tls() -> (TlsAcceptor, TlsConnector) {
+/// Speaks TLS as `localhost`, and the certificate that says so.
+pub(crate) fn certified() -> (TlsAcceptor, rcgen::Certificate) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let certificate = made.cert.der().clone();
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     // Two providers are linked, so neither is the default.
-    let provider = Arc::new(ring::default_provider());
-    let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+    let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key.into())
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
         .unwrap();
+    (TlsAcceptor::from(Arc::new(server)), made.cert)
+}
+
+/// A client that trusts this certificate alone.
+fn trusting(certificate: &rcgen::Certificate) -> TlsConnector {
     let mut roots = RootCertStore::empty();
-    roots.add(certificate).unwrap();
-    let mut client = ClientConfig::builder_with_provider(provider)
+    roots.add(certificate.der().clone()).unwrap();
+    let mut client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
     client.alpn_protocols = vec![b"h2".to_vec()];
-    (
-        TlsAcceptor::from(Arc::new(server)),
-        TlsConnector::from(Arc::new(client)),
-    )
+    TlsConnector::from(Arc::new(client))
 }
 
 /// Takes what comes in the clear on to a port that speaks TLS.
@@ -322,7 +322,8 @@ async fn tunnel(to: std::net::SocketAddr, tls: TlsConnector) -> std::net::Socket
 
 #[tokio::test]
 async fn tls_is_spoken_where_it_is_configured_and_a_hanging_client_holds_up_nobody() {
-    let (acceptor, connector) = tls();
+    let (acceptor, certificate) = certified();
+    let connector = trusting(&certificate);
     let entrance = Entrance {
         tls: Some(acceptor),
         ..Entrance::open("default")

@@ -1,5 +1,6 @@
 //! The Flight SQL port, with arrow-flight's own client.
 
+mod adbc;
 mod catalog;
 mod doors;
 mod sessions;
