@@ -184,8 +184,7 @@ impl Port {
             Command::CommandStatementSubstraitPlan(_) => return Err(no_substrait()),
             other => return Err(elsewhere(&other, "DoPut")),
         };
-        let planned = statement.plan(&self.engine, caller).await?;
-        let record_count = planned.update(caller).await?;
+        let record_count = statement.update(&self.engine, caller).await?;
         Ok(put_result(&DoPutUpdateResult { record_count }))
     }
 }

@@ -60,6 +60,20 @@ impl Statement {
         })
     }
 
+    /// Carries it out where a client expects a count of rows: only what is about the session is such.
+    pub(super) async fn update(&self, engine: &Engine, caller: &Caller) -> Result<i64> {
+        let session = caller.session(engine).await?;
+        let plan = plan(&session, &self.sql).await?;
+        if !is_setting(&plan) {
+            return Err(Error::Request {
+                message: "this statement answers rows: execute it as a query, not as an update"
+                    .to_owned(),
+            });
+        }
+        caller.settings.carry_out(&session, plan).await?;
+        Ok(0)
+    }
+
     /// As a ticket. Each has a name of its own, by which what it runs can be ended.
     pub(super) fn ticket(&self) -> std::result::Result<Vec<u8>, Status> {
         let mut handle = Message::default()
@@ -121,18 +135,6 @@ impl Planned {
             return Ok(Box::pin(EmptyRecordBatchStream::new(self.schema)));
         }
         self.session.run(self.plan).await
-    }
-
-    /// Carries it out where a client expects a count of rows: only what is about the session is such.
-    pub(super) async fn update(self, caller: &Caller) -> Result<i64> {
-        if !is_setting(&self.plan) {
-            return Err(Error::Request {
-                message: "this statement answers rows: execute it as a query, not as an update"
-                    .to_owned(),
-            });
-        }
-        self.begin(caller).await?;
-        Ok(0)
     }
 }
 

@@ -428,7 +428,7 @@ async fn what_would_write_is_refused_as_such() {
         Code::InvalidArgument,
         "execute it as a query",
     );
-    let mut prepared = client.prepare("SELECT 1".to_owned(), None).await.unwrap();
+    let mut prepared = client.prepare("SELECT ?".to_owned(), None).await.unwrap();
     refused(
         prepared.execute_update().await,
         Code::InvalidArgument,
