@@ -84,6 +84,9 @@ pub(crate) struct Listen {
     /// PostgreSQL wire.
     #[arg(long)]
     pub postgres: Option<String>,
+    /// Arrow Flight SQL.
+    #[arg(long)]
+    pub flight_sql: Option<String>,
     /// Console and REST API.
     #[arg(long)]
     pub http: Option<String>,

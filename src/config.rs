@@ -190,6 +190,7 @@ impl Settings {
             "listen.otlp_grpc",
             "listen.otlp_http",
             "listen.postgres",
+            "listen.flight_sql",
             "listen.http",
         ] {
             if !locked && !self.address(key)?.ip().is_loopback() {
@@ -293,6 +294,7 @@ impl Settings {
             otlp_http: self.address("listen.otlp_http")?,
             postgres: self.address("listen.postgres")?,
             tls: self.tls()?,
+            flight_sql: self.address("listen.flight_sql")?,
             http: self.address("listen.http")?,
             names: list(self.text("listen.names")),
             request_bytes_max: bytes_max("ingest.request_bytes_max")?,
@@ -319,6 +321,8 @@ pub(crate) struct Config {
     pub otlp_http: SocketAddr,
     /// PostgreSQL wire.
     pub postgres: SocketAddr,
+    /// Arrow Flight SQL.
+    pub flight_sql: SocketAddr,
     /// Certificate and private key, if TLS is spoken.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Console and REST.
@@ -476,20 +480,11 @@ mod tests {
             wrong.contains("store.durability") && wrong.contains("group_ms:N"),
             "{wrong}"
         );
-        let open = load("[listen]\npostgres = \"0.0.0.0:5433\"\n", &[])
-            .unwrap()
-            .config()
-            .unwrap_err()
-            .to_string();
-        assert!(
-            open.contains("listen.postgres") && open.contains("loopback"),
-            "{open}"
-        );
     }
 
     #[test]
-    fn only_keys_open_a_port_to_other_machines_and_never_that_of_postgres() {
-        for key in ["otlp_grpc", "otlp_http", "http"] {
+    fn only_keys_open_a_port_to_other_machines() {
+        for key in ["otlp_grpc", "otlp_http", "postgres", "flight_sql", "http"] {
             let settings = load("", &[]).unwrap();
             let name = format!("FLYBALL_LISTEN_{}", key.to_uppercase());
             let open = Settings::load(

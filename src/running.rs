@@ -22,6 +22,8 @@ pub(crate) struct Ports {
     pub otlp_http: SocketAddr,
     /// PostgreSQL wire.
     pub postgres: SocketAddr,
+    /// Arrow Flight SQL.
+    pub flight_sql: SocketAddr,
     /// Console and REST API.
     pub http: SocketAddr,
 }

@@ -60,8 +60,9 @@ impl Serving {
         let mut servers = JoinSet::new();
         let (grpc, otlp_http) = (bind(config.otlp_grpc).await?, bind(config.otlp_http).await?);
         let (postgres, http) = (bind(config.postgres).await?, bind(config.http).await?);
+        let flight_sql = bind(config.flight_sql).await?;
         // The settings were checked for this; here it does not depend on who checked them.
-        let open = [&grpc, &otlp_http, &postgres, &http];
+        let open = [&grpc, &otlp_http, &postgres, &flight_sql, &http];
         let locked = core.ingest.door().is_locked();
         for listener in open {
             let address = listener.local_addr()?;
@@ -76,6 +77,7 @@ impl Serving {
             otlp_grpc: grpc.local_addr()?,
             otlp_http: otlp_http.local_addr()?,
             postgres: postgres.local_addr()?,
+            flight_sql: flight_sql.local_addr()?,
             http: http.local_addr()?,
         };
         let closed = || closing.clone().cancelled_owned();
@@ -98,6 +100,13 @@ impl Serving {
         servers.spawn(async move {
             tokio::select! {
                 served = flyball_query::pg::serve(engine, at, postgres) => Ok(served?),
+                () = done => Ok(()),
+            }
+        });
+        let (engine, at, done) = (Arc::clone(&core.engine), entrance("h2")?, closed());
+        servers.spawn(async move {
+            tokio::select! {
+                served = flyball_query::flight::serve(engine, at, flight_sql) => Ok(served?),
                 () = done => Ok(()),
             }
         });

@@ -68,7 +68,13 @@ impl Decoder for Raw {
 fn start(dir: &Path) -> (Server, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
     command.arg("--data-dir").arg(dir).arg("serve");
-    for port in ["--otlp-grpc", "--otlp-http", "--postgres", "--http"] {
+    for port in [
+        "--otlp-grpc",
+        "--otlp-http",
+        "--postgres",
+        "--flight-sql",
+        "--http",
+    ] {
         command.args([port, "127.0.0.1:0"]);
     }
     let server = Server(command.stdout(Stdio::null()).spawn().unwrap());

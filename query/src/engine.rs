@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::view::ViewTable;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
 };
+use datafusion::datasource::TableType;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionState;
 use datafusion::execution::memory_pool::FairSpillPool;
@@ -102,6 +104,21 @@ impl Engine {
     /// larger than [`Config::result_bytes_max`].
     pub async fn query(&self, workspace: &str, sql: &str) -> Result<Vec<RecordBatch>> {
         self.session(workspace).query(sql).await
+    }
+
+    /// The tables and views there are, by name, each with its kind and columns.
+    pub(crate) async fn tables(&self) -> Result<Vec<(String, TableType, SchemaRef)>> {
+        let catalog = self.template.catalog_list().catalog(CATALOG);
+        let Some(schema) = catalog.and_then(|catalog| catalog.schema(SCHEMA)) else {
+            return Ok(Vec::new());
+        };
+        let mut tables = Vec::new();
+        for name in schema.table_names() {
+            if let Some(table) = schema.table(&name).await.map_err(Error::failed)? {
+                tables.push((name, table.table_type(), table.schema()));
+            }
+        }
+        Ok(tables)
     }
 
     /// What queries may use.

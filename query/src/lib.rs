@@ -1,12 +1,13 @@
 //! Answers in SQL, over what is buffered and what is in the tables, each row seen exactly once.
 //!
-//! A statement passes through the modules in this order: a port ([`pg`], [`http`], or a caller of
+//! A statement passes through the modules in this order: a port ([`pg`], [`mod@flight`], [`http`], or a caller of
 //! [`Engine::query`]) hands its text to a [`Session`]; it is planned against the [`catalogue`] of base
 //! tables, views, metrics and functions; judged on its plan, since only what reads may pass (`guard`);
 //! bound to one [`Source::snapshot`] taken for this statement alone (`bind`); run under the engine's
 //! memory and time limits; and written out by [`mod@format`].
 
 pub mod catalogue;
+pub mod flight;
 pub mod format;
 pub mod functions;
 pub mod gate;

@@ -83,6 +83,7 @@ fn settings(cli: &Cli) -> Result<Settings> {
             ("listen.otlp_grpc", listen.otlp_grpc.clone()),
             ("listen.otlp_http", listen.otlp_http.clone()),
             ("listen.postgres", listen.postgres.clone()),
+            ("listen.flight_sql", listen.flight_sql.clone()),
             ("listen.http", listen.http.clone()),
             ("prices.file", text(&listen.prices)),
             ("alerts.rules", text(&listen.rules)),
@@ -120,6 +121,7 @@ async fn serve(config: &Config) -> Result<()> {
         ports.postgres.ip(),
         ports.postgres.port()
     );
+    say!("  Flight SQL  grpc://{}", ports.flight_sql);
     say!("  console     http://{}/", ports.http);
     serving.until_told_to_stop().await?;
     say!("flyball has stopped; everything is flushed");

@@ -155,6 +155,11 @@ pub(crate) const KEYS: &[Key] = &[
         doc: "SQL over the PostgreSQL protocol",
     },
     Key {
+        name: "listen.flight_sql",
+        default: "127.0.0.1:8815",
+        doc: "SQL over Arrow Flight SQL",
+    },
+    Key {
         name: "tls.certificate",
         default: "",
         doc: "file with the server's certificate and those that vouch for it, PEM; read again every minute",

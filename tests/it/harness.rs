@@ -102,7 +102,13 @@ impl Server {
         more: &[&str],
     ) -> Self {
         command.arg("serve");
-        for listen in ["--otlp-grpc", "--otlp-http", "--postgres", "--http"] {
+        for listen in [
+            "--otlp-grpc",
+            "--otlp-http",
+            "--postgres",
+            "--flight-sql",
+            "--http",
+        ] {
             command.args([listen, address]);
         }
         let _ = std::fs::remove_file(data_dir.join("ports.json"));

@@ -9,6 +9,7 @@ mod crash;
 mod demo;
 mod erase;
 mod finops;
+mod flight;
 mod harness;
 mod import;
 mod keys;

@@ -161,6 +161,21 @@ async fn by_the_postgres_port_in_both_protocols() {
 }
 
 #[tokio::test]
+async fn by_flight_sql_as_a_query_an_update_and_prepared() {
+    let engine = engine(whole_world()).await;
+    let mut client = crate::flight::connect(Arc::clone(&engine)).await;
+    for sql in HOSTILE {
+        let asked = crate::flight::query(&mut client, sql).await;
+        assert!(asked.is_err(), "{sql} was carried out");
+        let update = client.execute_update(sql.to_owned(), None).await;
+        assert!(update.is_err(), "{sql} was carried out");
+        let prepared = client.prepare(sql.to_owned(), None).await;
+        assert!(prepared.is_err(), "{sql} was prepared");
+    }
+    unharmed(&engine).await;
+}
+
+#[tokio::test]
 async fn by_http() {
     let engine = engine(whole_world()).await;
     for sql in HOSTILE {

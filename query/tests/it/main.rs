@@ -3,6 +3,7 @@
 
 mod examples;
 mod fixture;
+mod flight;
 mod grafana;
 mod hostile;
 mod http;

@@ -11,7 +11,7 @@ use crate::fixture::{ask, charges, decision, engine, execution, moment};
 
 /// Every look finds one execution more, with one call.
 #[derive(Debug, Default)]
-struct Growing {
+pub(crate) struct Growing {
     looks: Arc<AtomicUsize>,
 }
 

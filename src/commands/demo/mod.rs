@@ -94,6 +94,7 @@ fn alone(config: Config, data_dir: PathBuf) -> Config {
         otlp_grpc: free,
         otlp_http: free,
         postgres: free,
+        flight_sql: free,
         http: free,
         prices_file: None,
         rules: None,
