@@ -46,7 +46,7 @@ pub struct Definition {
 }
 
 /// In the order in which they can be planned: an entry may use the ones before it.
-const FILES: [&str; 44] = [
+const FILES: [&str; 48] = [
     include_str!("standing_charges.sql"),
     include_str!("minutes.sql"),
     include_str!("minute_sketches.sql"),
@@ -90,7 +90,11 @@ const FILES: [&str; 44] = [
     include_str!("incident_recurrence.sql"),
     include_str!("roi.sql"),
     include_str!("slo.sql"),
+    include_str!("slo_burn.sql"),
     include_str!("outcome_drift.sql"),
+    include_str!("latency_drift.sql"),
+    include_str!("behaviour_drift.sql"),
+    include_str!("feedback_drift.sql"),
 ];
 
 /// All entries, in the order in which they can be planned.
