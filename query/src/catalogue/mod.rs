@@ -45,6 +45,14 @@ pub struct Definition {
     pub sql: String,
 }
 
+impl Definition {
+    /// Whether it is another entry's second view, with an `hour` column.
+    #[must_use]
+    pub fn is_by_hour(&self) -> bool {
+        self.name.ends_with("_by_hour")
+    }
+}
+
 /// In the order in which they can be planned: an entry may use the ones before it.
 const FILES: [&str; 48] = [
     include_str!("standing_charges.sql"),

@@ -78,7 +78,7 @@ pub fn page() -> String {
 
 /// Whether it measures something, and is no variant of another entry.
 fn is_measured(entry: &Definition) -> bool {
-    entry.kind != Kind::View && !entry.name.ends_with("_by_hour")
+    entry.kind != Kind::View && !entry.is_by_hour()
 }
 
 fn put(page: &mut String, text: std::fmt::Arguments<'_>) {

@@ -3,6 +3,7 @@
 
 mod examples;
 mod fixture;
+mod gauges;
 mod hostile;
 mod http;
 mod ledger;

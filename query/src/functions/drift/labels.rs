@@ -117,7 +117,7 @@ mod tests {
         backwards.reverse();
         assert_eq!(of(&backwards), whole);
         let (first, last) = (of(&words[..1700]), of(&words[1700..]));
-        let mut merged = last.clone();
+        let mut merged = last;
         merged.merge(&first);
         assert_eq!(merged, whole);
         let (kept, pooled) = whole.parts();
