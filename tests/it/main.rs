@@ -8,6 +8,7 @@ mod crash;
 mod demo;
 mod erase;
 mod finops;
+mod gauges;
 mod harness;
 mod import;
 mod keys;

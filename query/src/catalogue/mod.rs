@@ -5,7 +5,8 @@
 //! `name`, `kind` (view, metric or function), `summary`, `formula`, `unit`, `grain` (what one row is),
 //! `time` (which moment puts a row into a window), `edges` (what happens where the definition has an
 //! edge), and `by_hour`, the name of a second view that has an `hour` column besides: in it, the
-//! comments `/*hour,*/` of the SQL become `hour,`.
+//! comments `/*hour,*/` of the SQL become `hour,`. Of a metric, `by` names the columns that tell its rows
+//! apart, and `shows` the one to draw where there is room for one.
 
 mod page;
 
@@ -39,6 +40,10 @@ pub struct Definition {
     pub grain: String,
     /// Which moment puts a row into a window of time.
     pub time: String,
+    /// Of a metric, the columns that tell its rows apart (besides `hour`), all of them texts.
+    pub by: Vec<String>,
+    /// Of a metric, the column to draw where there is room for one: a number.
+    pub shows: String,
     /// What happens at the edges: empty denominators, unknown values.
     pub edges: String,
     /// The query.
@@ -154,6 +159,8 @@ fn read(file: &str) -> Vec<Definition> {
         unit: value("unit"),
         grain: value("grain"),
         time: value("time"),
+        by: words(&value("by")),
+        shows: value("shows"),
         edges: value("edges"),
         sql,
     };
@@ -168,6 +175,15 @@ fn read(file: &str) -> Vec<Definition> {
         ..plain.clone()
     };
     vec![plain, hourly]
+}
+
+/// Names with commas between.
+fn words(list: &str) -> Vec<String> {
+    let words = list.split(',').map(str::trim);
+    words
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The metrics, over rows whose answers are worked out by hand.
 
+use flyball_query::catalogue;
 use flyball_store::rows::ChargeRow;
 use serde_json::json;
 
@@ -341,4 +342,29 @@ async fn an_empty_side_has_no_distance_and_is_counted_all_the_same() {
             json!({"d": null, "priced": 2, "effect": null, "on_neither": 0, "p": null, "told": 3})
         ]
     );
+}
+
+/// What a panel draws, and what names its lines, are columns of that kind, and all texts are named.
+#[tokio::test]
+async fn a_metric_names_its_own_columns() {
+    let engine = engine(whole_world()).await;
+    for entry in catalogue::all() {
+        if entry.kind != catalogue::Kind::Metric {
+            continue;
+        }
+        let session = engine.session("default");
+        let plan = session.plan(&format!("SELECT * FROM {}", entry.name)).await;
+        let plan = plan.unwrap();
+        let fields = || plan.schema().fields().iter();
+        let texts = fields().filter(|field| field.data_type().is_string());
+        let texts: Vec<&String> = texts.map(|field| field.name()).collect();
+        assert_eq!(entry.by.iter().collect::<Vec<_>>(), texts, "{}", entry.name);
+        let shown = fields().find(|field| *field.name() == entry.shows);
+        assert!(
+            shown.is_some_and(|field| field.data_type().is_numeric()),
+            "{}: {}",
+            entry.name,
+            entry.shows
+        );
+    }
 }
