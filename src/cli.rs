@@ -364,7 +364,7 @@ pub(crate) struct Conventions {
 pub(crate) struct Metrics {
     /// Only this one, with all that is said of it and its SQL.
     pub(crate) of: Option<String>,
-    /// How to print: table, json or markdown (the page docs/metrics.md, always whole).
+    /// How to print: table, json, markdown (the page docs/metrics.md) or grafana (the dashboard); the last two always whole.
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: PageFormat,
 }
@@ -378,6 +378,8 @@ pub(crate) enum PageFormat {
     Json,
     /// For the documentation.
     Markdown,
+    /// A dashboard with a panel for each metric.
+    Grafana,
 }
 
 /// Options of `reprice`.

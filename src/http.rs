@@ -14,6 +14,7 @@ use flyball_ingest::door::Caller;
 use flyball_ingest::otlp::{Compression, Limits};
 use flyball_ingest::pipeline::{Ingest, Sent};
 use flyball_ingest::resolver::Asker;
+use flyball_query::gauges::Gauges;
 use flyball_store::{Encoding, Error as StoreError, Origin, Signal, Store};
 
 use crate::access::IMPORT_BYTES_MAX;
@@ -28,6 +29,7 @@ struct Rooms {
     counts: Asker,
     ingest: Arc<Ingest>,
     alerts: Arc<Alerts>,
+    gauges: Arc<Gauges>,
 }
 
 /// `GET /healthz`, `/readyz`, `/metrics`, `/api/v1/alerts/status`, `/api/v1/storage`; `POST /api/v1/import`,
@@ -37,6 +39,7 @@ pub(crate) fn router(
     counts: Asker,
     ingest: Arc<Ingest>,
     alerts: Arc<Alerts>,
+    gauges: Arc<Gauges>,
     instance: &str,
 ) -> Router {
     let health = health_of(instance);
@@ -60,6 +63,7 @@ pub(crate) fn router(
             counts,
             ingest,
             alerts,
+            gauges,
         })
 }
 
@@ -201,7 +205,7 @@ fn told<T: serde::Serialize>(outcome: flyball_store::Result<T>) -> Response {
     }
 }
 
-/// Flyball's own health, in Prometheus' text format.
+/// Flyball's own health, in Prometheus' text format, and what was last known of the catalogue's metrics.
 async fn metrics(State(rooms): State<Rooms>) -> Response {
     // A resolver that has stopped has no counts; that it stopped shows in the log and ends the server.
     let counts = rooms.counts.counts().await.unwrap_or_default();
@@ -210,5 +214,6 @@ async fn metrics(State(rooms): State<Rooms>) -> Response {
     text.push_str(&metrics::keys(&rooms.ingest.door().counts()));
     text.push_str(&metrics::texts(rooms.ingest.policy()));
     text.push_str(&metrics::objects(&rooms.store.object_operations()));
+    text.push_str(&rooms.gauges.text());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -12,6 +12,7 @@ use flyball_dashboards::console::{ConsoleState, FleetData, Hosts, same_origin};
 use flyball_ingest::server;
 use flyball_query::Engine;
 use flyball_query::gate::Entrance;
+use flyball_query::gauges::Gauges;
 use flyball_runtime::control::{self, Control, View};
 use flyball_store::Store;
 use tokio::net::TcpListener;
@@ -53,6 +54,9 @@ impl Serving {
     pub(crate) async fn start(config: &Config) -> Result<Self> {
         let data_dir = config.store.data_dir.clone();
         let core = Core::open(config).await?;
+        let gauges = Gauges::new(Arc::clone(&core.engine), WORKSPACE, config.gauges.clone())
+            .await
+            .context("metrics.catalogue")?;
         let ledger = Arc::new(StoreLedger::new(Arc::clone(&core.store), WORKSPACE));
         let control = Control::open(&data_dir.join("control.db"), ledger).await?;
         let alerts = start_alerts(config, &core, &control)?;
@@ -111,7 +115,16 @@ impl Serving {
             }
         });
         let hosts = Hosts::with(config.names.iter().cloned());
-        let router = router(&core, &control, &alerts, &ports.instance, &data_dir, hosts);
+        let (asked, done) = (Arc::clone(&gauges), closed());
+        servers.spawn(async move {
+            tokio::select! {
+                () = asked.run() => {}
+                () = done => {}
+            }
+            Ok(())
+        });
+        let parts = (&control, &alerts, &gauges);
+        let router = router(&core, parts, &ports.instance, &data_dir, hosts);
         let done = closed();
         servers.spawn(async move {
             // Long polls are cut rather than waited for: their clients come back on their own.
@@ -260,8 +273,7 @@ fn memory_of(data_dir: &Path) -> Arc<dyn memory::Memory> {
 /// Port 8080: console, REST API, metrics, health.
 fn router(
     core: &Core,
-    control: &Arc<Control>,
-    alerts: &Arc<Alerts>,
+    (control, alerts, gauges): (&Arc<Control>, &Arc<Alerts>, &Arc<Gauges>),
     instance: &str,
     data_dir: &Path,
     hosts: Hosts,
@@ -290,6 +302,7 @@ fn router(
             core.asker(),
             Arc::clone(&core.ingest),
             Arc::clone(alerts),
+            Arc::clone(gauges),
             instance,
         ))
         .layer(from_fn_with_state(guard, access::guard))

@@ -53,6 +53,14 @@ pub enum Error {
         "the query needs more memory than is set aside for queries: narrow it by time or agent ({0})"
     )]
     Memory(#[source] DataFusionError),
+    /// A name that should be shown as a gauge, and is no metric.
+    #[error("{name:?} is no metric of the catalogue: accepted are {}", known.join(", "))]
+    Gauge {
+        /// The name.
+        name: String,
+        /// The metrics there are.
+        known: Vec<String>,
+    },
     /// It took too long.
     #[error("the query was stopped after {} s: narrow it by time or agent", limit.as_secs_f64())]
     Timeout {

@@ -4,13 +4,14 @@
 //! [`Engine::query`]) hands its text to a [`Session`]; it is planned against the [`catalogue`] of base
 //! tables, views, metrics and functions; judged on its plan, since only what reads may pass (`guard`);
 //! bound to one [`Source::snapshot`] taken for this statement alone (`bind`); run under the engine's
-//! memory and time limits; and written out by [`mod@format`].
+//! memory and time limits; and written out by [`mod@format`]. [`gauges`] asks for metrics on its own, for Prometheus.
 
 pub mod catalogue;
 pub mod flight;
 pub mod format;
 pub mod functions;
 pub mod gate;
+pub mod gauges;
 pub mod http;
 pub mod pg;
 

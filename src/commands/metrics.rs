@@ -20,6 +20,10 @@ pub(super) fn run(options: &Metrics) -> Result<()> {
     match options.format {
         PageFormat::Json => say!("{}", serde_json::to_string_pretty(&as_json(&entries))?),
         PageFormat::Markdown => crate::say::text(format_args!("{}", catalogue::page())),
+        PageFormat::Grafana => {
+            let dashboard = flyball_dashboards::grafana::catalogue::dashboard(&catalogue::all());
+            say!("{}", serde_json::to_string_pretty(&dashboard)?);
+        }
         PageFormat::Table if options.of.is_some() => entries.iter().for_each(whole),
         PageFormat::Table => entries.iter().for_each(line),
     }

@@ -180,6 +180,31 @@ pub(crate) const KEYS: &[Key] = &[
         doc: "names that console and REST API are reached by besides IP addresses and localhost, comma between",
     },
     Key {
+        name: "metrics.catalogue",
+        default: "",
+        doc: "metrics of the catalogue that /metrics shows as gauges, by name, comma between (`flyball metrics` lists them)",
+    },
+    Key {
+        name: "metrics.catalogue_rows",
+        default: "last_hour",
+        doc: "of which rows: last_hour (full, UTC), this_hour or all; always all of a metric that has no view by hour",
+    },
+    Key {
+        name: "metrics.catalogue_every_s",
+        default: "60",
+        doc: "how often they are asked for, in seconds; a scrape is shown the last answer",
+    },
+    Key {
+        name: "metrics.catalogue_time_limit_s",
+        default: "20",
+        doc: "the longest one of them may take, in seconds; one that fails keeps its last values",
+    },
+    Key {
+        name: "metrics.catalogue_rows_max",
+        default: "200",
+        doc: "the most rows of one of them that are shown, in the order of their labels",
+    },
+    Key {
         name: "ingest.request_bytes_max",
         default: "16777216",
         doc: "largest request body, decompressed",

@@ -10,6 +10,7 @@ mod demo;
 mod erase;
 mod finops;
 mod flight;
+mod gauges;
 mod harness;
 mod import;
 mod keys;

@@ -1,9 +1,10 @@
-//! Grafana: a data source, a dashboard, and what the dashboard asks for.
+//! Grafana: a data source, dashboards, and what the dashboards ask for.
 //!
 //! Copy `dashboards/grafana/provisioning` beside Grafana's own provisioning folder and
 //! `dashboards/grafana/dashboards` to where its provider looks. The queries go through Grafana's PostgreSQL
-//! data source to port 5433; [`queries`] gives them as it would send them, so that they can be tried without it.
+//! data source to port 5433; [`catalogue`] makes the second dashboard; [`queries`] gives them as it would send them, so that they can be tried without it.
 
+pub mod catalogue;
 mod macros;
 
 use serde_json::Value;
@@ -17,14 +18,22 @@ pub const DATASOURCE: &str = include_str!("../../grafana/provisioning/datasource
 /// Provisioning of the folder of dashboards: `dashboards/flyball.yaml`.
 pub const PROVIDER: &str = include_str!("../../grafana/provisioning/dashboards/flyball.yaml");
 /// The dashboards: file name and JSON.
-pub const DASHBOARDS: [(&str, &str); 1] = [(
-    "flyball-overview.json",
-    include_str!("../../grafana/dashboards/flyball-overview.json"),
-)];
+pub const DASHBOARDS: [(&str, &str); 2] = [
+    (
+        "flyball-overview.json",
+        include_str!("../../grafana/dashboards/flyball-overview.json"),
+    ),
+    (
+        catalogue::FILE,
+        include_str!("../../grafana/dashboards/flyball-catalogue.json"),
+    ),
+];
 
 /// What one panel (or annotation) asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PanelQuery {
+    /// The dashboard's file.
+    pub file: &'static str,
     /// The panel's title.
     pub title: String,
     /// `table`, or `time_series`: then there is a column `time`, and text columns name the series.
@@ -64,6 +73,7 @@ pub fn queries(range: &TimeRange) -> Result<Vec<PanelQuery>> {
             let title = text(title, "title")?;
             let sql = macros::expand(&title, &text(&target["rawSql"], "rawSql")?, range)?;
             queries.push(PanelQuery {
+                file,
                 format: text(&target["format"], "format")?,
                 title,
                 sql,

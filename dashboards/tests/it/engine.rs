@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::util::display::array_value_to_string;
 use flyball_dashboards::console::{ConsoleState, FleetData, Hosts, router};
-use flyball_dashboards::grafana::{TimeRange, queries};
+use flyball_dashboards::grafana::{TimeRange, catalogue, queries};
 use flyball_query::{Config, Engine};
 use flyball_runtime::control::View;
 use flyball_store::rows::{ActionRow, AlertRow, ChargeRow, Date, Micros, Row};
@@ -130,10 +130,27 @@ fn actions() -> Vec<ActionRow> {
     vec![decided, obeyed]
 }
 
+/// What the journal has none of: a tool that failed after it had waited.
+fn tool_call() -> ChargeRow {
+    ChargeRow {
+        operation: Some("execute_tool".to_owned()),
+        tool_name: Some("look".to_owned()),
+        error_type: Some("timeout".to_owned()),
+        queue_wait_ms: Some(5),
+        step: Some(1),
+        ..entry("k1", "tool_call", "triage", 450)
+    }
+}
+
 async fn engine(filled: bool) -> Arc<Engine> {
+    engine_over(filled.then(journal)).await
+}
+
+/// The engine over these charges, with the alerts and actions; or over nothing at all.
+async fn engine_over(rows: Option<Vec<ChargeRow>>) -> Arc<Engine> {
     let batches = |table: Table| match table {
-        _ if !filled => Vec::new(),
-        Table::Charges => vec![ChargeRow::batch(&journal()).unwrap()],
+        _ if rows.is_none() => Vec::new(),
+        Table::Charges => vec![ChargeRow::batch(&rows.clone().unwrap()).unwrap()],
         Table::Alerts => vec![AlertRow::batch(&alerts()).unwrap()],
         Table::Actions => vec![ActionRow::batch(&actions()).unwrap()],
         _ => Vec::new(),
@@ -178,7 +195,8 @@ fn cells(batches: &[RecordBatch], column: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn every_panel_is_answered_with_and_without_data() {
-    let (filled, empty) = (engine(true).await, engine(false).await);
+    let rows = journal().into_iter().chain([tool_call()]).collect();
+    let (filled, empty) = (engine_over(Some(rows)).await, engine(false).await);
     for query in queries(&TimeRange::last_hours(NOW / 1_000_000, 1)).unwrap() {
         let answer = empty.query("default", &query.sql).await;
         assert!(
@@ -191,7 +209,14 @@ async fn every_panel_is_answered_with_and_without_data() {
         let rows = filled.query("default", &query.sql).await.unwrap();
         let count: usize = rows.iter().map(RecordBatch::num_rows).sum();
         assert!(count > 0, "{} shows nothing:\n{}", query.title, query.sql);
-        if query.format == "time_series" {
+        if query.format == "time_series" && query.file == catalogue::FILE {
+            // All in the hour that began on 22 November 2026 at nine.
+            let hours = cells(&rows, "time");
+            let hours = hours.iter().map(|time| time.parse::<f64>().unwrap());
+            assert!(hours.eq(vec![1_795_338_000.0; count]), "{}", query.title);
+            let named = cells(&rows, "metric");
+            assert!(named.iter().all(|name| !name.is_empty()), "{}", query.title);
+        } else if query.format == "time_series" {
             // 22 November 2026, 9:40 to 10:00.
             let times: Vec<f64> = cells(&rows, "time")
                 .iter()
@@ -239,6 +264,22 @@ async fn panels_show_what_was_worked_out_by_hand() {
         ("Actions", "ended_to_obeyed_ms", vec!["150.0"]),
         ("Agents, all time", "agent", vec!["triage", "writer"]),
         ("Firing alerts", "rule", vec!["runaway-spend"]),
+        // Triage: 0.35 / 2 decisions; writer's call has no price.
+        (
+            "cost per decision: cost_per_decision_usd, by hour",
+            "cost_per_decision_usd",
+            vec!["0.175000000000", ""],
+        ),
+        (
+            "escalation rate: rate, by hour",
+            "metric",
+            vec!["triage", "writer"],
+        ),
+        (
+            "incident recurrence, everything kept",
+            "incidents",
+            vec!["1"],
+        ),
     ] {
         let query = queries.iter().find(|query| query.title == title).unwrap();
         let rows = engine.query("default", &query.sql).await.unwrap();

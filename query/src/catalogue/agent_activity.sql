@@ -5,6 +5,8 @@
 -- formula: different ids on calls and executions that stand, counted by a HyperLogLog sketch
 -- unit: count; exact for a handful, for many with a standard deviation of 1.6 %
 -- grain: agent
+-- by: agent_name
+-- shows: executions
 -- time: start of the call or execution; one that goes on for two hours counts in both
 -- edges: calls that name no session (or user) add none; an agent nobody named has agent_name NULL
 SELECT

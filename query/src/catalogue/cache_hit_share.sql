@@ -5,6 +5,8 @@
 -- formula: cache_read_tokens / input_tokens, over model calls
 -- unit: ratio, 0 to 1
 -- grain: agent, provider and model that answered
+-- by: agent_name, provider, model
+-- shows: share
 -- time: start of the call
 -- edges: NULL where no input is known; a call that tells its input and no cached tokens counts as having read none
 SELECT

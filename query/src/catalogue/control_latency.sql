@@ -5,6 +5,8 @@
 -- formula: percentiles of obeyed_at minus cause_ended_at over actions in force
 -- unit: milliseconds
 -- grain: scope and state
+-- by: scope, state
+-- shows: p95_ms
 -- time: when the action was decided
 -- edges: shadow actions and actions without a causing span (a person's) are left out; actions that
 --   nobody has obeyed yet are counted in actions and not in n

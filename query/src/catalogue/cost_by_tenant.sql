@@ -5,6 +5,8 @@
 -- formula: sum of cost_usd over all calls
 -- unit: US dollars, DECIMAL(38,12)
 -- grain: tenant and team
+-- by: tenant, team
+-- shows: cost_usd
 -- time: start of the call
 -- edges: NULL where no call has a price; unpriced_calls says how many model calls, embeddings and rerankings the cost
 --   leaves out; calls that name no tenant (or team) have NULL there

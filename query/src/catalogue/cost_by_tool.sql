@@ -5,6 +5,8 @@
 -- formula: sums over tool calls; error_rate is errors / calls
 -- unit: US dollars, DECIMAL(38,12); ratio, 0 to 1, with Wilson's 95 % bounds
 -- grain: agent and tool
+-- by: agent_name, tool_name
+-- shows: cost_usd
 -- time: start of the call
 -- edges: cost_usd is NULL where the tool has no price; error_rate is NULL without calls
 SELECT

@@ -5,6 +5,8 @@
 -- formula: sum of cost_usd over all calls that stand
 -- unit: US dollars, DECIMAL(38,12)
 -- grain: user
+-- by: user_id
+-- shows: cost_usd
 -- time: start of the call
 -- edges: NULL where no call has a price; calls that name no user have NULL there; it reads every charge, so ask for a
 --   stretch of time

@@ -5,6 +5,8 @@
 -- formula: sum of cost_usd over executions that number their steps / sum of their different steps
 -- unit: US dollars, DECIMAL(38,12)
 -- grain: agent
+-- by: agent_name
+-- shows: cost_per_cycle_usd
 -- time: start of the execution
 -- edges: executions whose calls tell no step are left out and counted in without_steps; NULL when none tells any, or no
 --   call of those that do has a price

@@ -5,6 +5,8 @@
 -- formula: sum of cost_usd over all calls / number of decisions
 -- unit: US dollars, DECIMAL(38,12), rounded half away from zero in the 12th digit
 -- grain: agent
+-- by: agent_name
+-- shows: cost_per_decision_usd
 -- time: start of the call
 -- edges: NULL without decisions, and where no call has a price; unpriced_calls says how many model
 --   calls, embeddings and rerankings the cost leaves out; calls without an agent have agent_name NULL

@@ -5,6 +5,8 @@
 -- formula: sum of cost_usd over the executions that ended / their number; percentiles of their costs, interpolated
 -- unit: US dollars; sums and the average DECIMAL(38,12), percentiles DOUBLE
 -- grain: agent
+-- by: agent_name
+-- shows: cost_per_execution_usd
 -- time: end of the execution
 -- edges: NULL when none has ended, or none of them has a known cost; one without calls costs zero, and one whose calls
 --   have no price is left out of the average and counted in unknown; calls without a price in the others are counted in

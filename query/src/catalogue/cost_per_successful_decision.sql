@@ -6,6 +6,8 @@
 -- formula: sum of cost_usd over all executions that ended / decisions of those that ended in success
 -- unit: US dollars, DECIMAL(38,12)
 -- grain: agent
+-- by: agent_name
+-- shows: cost_per_successful_decision_usd
 -- time: end of the execution
 -- edges: NULL without such a decision, and where no call has a price; executions whose end nobody told count in the cost
 --   and not in the decisions; a decision that is undone later is not known as such

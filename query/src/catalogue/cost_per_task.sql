@@ -6,6 +6,8 @@
 --   of the tasks' costs, interpolated
 -- unit: US dollars; sums and the average DECIMAL(38,12), percentiles DOUBLE
 -- grain: agent
+-- by: agent_name
+-- shows: cost_per_task_usd
 -- time: end of the last attempt
 -- edges: NULL when no task has ended, or none of them has a known cost; a task with an attempt whose calls have no price
 --   counts with what is known of it, and one of which nothing is known is counted in unknown alone

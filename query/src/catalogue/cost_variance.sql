@@ -5,6 +5,8 @@
 --   the median, which single dear executions do not move
 -- unit: ratio without unit; variance in US dollars squared
 -- grain: agent and task type
+-- by: agent_name, task_type
+-- shows: cv
 -- time: every execution that ended
 -- edges: variance, cv and robust_cv are NULL with fewer than 20 executions of known cost, and where the mean (the median)
 --   is zero; a change of prices is not told apart from a change of behaviour

@@ -5,6 +5,8 @@
 -- formula: executions that ended escalated / executions that ended with a known termination
 -- unit: ratio, 0 to 1, with Wilson's 95 % bounds
 -- grain: agent
+-- by: agent_name
+-- shows: rate
 -- time: end of the execution; one that has not ended counts under open in the hour it started
 -- edges: NULL when none has ended; executions without a known termination are not in the ratio and are
 --   shown as open

@@ -5,6 +5,8 @@
 --   the last 24 hours / all incidents
 -- unit: ratio, 0 to 1, with Wilson's 95 % bounds
 -- grain: rule
+-- by: rule
+-- shows: rate
 -- time: when the alert began to fire
 -- edges: what fires again within 24 hours is the same incident; NULL without incidents, and while less than 30 days of
 --   alerts are kept before the last of them, when nobody can know

@@ -4,6 +4,8 @@
 -- formula: actions on the agent that a person decided or ended / executions of the agent that ended
 -- unit: interventions per execution
 -- grain: agent
+-- by: agent_name
+-- shows: per_execution
 -- time: everything that is kept
 -- edges: NULL without executions; what a rule decided and a rule ended is no intervention; actions on tenants, tools or
 --   everything are not counted for an agent; looking on is no intervention

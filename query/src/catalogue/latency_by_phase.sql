@@ -6,6 +6,8 @@
 --   without the union of all of them; then percentiles, interpolated
 -- unit: milliseconds
 -- grain: agent and phase (model, tool, rest, whole)
+-- by: agent_name, phase
+-- shows: p95_ms
 -- time: end of the execution
 -- edges: calls at the same time count once; executions that have not ended are left out, and so is what a call takes
 --   beyond its execution's end; n says how many executions have the phase

@@ -6,6 +6,8 @@
 --   a KLL sketch, whose ranks are within 0.7 % with 99 % confidence
 -- unit: milliseconds
 -- grain: agent and operation
+-- by: agent_name, operation
+-- shows: p95_ms
 -- time: start of a call, end of an execution
 -- edges: what still runs is left out; failed calls are in; n says how many values there are, and with
 --   fewer than 20 the p95 is close to the maximum, which is always exact

@@ -5,7 +5,8 @@
 //! `name`, `kind` (view, metric or function), `summary`, `formula`, `unit`, `grain` (what one row is),
 //! `time` (which moment puts a row into a window), `edges` (what happens where the definition has an
 //! edge), and `by_hour`, the name of a second view that has an `hour` column besides: in it, the
-//! comments `/*hour,*/` of the SQL become `hour,`.
+//! comments `/*hour,*/` of the SQL become `hour,`. Of a metric, `by` names the columns that tell its rows
+//! apart, and `shows` the one to draw where there is room for one.
 
 mod page;
 
@@ -39,14 +40,26 @@ pub struct Definition {
     pub grain: String,
     /// Which moment puts a row into a window of time.
     pub time: String,
+    /// Of a metric, the columns that tell its rows apart (besides `hour`), all of them texts.
+    pub by: Vec<String>,
+    /// Of a metric, the column to draw where there is room for one: a number.
+    pub shows: String,
     /// What happens at the edges: empty denominators, unknown values.
     pub edges: String,
     /// The query.
     pub sql: String,
 }
 
+impl Definition {
+    /// Whether it is another entry's second view, with an `hour` column.
+    #[must_use]
+    pub fn is_by_hour(&self) -> bool {
+        self.name.ends_with("_by_hour")
+    }
+}
+
 /// In the order in which they can be planned: an entry may use the ones before it.
-const FILES: [&str; 44] = [
+const FILES: [&str; 48] = [
     include_str!("standing_charges.sql"),
     include_str!("minutes.sql"),
     include_str!("minute_sketches.sql"),
@@ -90,7 +103,11 @@ const FILES: [&str; 44] = [
     include_str!("incident_recurrence.sql"),
     include_str!("roi.sql"),
     include_str!("slo.sql"),
+    include_str!("slo_burn.sql"),
     include_str!("outcome_drift.sql"),
+    include_str!("latency_drift.sql"),
+    include_str!("behaviour_drift.sql"),
+    include_str!("feedback_drift.sql"),
 ];
 
 /// All entries, in the order in which they can be planned.
@@ -142,6 +159,8 @@ fn read(file: &str) -> Vec<Definition> {
         unit: value("unit"),
         grain: value("grain"),
         time: value("time"),
+        by: words(&value("by")),
+        shows: value("shows"),
         edges: value("edges"),
         sql,
     };
@@ -156,6 +175,15 @@ fn read(file: &str) -> Vec<Definition> {
         ..plain.clone()
     };
     vec![plain, hourly]
+}
+
+/// Names with commas between.
+fn words(list: &str) -> Vec<String> {
+    let words = list.split(',').map(str::trim);
+    words
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 --   over a thousandth of the tokens
 -- unit: ratio, 0 to 1; US dollars
 -- grain: agent, provider, model that answered and service tier
+-- by: agent_name, provider, model, service_tier
+-- shows: share_of_cost
 -- time: start of the call
 -- edges: a share is NULL where the agent has none of that quantity; calls of unknown usage have no tokens, and calls
 --   without a price no cost; a call that fell back counts for the model that answered

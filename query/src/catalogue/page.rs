@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Definition, Kind, all};
+use crate::functions::SIGNATURES;
 
 /// The page, in Markdown: an index, then each metric and function with all that is said of it, then the views.
 #[must_use]
@@ -49,6 +50,16 @@ pub fn page() -> String {
             put(&mut page, format_args!("- {name}: {text}\n"));
         }
     }
+    page.push_str(
+        "\n## Functions\n\n\
+         What the metrics are made of, for questions of one's own. A comparison takes a value and says of each row whether it is \
+         in the\nbaseline and whether it is in the window, and answers a struct: `get_field(ks_drift(...), 'p')`. It does not \
+         depend on the order\nof rows, and takes bounded memory whatever their number.\n\n\
+         | function | what it is |\n|---|---|\n",
+    );
+    for (call, meaning) in SIGNATURES {
+        put(&mut page, format_args!("| `{call}` | {meaning} |\n"));
+    }
     page.push_str("\n## Views\n\n| view | what it is | one row |\n|---|---|---|\n");
     for entry in entries.iter().filter(|entry| entry.kind == Kind::View) {
         let Definition {
@@ -67,7 +78,7 @@ pub fn page() -> String {
 
 /// Whether it measures something, and is no variant of another entry.
 fn is_measured(entry: &Definition) -> bool {
-    entry.kind != Kind::View && !entry.name.ends_with("_by_hour")
+    entry.kind != Kind::View && !entry.is_by_hour()
 }
 
 fn put(page: &mut String, text: std::fmt::Arguments<'_>) {

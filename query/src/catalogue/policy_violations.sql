@@ -5,6 +5,8 @@
 -- formula: calls with policy_verdict deny; blocked are those that failed, executed those that did not; per 1,000 decisions
 -- unit: count; violations per 1,000 decisions
 -- grain: agent
+-- by: agent_name
+-- shows: violations
 -- time: start of the call
 -- edges: per_1000_decisions is NULL without decisions; calls that policy was not asked about (or let pass) are no
 --   violations; attempts at an irreversible tool that policy did not allow are counted in unsafe_attempts as well

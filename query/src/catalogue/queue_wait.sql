@@ -5,6 +5,8 @@
 -- formula: mean and percentiles of queue_wait_ms, interpolated
 -- unit: milliseconds
 -- grain: agent and kind of call
+-- by: agent_name, kind
+-- shows: p95_ms
 -- time: start of the call
 -- edges: what tells no wait is left out; n says how many tell one
 SELECT

@@ -6,6 +6,8 @@
 --   that tell their step
 -- unit: ratio, 0 to 1, with Wilson's 95 % bounds
 -- grain: agent
+-- by: agent_name
+-- shows: rate
 -- time: start of the call
 -- edges: NULL when no call tells its step; a call after one that failed is a retry and no re-prompt; calls that tell no
 --   step are counted in without_step alone

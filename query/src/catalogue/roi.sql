@@ -5,6 +5,8 @@
 -- formula: (value_usd - cost_usd) / cost_usd, over the executions that tell a value
 -- unit: ratio; 0 is break-even, 1 is one dollar gained for each spent
 -- grain: agent
+-- by: agent_name
+-- shows: roi
 -- time: end of the execution
 -- edges: NULL where no execution tells a value, and where the cost is unknown or zero; people's time, infrastructure and
 --   what the agent cost to build are not in it; without_value counts the executions that tell none, whose cost is shown

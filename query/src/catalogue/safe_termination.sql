@@ -6,6 +6,8 @@
 --   obeyed, minus decided_at; percentiles, interpolated
 -- unit: milliseconds
 -- grain: scope
+-- by: scope
+-- shows: p95_ms
 -- time: when the freeze was decided
 -- edges: freezes that nobody has obeyed are counted in freezes and not in n; calls that began after the freeze was obeyed
 --   and before it was released are counted in calls_after, and are violations; only freezes of agents look at calls

@@ -6,6 +6,8 @@
 --   failure, escalation or abort
 -- unit: ratio, 0 to 1, with Wilson's 95 % bounds
 -- grain: agent
+-- by: agent_name
+-- shows: rate
 -- time: end of the last attempt; one that has not ended counts under open in the hour it started
 -- edges: NULL when no task has ended; tasks whose last attempt has no known termination are not in the
 --   ratio and are shown as open; a task that a person finished is an escalation, not a success

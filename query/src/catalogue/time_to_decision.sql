@@ -6,6 +6,8 @@
 --   decision minus the end of the one before; percentiles, interpolated
 -- unit: milliseconds
 -- grain: agent and form (first, next)
+-- by: agent_name, form
+-- shows: p95_ms
 -- time: end of the decision
 -- edges: decisions that have not ended, and those of executions that are not known, are left out; time that a person took
 --   is not told apart

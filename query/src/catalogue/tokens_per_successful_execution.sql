@@ -6,6 +6,8 @@
 --   tokens of all executions that ended by the same number
 -- unit: tokens; input includes cached ones, output includes reasoning
 -- grain: agent
+-- by: agent_name
+-- shows: tokens_per_success
 -- time: end of the execution
 -- edges: NULL when none ended in success; an execution with model calls and without any known token is left out and
 --   counted in unknown

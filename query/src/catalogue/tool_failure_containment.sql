@@ -6,6 +6,8 @@
 --   all episodes of failure
 -- unit: ratio, 0 to 1, with Wilson's 95 % bounds
 -- grain: agent and tool
+-- by: agent_name, tool_name
+-- shows: rate
 -- time: start of the episode's first failure
 -- edges: NULL without failures; an execution whose end is not known has not contained its failures; episodes of one that
 --   is still running are counted in open alone

@@ -1,8 +1,9 @@
 //! The worked examples of the metrics: one file in `tests/metrics/` for each, small enough to check by hand.
 //!
 //! A file is a sqllogictest. Comments at its head are the rows it is asked of: `# charge kind=model_call at=1 lasts=2`,
-//! `# action ...`, `# alert ...`, each with values by column. Columns that are not named are NULL, or empty. `at` is when it
-//! starts (or happens) and `lasts` how long, in seconds; 0 is 2026-03-01T12:00:00Z. `id` is a charge's id and its span's.
+//! `# action ...`, `# alert ...`, `# span ...`, `# log ...`, each with values by column. Columns that are not named are NULL,
+//! or empty. `at` is when it starts (or happens) and `lasts` how long, in seconds; 0 is 2026-03-01T12:00:00Z. `id` is a
+//! charge's id and its span's. `times=60` stands for sixty such rows, with the row's number, from 0, in place of each `*`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -68,15 +69,14 @@ fn row(table: Table, line: &str) -> Value {
         })
         .collect();
     let number = |name: &str| named.get(name).map(|text| text.parse::<f64>().unwrap());
+    let has = |name: &str| schema.field_with_name(name).is_ok();
     if let Some(at) = number("at") {
-        let name = if table == Table::Charges {
-            "start_time"
-        } else {
-            "at"
-        };
-        row.insert(name.into(), json!(time(at)));
+        let name = ["start_time", "time", "at"]
+            .into_iter()
+            .find(|name| has(name));
+        row.insert(name.unwrap().into(), json!(time(at)));
         row.insert("date".into(), json!(&time(at)[..10]));
-        if table == Table::Charges {
+        if has("start_unix_nano") {
             let nanos = NOON * 1_000_000_000 + (at * 1e9).round() as i64;
             row.insert("start_unix_nano".into(), json!(nanos));
             if let Some(lasts) = number("lasts") {
@@ -93,8 +93,12 @@ fn row(table: Table, line: &str) -> Value {
         match *name {
             "at" | "lasts" => {}
             "id" => {
-                row.insert("charge_id".into(), json!(text));
-                row.insert("span_id".into(), json!(text));
+                for name in ["charge_id", "span_id"]
+                    .into_iter()
+                    .filter(|name| has(name))
+                {
+                    row.insert(name.into(), json!(text));
+                }
             }
             name => {
                 let field = schema
@@ -113,6 +117,17 @@ fn row(table: Table, line: &str) -> Value {
         row.insert("decisions".into(), json!(1));
     }
     Value::Object(row)
+}
+
+/// A line that says `times=N` as so many lines, each with its number in place of `*`.
+fn repeated(line: &str) -> Vec<String> {
+    let Some((times, rest)) = line.strip_prefix("times=").and_then(|l| l.split_once(' ')) else {
+        return vec![line.to_owned()];
+    };
+    let times: usize = times.parse().unwrap();
+    (0..times)
+        .map(|n| rest.replace('*', &n.to_string()))
+        .collect()
 }
 
 /// Words, split at spaces that are not within double quotes.
@@ -137,13 +152,16 @@ fn rows(text: &str) -> Vec<(Table, RecordBatch)> {
         ("# charge ", Table::Charges),
         ("# action ", Table::Actions),
         ("# alert ", Table::Alerts),
+        ("# span ", Table::Spans),
+        ("# log ", Table::Logs),
     ];
     let mut batches = Vec::new();
     for (head, table) in tables {
         let rows: Vec<Value> = text
             .lines()
             .filter_map(|line| line.strip_prefix(head))
-            .map(|line| row(table, line))
+            .flat_map(repeated)
+            .map(|line| row(table, &line))
             .collect();
         if rows.is_empty() {
             continue;

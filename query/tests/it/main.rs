@@ -4,6 +4,7 @@
 mod examples;
 mod fixture;
 mod flight;
+mod gauges;
 mod grafana;
 mod hostile;
 mod http;

@@ -1,5 +1,6 @@
 //! The metrics, over rows whose answers are worked out by hand.
 
+use flyball_query::catalogue;
 use flyball_store::rows::ChargeRow;
 use serde_json::json;
 
@@ -277,5 +278,93 @@ async fn a_function_names_the_argument_that_is_wrong() {
             .unwrap_err()
             .to_string();
         assert!(error.contains(told), "{call}: {error}");
+    }
+}
+
+/// One row for each of 3,000 values a side, in two partitions: what the engine puts together is what one grid holds.
+#[tokio::test]
+async fn distances_do_not_depend_on_how_rows_come() {
+    let call = |n: u32, window: bool| ChargeRow {
+        // No two alike, and more than are told apart; the window is a tenth slower.
+        duration_ns: Some(1_000_000 + i64::from(n * n) * if window { 1_100 } else { 1_000 }),
+        ..decision(
+            &format!("{n}-{window}"),
+            if window { "after" } else { "before" },
+            "e",
+            f64::from(n),
+            "0",
+        )
+    };
+    let rows: Vec<ChargeRow> = (0..3000)
+        .flat_map(|n| [call(n, false), call(n, true)])
+        .collect();
+    let sql = "SELECT get_field(ks, 'n_baseline') AS n, get_field(ks, 'd') AS d, get_field(ks, 'p') AS p_d, \
+               get_field(ks, 'rounding') AS rounding, get_field(w, 'effect') AS effect, get_field(w, 'p') AS p, \
+               get_field(js, 'distance') AS js, get_field(js, 'pooled') AS pooled FROM (SELECT \
+               ks_drift(duration_ns, agent_name = 'before', agent_name = 'after') AS ks, \
+               wasserstein_drift(duration_ns, agent_name = 'before', agent_name = 'after') AS w, \
+               js_drift(charge_id, agent_name = 'before', agent_name = 'after') AS js FROM charges) d";
+    let mut backwards = rows.clone();
+    backwards.reverse();
+    let one = engine(moment(vec![charges(&rows)])).await;
+    let parts: Vec<_> = backwards.chunks(77).map(charges).collect();
+    let many = engine(moment(parts)).await;
+    let found = ask(&one, sql).await;
+    assert_eq!(found, ask(&many, sql).await);
+    let found = &found[0];
+    assert_eq!(found["n"], 3000, "{found}");
+    let rounding = found["rounding"].as_f64().unwrap();
+    assert!(0.0 < rounding && rounding < 0.01, "{found}");
+    // n^2 <= x for sqrt(x) of 3,000 values, and for sqrt(x / 1.1) of the window's: 1 - 1 / sqrt(1.1) at the far end.
+    assert!(
+        (found["d"].as_f64().unwrap() - 0.0465).abs() < 1e-3,
+        "{found}"
+    );
+    assert!(found["p"].as_f64().unwrap() < 0.05, "{found}");
+    assert_eq!(found["pooled"], 6000 - 1024);
+}
+
+#[tokio::test]
+async fn an_empty_side_has_no_distance_and_is_counted_all_the_same() {
+    let engine = engine(whole_world()).await;
+    let rows = ask(
+        &engine,
+        "SELECT get_field(ks, 'd') AS d, get_field(ks, 'n_baseline') AS priced, get_field(w, 'effect') AS effect, \
+         get_field(w, 'n_window') AS on_neither, get_field(js, 'p') AS p, get_field(js, 'n_window') AS told FROM (SELECT \
+         ks_drift(cost_usd, true, false) AS ks, wasserstein_drift(cost_usd, NULL, NULL) AS w, \
+         js_drift(kind, false, true) AS js FROM standing_charges WHERE kind = 'model_call') d",
+    )
+    .await;
+    // Two calls have a price, and three are told of.
+    assert_eq!(
+        rows,
+        vec![
+            json!({"d": null, "priced": 2, "effect": null, "on_neither": 0, "p": null, "told": 3})
+        ]
+    );
+}
+
+/// What a panel draws, and what names its lines, are columns of that kind, and all texts are named.
+#[tokio::test]
+async fn a_metric_names_its_own_columns() {
+    let engine = engine(whole_world()).await;
+    for entry in catalogue::all() {
+        if entry.kind != catalogue::Kind::Metric {
+            continue;
+        }
+        let session = engine.session("default");
+        let plan = session.plan(&format!("SELECT * FROM {}", entry.name)).await;
+        let plan = plan.unwrap();
+        let fields = || plan.schema().fields().iter();
+        let texts = fields().filter(|field| field.data_type().is_string());
+        let texts: Vec<&String> = texts.map(|field| field.name()).collect();
+        assert_eq!(entry.by.iter().collect::<Vec<_>>(), texts, "{}", entry.name);
+        let shown = fields().find(|field| *field.name() == entry.shows);
+        assert!(
+            shown.is_some_and(|field| field.data_type().is_numeric()),
+            "{}: {}",
+            entry.name,
+            entry.shows
+        );
     }
 }
