@@ -103,12 +103,20 @@ async fn order(
     Ok(Json(control.order(order).await?))
 }
 
-async fn obeyed(State(control): State<Arc<Control>>, body: Bytes) -> Result<StatusCode, Refusal> {
-    let obeyed: Obeyed = serde_json::from_slice(&body).map_err(|error| {
+async fn obeyed(
+    State(control): State<Arc<Control>>,
+    actor: Option<Extension<Actor>>,
+    body: Bytes,
+) -> Result<StatusCode, Refusal> {
+    let mut obeyed: Obeyed = serde_json::from_slice(&body).map_err(|error| {
         let accepted =
             format!("action_id, by (texts) and obeyed_at_unix_nano (a whole number) ({error})");
         Error::invalid("body", &String::from_utf8_lossy(&body), accepted)
     })?;
+    // Any key that sends may say so: whose word it was belongs beside it.
+    if let Some(Extension(Actor(actor))) = actor {
+        obeyed.by = format!("{} ({actor})", obeyed.by);
+    }
     control.obeyed(obeyed).await?;
     Ok(StatusCode::NO_CONTENT)
 }
