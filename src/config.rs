@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flyball_ingest::redact::Policy;
-use flyball_query::gauges;
 use flyball_store::{Diskless, Durability, LogKey};
 
 mod content;
+mod gauges;
 mod keys;
 
 pub(crate) use keys::KEYS;
@@ -245,24 +245,6 @@ impl Settings {
         }))
     }
 
-    /// What `/metrics` shows of the catalogue. Whether the names are known is the catalogue's to say.
-    fn gauges(&self) -> Result<gauges::Config, Error> {
-        let positive = |key| {
-            let number = self.number(key).ok().filter(|number| *number > 0);
-            number.ok_or_else(|| self.wrong(key, "a whole number from 1"))
-        };
-        let rows_max = positive("metrics.catalogue_rows_max")?;
-        Ok(gauges::Config {
-            names: list(self.text("metrics.catalogue")),
-            rows: self.text("metrics.catalogue_rows").parse().map_err(|()| {
-                self.wrong("metrics.catalogue_rows", "last_hour, this_hour or all")
-            })?,
-            every: Duration::from_secs(positive("metrics.catalogue_every_s")?),
-            time_limit: Duration::from_secs(positive("metrics.catalogue_time_limit_s")?),
-            rows_max: usize::try_from(rows_max).unwrap_or(usize::MAX),
-        })
-    }
-
     /// The typed configuration.
     ///
     /// # Errors
@@ -368,7 +350,7 @@ pub(crate) struct Config {
     /// Memory of all queries together, bytes.
     pub query_memory_bytes: usize,
     /// Metrics of the catalogue in `/metrics`.
-    pub(crate) gauges: gauges::Config,
+    pub(crate) gauges: flyball_query::gauges::Config,
 }
 
 fn env_name(key: &str) -> String {
@@ -487,20 +469,6 @@ mod tests {
         let store = load("", &[]).unwrap().config().unwrap().store;
         let bare = flyball_store::Config::local(&store.data_dir);
         assert_eq!(format!("{store:?}"), format!("{bare:?}"));
-    }
-
-    /// The query crate has defaults of its own as well.
-    #[test]
-    fn gauges_that_nobody_set_are_what_the_catalogue_would_do_without() {
-        let gauges = load("", &[]).unwrap().config().unwrap().gauges;
-        let bare = flyball_query::gauges::Config::default();
-        assert_eq!(format!("{gauges:?}"), format!("{bare:?}"));
-        let wrong = load("[metrics]\ncatalogue_rows = \"today\"\n", &[]);
-        let wrong = wrong.unwrap().config().unwrap_err().to_string();
-        assert!(
-            wrong.contains("metrics.catalogue_rows = \"today\"") && wrong.contains("this_hour"),
-            "{wrong}"
-        );
     }
 
     #[test]

@@ -51,7 +51,16 @@ pub fn page() -> String {
         }
     }
     page.push_str(
-        "\n## Functions\n\n\
+        "\n## In Prometheus\n\n\
+         `metrics.catalogue = \"cost_per_decision,escalation_rate\"` in `flyball.toml` puts metrics on `/metrics`: each numeric column \
+         as a\ngauge `flyball_<metric>_<column>`, its text columns as labels (cut to 128 characters), NULL as no sample, money as \
+         the decimal it\nis. They count the last full UTC hour, unless `metrics.catalogue_rows` says `this_hour` or `all`; those \
+         without a view by hour\ncount everything kept. They are asked for every `metrics.catalogue_every_s` in the background, \
+         never by a scrape, which is shown\nthe last answer: `flyball_catalogue_age_seconds` says how old it is, \
+         `flyball_catalogue_failures_total` how often there was none,\nand `flyball_catalogue_dropped_rows` how many rows lie past \
+         `metrics.catalogue_rows_max`, in the order of their labels. Labels of\n`cost_by_user` are people: what Prometheus keeps, \
+         `flyball erase` does not forget.\n\n\
+         ## Functions\n\n\
          What the metrics are made of, for questions of one's own. A comparison takes a value and says of each row whether it is \
          in the\nbaseline and whether it is in the window, and answers a struct: `get_field(ks_drift(...), 'p')`. It does not \
          depend on the order\nof rows, and takes bounded memory whatever their number.\n\n\

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use flyball_query::catalogue;
+use async_trait::async_trait;
 use flyball_query::gauges::{Config, Gauges, Rows};
+use flyball_query::{Source, catalogue};
 use flyball_store::rows::{ChargeRow, Micros};
+use flyball_store::{Moment, Snapshot, Table};
 
 use crate::fixture::{NOON, charges, decision, engine, moment, whole_world};
 
@@ -198,21 +201,53 @@ async fn every_metric_can_be_shown_and_nothing_else() {
     }
 }
 
+/// Answers while it is told to, and after that never.
+#[derive(Debug)]
+struct Stalling(Arc<AtomicBool>);
+
+#[async_trait]
+impl Source for Stalling {
+    fn snapshot(&self, _workspace: &str) -> Snapshot {
+        whole_world()
+    }
+
+    async fn snapshot_at(
+        &self,
+        workspace: &str,
+        _moment: Moment,
+        _tables: &[Table],
+    ) -> flyball_store::Result<Snapshot> {
+        if self.0.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        Ok(self.snapshot(workspace))
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_answered_in_time_is_counted_and_keeps_its_values() {
-    let slow = Config {
-        time_limit: Duration::ZERO,
+    let stalls = Arc::new(AtomicBool::new(false));
+    let engine = engine(Stalling(Arc::clone(&stalls))).await;
+    let config = Config {
+        time_limit: Duration::from_secs(5),
         ..config(&["cost_per_decision"], Rows::All)
     };
-    let gauges = Gauges::new(engine(whole_world()).await, "default", slow)
-        .await
-        .unwrap();
+    let gauges = Gauges::new(engine, "default", config).await.unwrap();
     gauges.ask().await;
+    let before = samples(&gauges.text());
+    stalls.store(true, Ordering::SeqCst);
     gauges.ask().await;
-    let found = samples(&gauges.text());
+    let after = samples(&gauges.text());
+    let health = |name: &str| format!("flyball_catalogue_{name}{{metric=\"cost_per_decision\"}}");
+    let failures = health("failures_total");
     assert_eq!(
-        found["flyball_catalogue_failures_total{metric=\"cost_per_decision\"}"],
-        "2"
+        (before[&failures].as_str(), after[&failures].as_str()),
+        ("0", "1")
     );
-    assert_eq!(found.len(), 1);
+    assert!(after[&health("age_seconds")].parse::<f64>().unwrap() >= 5.0);
+    let cost = "flyball_cost_per_decision_cost_usd{agent_name=\"triage\"}";
+    assert_eq!(
+        (before[cost].as_str(), after[cost].as_str()),
+        ("0.003500000000", "0.003500000000")
+    );
 }
