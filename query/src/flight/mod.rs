@@ -1,4 +1,4 @@
-//! Arrow Flight SQL: columns as they are, to ADBC, JDBC and whatever speaks Arrow.
+//! Arrow Flight SQL: columns as they are, to ADBC and whatever else speaks Arrow.
 //!
 //! A call passes through the modules in this order: its connection is accepted and speaks TLS where that is
 //! configured (`socket`); who calls is found out before anything is read (`caller`); the command in it is looked at

@@ -86,6 +86,7 @@ fn no_substrait() -> Status {
 }
 
 impl Port {
+    /// Looks at a command, plans it if it is a statement, and runs nothing.
     async fn offer(&self, caller: &Caller, descriptor: &FlightDescriptor) -> Result<Offer, Status> {
         let statement = match command(&descriptor.cmd)? {
             Command::CommandStatementQuery(asked) => {
@@ -118,6 +119,7 @@ impl Port {
         })
     }
 
+    /// What a ticket stands for.
     async fn rows(&self, caller: &Caller, ticket: &Ticket) -> Result<Messages<FlightData>, Status> {
         let (statement, name): (_, Name) = match command(&ticket.ticket)? {
             Command::TicketStatementQuery(ticket) => Statement::of_ticket(&ticket)?,
@@ -142,6 +144,7 @@ impl Port {
         ))
     }
 
+    /// What is put is parameters, or a statement that a client takes for an update.
     async fn put(
         &self,
         caller: &Caller,
