@@ -17,13 +17,14 @@ use datafusion_postgres::pgwire::api::{ClientInfo, Type};
 use datafusion_postgres::pgwire::error::PgWireResult;
 
 use super::errors;
+use crate::guard;
 use crate::{Error, Session};
 
 /// One statement.
 #[derive(Debug, Clone)]
 pub(super) enum Prepared {
     /// Planned over names: to be run.
-    Query(Box<LogicalPlan>),
+    Query(Arc<LogicalPlan>),
     /// About the session or its transaction (SET, SHOW, BEGIN, ...), with the columns it answers.
     Session(Box<Statement>),
     /// Tidying up that there is nothing to do for (DISCARD, DEALLOCATE, ...), with its command tag.
@@ -43,10 +44,15 @@ impl Parser {
     }
 
     /// The statements of a text, not planned yet: each is planned when the one before has run.
-    pub(super) fn statements(&self, sql: &str) -> PgWireResult<Vec<Statement>> {
-        self.dialect
-            .parse(sql)
-            .map_err(|e| errors::state("42601", e.to_string()))
+    pub(super) async fn statements(&self, sql: &str) -> PgWireResult<Vec<Statement>> {
+        let (sql, dialect) = (sql.to_owned(), Arc::clone(&self.dialect));
+        // Where the stack is deep enough for it.
+        let parsed = async move {
+            guard::walkable(&sql)?;
+            Ok(dialect.parse(&sql).map_err(|error| error.to_string()))
+        };
+        let parsed = self.session.executor().run(parsed).await?;
+        parsed.map_err(|error| errors::state("42601", error))
     }
 
     /// One statement, planned and judged.
@@ -77,7 +83,7 @@ impl Parser {
     async fn plan(&self, statement: Statement) -> PgWireResult<Prepared> {
         let statement = Planned::Statement(Box::new(statement));
         let plan = self.session.plan_statement(statement).await?;
-        Ok(Prepared::Query(Box::new(plan)))
+        Ok(Prepared::Query(Arc::new(plan)))
     }
 }
 
@@ -94,7 +100,7 @@ impl QueryParser for Parser {
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
-        let mut statements = self.statements(sql)?;
+        let mut statements = self.statements(sql).await?;
         match (statements.pop(), statements.len()) {
             (Some(only), 0) => self.prepare(only).await.map(Some),
             (Some(_), more) => Err(Error::Statements { found: more + 1 }.into()),

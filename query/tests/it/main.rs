@@ -3,6 +3,7 @@
 
 mod examples;
 mod fixture;
+mod guardrails;
 mod hostile;
 mod http;
 mod ledger;
