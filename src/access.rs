@@ -54,6 +54,8 @@ const ROUTES: &[(Method, &str, Who)] = &[
     // Says whether it lives, and nothing else.
     (Method::GET,  "/healthz",                  Everybody),
     (Method::GET,  "/readyz",                   Everybody),
+    // Says what there is to ask for, and no figure.
+    (Method::GET,  "/api/v1/openapi.json",      Everybody),
     // The page itself holds no figures: it asks for a key.
     (Method::GET,  "/",                         Everybody),
     (Method::GET,  "/console/console.css",      Everybody),
@@ -86,6 +88,20 @@ const ROUTES: &[(Method, &str, Who)] = &[
     (Method::POST, "/api/v1/keys",              ADMINS),
     (Method::POST, "/api/v1/keys/revoke",       ADMINS),
 ];
+
+/// Every route but those of the console's page, and the roles that may use it; None for whoever asks.
+pub(crate) fn api() -> impl Iterator<Item = (&'static Method, &'static str, Option<&'static [Role]>)>
+{
+    let page = |path: &str| path == "/" || path.starts_with("/console/");
+    let api = ROUTES.iter().filter(move |(_, path, _)| !page(path));
+    api.map(|(method, path, who)| {
+        let roles = match who {
+            Everybody => None,
+            Roles(roles) => Some(*roles),
+        };
+        (method, *path, roles)
+    })
+}
 
 /// Who may use a route; nobody, when the table does not know it.
 fn who(method: &Method, route: Option<&str>) -> Who {

@@ -126,17 +126,32 @@ pub(crate) struct Import {
 /// Options of `query`.
 #[derive(Debug, Args)]
 pub(crate) struct Query {
-    /// The statement.
-    pub sql: String,
-    /// How to print the rows.
-    #[arg(long, value_enum, default_value = "table")]
-    pub format: Format,
+    /// The statement. Without one: a prompt, or the statements on standard input.
+    pub sql: Option<String>,
+    /// How to print the rows: table, csv, json, jsonl, arrow or parquet; by default, a table or what --output ends in.
+    #[arg(long)]
+    pub(crate) format: Option<flyball_query::format::Format>,
+    /// Write them to this file.
+    #[arg(long, short, value_name = "FILE", requires = "sql")]
+    pub(crate) output: Option<PathBuf>,
+    /// Show how it would be answered and what would be read for it; with =analyze, run it and show what was read.
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "plan", requires = "sql")]
+    pub(crate) explain: Option<Explain>,
     /// Read only what Delta versions hold, as every other reader of the tables does; they are named on stderr.
     #[arg(long, conflicts_with = "as_of")]
     pub(crate) committed: bool,
     /// Read what Delta versions held then: a time (RFC 3339) or how long ago (90s, 15m, 2h, 7d).
     #[arg(long, value_name = "TIME")]
     pub(crate) as_of: Option<String>,
+}
+
+/// How far `query --explain` goes.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Explain {
+    /// The plan, and what it would read.
+    Plan,
+    /// Runs it: the plan with figures, and what it has read.
+    Analyze,
 }
 
 /// Output formats.

@@ -289,6 +289,9 @@ impl Settings {
         let bytes_max = |key| {
             usize::try_from(self.number(key)?).map_err(|_| self.wrong(key, "bytes of memory"))
         };
+        let whole =
+            |key| usize::try_from(self.number(key)?).map_err(|_| self.wrong(key, "a whole number"));
+        let data_dir = store.data_dir.clone();
         Ok(Config {
             store,
             otlp_grpc: self.address("listen.otlp_grpc")?,
@@ -306,8 +309,21 @@ impl Settings {
             rules: self.some("alerts.rules").map(PathBuf::from),
             webhook_url: self.some("alerts.webhook_url"),
             webhook_secret: self.some("alerts.webhook_secret"),
-            query_memory_bytes: bytes_max("query.memory_bytes")?,
             gauges: self.gauges()?,
+            query: flyball_query::Config {
+                memory_bytes: bytes_max("query.memory_bytes")?,
+                time_limit: seconds("query.time_limit_s")?,
+                http_rows_max: whole("query.http_rows_max")?,
+                result_bytes_max: bytes_max("query.result_bytes_max")?,
+                partitions: 0,
+                threads: whole("query.threads")?,
+                statements_max: whole("query.statements_max")?,
+                queue_max: whole("query.queue_max")?,
+                queue_wait: seconds("query.queue_wait_s")?,
+                scan_bytes_max: self.number("query.scan_bytes_max")?,
+                spill_dir: Some(data_dir.join("spill")),
+                spill_bytes_max: self.number("query.spill_bytes_max")?,
+            },
         })
     }
 }
@@ -347,10 +363,10 @@ pub(crate) struct Config {
     pub webhook_url: Option<String>,
     /// Signs them.
     pub webhook_secret: Option<String>,
-    /// Memory of all queries together, bytes.
-    pub query_memory_bytes: usize,
     /// Metrics of the catalogue in `/metrics`.
     pub(crate) gauges: flyball_query::gauges::Config,
+    /// What queries may use.
+    pub(crate) query: flyball_query::Config,
 }
 
 fn env_name(key: &str) -> String {
@@ -469,6 +485,18 @@ mod tests {
         let store = load("", &[]).unwrap().config().unwrap().store;
         let bare = flyball_store::Config::local(&store.data_dir);
         assert_eq!(format!("{store:?}"), format!("{bare:?}"));
+    }
+
+    /// So has the engine; only where it spills to is known here alone.
+    #[test]
+    fn a_setting_that_nobody_made_is_what_the_engine_would_do_without_it() {
+        let query = load("", &[]).unwrap().config().unwrap().query;
+        assert!(query.spill_dir.is_some());
+        let bare = flyball_query::Config {
+            spill_dir: query.spill_dir.clone(),
+            ..flyball_query::Config::default()
+        };
+        assert_eq!(format!("{query:?}"), format!("{bare:?}"));
     }
 
     #[test]

@@ -89,7 +89,10 @@ impl Core {
             Some(book) => book.book()?,
             None => prices::configured(config)?,
         };
-        Self::over(store, keys, book, config).await
+        // Not even for what does not fit into memory.
+        let mut config = config.clone();
+        config.query.spill_dir = None;
+        Self::over(store, keys, book, &config).await
     }
 
     async fn over(
@@ -98,11 +101,7 @@ impl Core {
         book: Book,
         config: &Config,
     ) -> Result<Self> {
-        let limits = flyball_query::Config {
-            memory_bytes: config.query_memory_bytes,
-            ..flyball_query::Config::default()
-        };
-        let engine = Engine::new(Arc::clone(&store) as _, limits).await?;
+        let engine = Engine::new(Arc::clone(&store) as _, config.query.clone()).await?;
         let options = options(config);
         let resolver = start(&store, book, &options).await?;
         let limits = Limits::of_body(config.request_bytes_max);

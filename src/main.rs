@@ -12,6 +12,7 @@ mod keys_api;
 mod ledger;
 mod ledger_api;
 mod metrics;
+mod openapi;
 mod price_change;
 mod prices;
 mod running;

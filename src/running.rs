@@ -123,24 +123,21 @@ impl Server {
         &self,
         request: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder,
     ) -> Result<bytes::Bytes> {
-        Ok(self.send_for("", request).await?.0)
+        Ok(whole(self.begin(request).await?).await?.1)
     }
 
-    /// The same, with one header of the answer.
-    pub(crate) async fn send_for(
+    /// The same, with the body still to be read.
+    pub(crate) async fn begin(
         &self,
-        header: &str,
         request: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder,
-    ) -> Result<(bytes::Bytes, Option<String>)> {
+    ) -> Result<reqwest::Response> {
         let sent = request(&self.client).send().await;
         let answer = sent.context("the server did not answer")?;
-        let value = answer.headers().get(header);
-        let value = value.and_then(|value| value.to_str().ok().map(str::to_owned));
-        let (status, body) = whole(answer).await?;
-        if !status.is_success() {
-            bail!("{} ({status})", words(&body));
+        if answer.status().is_success() {
+            return Ok(answer);
         }
-        Ok((body, value))
+        let (status, body) = whole(answer).await?;
+        bail!("{} ({status})", words(&body));
     }
 
     /// Sends a request and gives back status and body, whatever they are.

@@ -289,6 +289,7 @@ fn router(
         ingest: Arc::clone(&core.ingest),
     };
     flyball_query::http::router(Arc::clone(&core.engine), WORKSPACE)
+        .merge(crate::openapi::router())
         .merge(control::api::router(Arc::clone(control)))
         .merge(flyball_dashboards::console::router(console))
         .merge(backups::router(Arc::clone(&core.store), data_dir))

@@ -1,6 +1,7 @@
 //! What can go wrong in a query.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use datafusion::common::{Column, SchemaError};
@@ -33,6 +34,16 @@ pub enum Error {
     Statements {
         /// How many there were.
         found: usize,
+    },
+    /// A text that is too long, or joins too much.
+    #[error(
+        "the statement has {found}, and may have {limit}: IN (...) with a list of values takes the place of many ORs"
+    )]
+    TooLong {
+        /// What it has.
+        found: String,
+        /// How much of that it may have.
+        limit: usize,
     },
     /// The text does not parse, or names something that does not exist.
     #[error("not a valid query: {0}")]
@@ -78,13 +89,66 @@ pub enum Error {
         /// The most rows that are handed out.
         limit: usize,
     },
-    /// The result is larger than what is collected before it is handed on.
+    /// The result is larger than what is handed on.
     #[error(
         "the result has more than {limit} bytes: select fewer columns, add LIMIT, aggregate, or read it through the PostgreSQL port, which streams"
     )]
     TooManyBytes {
         /// The most bytes that are collected.
         limit: usize,
+    },
+    /// Too many statements run, and too many wait, or for too long.
+    #[error(
+        "{at_once} statements are running and the queue is full: try again in {} s, or raise query.statements_max",
+        retry_after.as_secs()
+    )]
+    Busy {
+        /// How many run at once.
+        at_once: usize,
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// It is about to read too much.
+    #[error(
+        "the statement would read {estimate}, and query.scan_bytes_max is {limit}: narrow it by time (WHERE start_time >= now() - INTERVAL '1 day'), ask a metric that rollup_1m answers, or raise the limit"
+    )]
+    TooWide {
+        /// Files, bytes and rows that it would read.
+        estimate: String,
+        /// The limit, with its unit.
+        limit: String,
+    },
+    /// A value for a parameter that its type does not take.
+    #[error("parameter {name} = {value}: expected {expected}")]
+    Parameter {
+        /// The parameter, such as `$1`.
+        name: String,
+        /// What was sent, cut when it is long.
+        value: String,
+        /// The accepted form.
+        expected: String,
+    },
+    /// Values and parameters are not the same ones.
+    #[error(
+        "{wrong}: \"parameters\" is a list with a value for each of $1, $2, ..., or an object with one for each $name"
+    )]
+    Parameters {
+        /// Which is missing or too many.
+        wrong: String,
+    },
+    /// What ran it is gone.
+    #[error("the statement was lost: {reason}")]
+    Lost {
+        /// Why.
+        reason: String,
+    },
+    /// There is no folder for rows that do not fit into memory.
+    #[error("{} cannot be emptied for rows that do not fit into memory: {source}", dir.display())]
+    Spill {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// A table of the snapshot could not be opened.
     #[error("table {table} cannot be opened: {message}")]
@@ -101,7 +165,7 @@ pub enum Error {
     #[error("the tables of that moment cannot be opened: {0}")]
     History(#[source] flyball_store::Error),
     /// An output format that is not known.
-    #[error("format {given:?} is not known: use table, csv, json or arrow")]
+    #[error("format {given:?} is not known: use table, csv, json, jsonl, arrow or parquet")]
     Format {
         /// What was asked for.
         given: String,
@@ -167,10 +231,17 @@ impl Error {
     pub(crate) fn failed(error: DataFusionError) -> Self {
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::Memory(error),
+            // The folder to spill to is full: that comes as an error of input and output.
+            DataFusionError::ArrowError(inner, _) if inner.to_string().contains(SPILL_FULL) => {
+                Self::Memory(error)
+            }
             _ => Self::Failed(error),
         }
     }
 }
+
+/// How DataFusion says that no more may be spilled.
+const SPILL_FULL: &str = "disk space during the spilling process has exceeded";
 
 /// The columns that could have been meant, each once: of the table that was named, else of all.
 fn candidates(asked: &Column, there: &[Column]) -> Vec<String> {

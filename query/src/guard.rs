@@ -1,11 +1,13 @@
 //! Only what reads may pass, judged on the logical plan and not on the text: the same judgement for
-//! every port.
+//! every port. Of the text itself only this is judged, that a parser and a planner can walk it.
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::listing::ListingTable;
 use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{LogicalPlan, Statement};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Word};
 
 use crate::reading::READ;
 use crate::{Error, Result};
@@ -23,6 +25,76 @@ const SETTABLE: [&str; 4] = [
 const READING: [&str; 10] = [
     "SELECT", "WITH", "VALUES", "TABLE", "FROM", "EXPLAIN", "SHOW", "DESCRIBE", "DESC", "SET",
 ];
+
+/// The longest statement, bytes.
+const BYTES_MAX: usize = 1 << 20;
+/// The most operators, clauses and list items of one statement: each can be a level of a tree, and trees are walked, and
+/// dropped, by recursion; what a level is costs the planner the more, the deeper it lies.
+const LEVELS_MAX: usize = 1000;
+/// Words that join what is on both sides of them.
+const JOINING: [&str; 12] = [
+    "AND",
+    "OR",
+    "NOT",
+    "IS",
+    "LIKE",
+    "ILIKE",
+    "BETWEEN",
+    "UNION",
+    "EXCEPT",
+    "INTERSECT",
+    "JOIN",
+    "WHEN",
+];
+
+/// Passes a text that can be parsed without running out of stack. A list of literals may be long: it is flat.
+///
+/// # Errors
+/// [`Error::TooLong`].
+pub(crate) fn walkable(sql: &str) -> Result<()> {
+    if sql.len() > BYTES_MAX {
+        return Err(Error::TooLong {
+            found: format!("{} bytes", sql.len()),
+            limit: BYTES_MAX,
+        });
+    }
+    if sql.len() < LEVELS_MAX {
+        return Ok(());
+    }
+    // What is no SQL the parser will say, and better.
+    let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else {
+        return Ok(());
+    };
+    let (mut levels, mut behind_literal) = (0, false);
+    for token in tokens {
+        let literal = matches!(
+            token,
+            Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_)
+        );
+        levels += usize::from(match &token {
+            Token::Whitespace(_) => continue,
+            Token::Word(word) => joins(word),
+            Token::Comma => !behind_literal,
+            Token::Period | Token::RParen | Token::SemiColon => false,
+            _ => !literal,
+        });
+        behind_literal = literal;
+    }
+    if levels > LEVELS_MAX {
+        return Err(Error::TooLong {
+            found: format!("{levels} operators, clauses and list items"),
+            limit: LEVELS_MAX,
+        });
+    }
+    Ok(())
+}
+
+fn joins(word: &Word) -> bool {
+    word.quote_style.is_none()
+        && JOINING
+            .iter()
+            .any(|joining| word.value.eq_ignore_ascii_case(joining))
+}
 
 /// Passes a plan that reads and nothing else.
 ///
@@ -134,7 +206,7 @@ fn as_sql(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{as_sql, not_planned, settable};
+    use super::{as_sql, not_planned, settable, walkable};
     use datafusion::error::DataFusionError;
 
     #[test]
@@ -154,6 +226,33 @@ mod tests {
         assert!(told("COPY x TO '/y'").starts_with("COPY is refused"));
         assert!(told("SELECT x").contains("no such thing"));
         assert!(told("(SELECT x)").contains("no such thing"));
+    }
+
+    #[test]
+    fn long_lists_of_literals_pass_and_long_chains_do_not() {
+        let list = |item: &str, between: &str| vec![item; 10_000].join(between);
+        for sql in [
+            format!("SELECT 1 WHERE 7 IN ({})", list("1", ", ")),
+            format!("SELECT 1 WHERE 'x' IN ({})", list("'a,b'", ",")),
+            format!("SELECT '{}'", list("+", " ")),
+        ] {
+            assert!(walkable(&sql).is_ok());
+        }
+        for sql in [
+            format!("SELECT {}", list("1", "+")),
+            format!("SELECT 1 WHERE {}", list("a = 1", " OR ")),
+            format!("SELECT {} true", list("NOT", " ")),
+            format!("SELECT 1{}", list("::int", "")),
+            format!("SELECT 1 FROM {}", list("t", ",")),
+            format!("SELECT {}", list("(", "")),
+            list("SELECT 1", " UNION ALL "),
+            " ".repeat(1 << 21),
+        ] {
+            let told = walkable(&sql).err().map(|error| error.to_string());
+            assert!(
+                told.is_some_and(|told| told.contains("have 1000:") || told.contains("1048576"))
+            );
+        }
     }
 
     #[test]

@@ -1,25 +1,36 @@
 //! A session: one client's settings on one workspace, and the way a statement takes.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::TaskContext;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::analyze::AnalyzeExec;
+use datafusion::physical_plan::explain::ExplainExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use flyball_store::{Moment, Snapshot, Table};
-use futures::StreamExt;
-use tokio::time::Instant;
+use futures::{StreamExt, TryStreamExt};
+use tokio::sync::{mpsc, oneshot};
 
+use crate::admission::Admission;
 use crate::bind;
+use crate::estimate::{self, Estimate};
+use crate::executor::Executor;
+use crate::format::{Format, Writer};
 use crate::guard;
 use crate::held::Held;
+use crate::parameters::Parameters;
 use crate::reading::{self, Reading};
 use crate::{Error, Result, Source};
 
@@ -30,6 +41,8 @@ pub struct Session {
     source: Arc<dyn Source>,
     workspace: Arc<str>,
     limits: Limits,
+    executor: Arc<Executor>,
+    admission: Arc<Admission>,
 }
 
 /// What one statement was answered.
@@ -43,8 +56,25 @@ pub struct Answer {
 }
 
 /// A statement under way.
-struct Started {
+pub(crate) struct Started {
+    pub(crate) rows: SendableRecordBatchStream,
+    /// As in [`Answer`].
+    pub(crate) versions: String,
+}
+
+/// A statement that is ready to run.
+struct Opened {
     rows: SendableRecordBatchStream,
+    versions: String,
+    /// What EXPLAIN says besides, kind and text.
+    notes: Vec<(&'static str, String)>,
+    /// The plan whose figures are told behind the rows.
+    measured: Option<Arc<dyn ExecutionPlan>>,
+}
+
+/// What is said of a statement before its rows.
+struct Head {
+    schema: SchemaRef,
     versions: String,
 }
 
@@ -55,6 +85,8 @@ pub(crate) struct Limits {
     pub(crate) time: Duration,
     /// The largest result that is collected, bytes.
     pub(crate) result_bytes: usize,
+    /// The most bytes of files that it may be about to read; 0 for no limit.
+    pub(crate) scan_bytes: u64,
 }
 
 impl std::fmt::Debug for Session {
@@ -71,12 +103,15 @@ impl Session {
         source: Arc<dyn Source>,
         workspace: &str,
         limits: Limits,
+        (executor, admission): (Arc<Executor>, Arc<Admission>),
     ) -> Self {
         Self {
             context,
             source,
             workspace: workspace.into(),
             limits,
+            executor,
+            admission,
         }
     }
 
@@ -92,6 +127,11 @@ impl Session {
         }
     }
 
+    /// Where its statements run.
+    pub(crate) fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
     /// The longest a statement may run here.
     pub(crate) fn time_limit(&self) -> Duration {
         self.limits.time
@@ -102,19 +142,37 @@ impl Session {
     /// # Errors
     /// [`Error::Statements`] unless there is exactly one; [`Error::Invalid`]; [`Error::ReadOnly`].
     pub async fn plan(&self, sql: &str) -> Result<LogicalPlan> {
-        let mut statements = DFParserBuilder::new(sql)
-            .with_dialect(&PostgreSqlDialect {})
-            .build()
-            .and_then(|mut parser| parser.parse_statements())
-            .map_err(Error::invalid)?;
-        match (statements.len(), statements.pop_front()) {
-            (1, Some(statement)) => self.plan_statement(statement).await,
-            (found, _) => Err(Error::Statements { found }),
-        }
+        let (session, sql) = (self.clone(), sql.to_owned());
+        let planned = async move {
+            guard::walkable(&sql)?;
+            let mut statements = DFParserBuilder::new(sql.as_str())
+                .with_dialect(&PostgreSqlDialect {})
+                .build()
+                .and_then(|mut parser| parser.parse_statements())
+                .map_err(Error::invalid)?;
+            match (statements.len(), statements.pop_front()) {
+                (1, Some(statement)) => session.planned(statement).await,
+                (found, _) => Err(Error::Statements { found }),
+            }
+        };
+        self.in_time(self.executor.run(planned)).await
     }
 
     /// The same for a statement that is parsed already.
     pub(crate) async fn plan_statement(&self, statement: Statement) -> Result<LogicalPlan> {
+        let session = self.clone();
+        let planned = async move { session.planned(statement).await };
+        self.in_time(self.executor.run(planned)).await
+    }
+
+    /// Planning lets nobody in between, so its time is taken from here.
+    async fn in_time<T>(&self, planned: impl Future<Output = Result<T>>) -> Result<T> {
+        let limit = self.limits.time;
+        let done = tokio::time::timeout(limit, planned).await;
+        done.unwrap_or(Err(Error::Timeout { limit }))
+    }
+
+    async fn planned(&self, statement: Statement) -> Result<LogicalPlan> {
         let text = statement.to_string();
         let plan = self
             .context
@@ -126,11 +184,12 @@ impl Session {
         Ok(plan)
     }
 
-    /// Runs a plan on the tables as they are now: one snapshot for all of them.
+    /// Runs a plan on the tables as they are now: one snapshot for all of them. It runs on the engine's own threads,
+    /// and ends when the stream is dropped.
     ///
     /// # Errors
-    /// When it would write, does not optimise, or a table cannot be opened. What fails later comes
-    /// through the stream, the time limit included.
+    /// When it would write, does not optimise, is about to read too much, finds no place among those that run, or a
+    /// table cannot be opened. What fails later comes through the stream, the time limit included.
     pub async fn run(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
         self.run_within(plan, self.limits.time).await
     }
@@ -144,40 +203,118 @@ impl Session {
         Ok(self.start(plan, limit).await?.rows)
     }
 
+    /// Plans a statement, puts values in its places, and runs it.
+    pub(crate) async fn start_with(&self, sql: &str, values: &Parameters) -> Result<Started> {
+        let plan = values.bind(self.plan(sql).await?)?;
+        self.start(plan, self.limits.time).await
+    }
+
     async fn start(&self, plan: LogicalPlan, limit: Duration) -> Result<Started> {
         guard::read_only(&plan)?;
         let limit = limit.min(self.limits.time);
-        let deadline = Instant::now() + limit;
-        let mut versions = String::new();
-        let started = async {
-            if matches!(plan, LogicalPlan::Statement(_)) {
-                let done = self
-                    .context
-                    .execute_logical_plan(plan)
-                    .await
-                    .map_err(Error::invalid)?;
-                return done.execute_stream().await.map_err(Error::failed);
-            }
-            let state = self.context.state();
-            let tables = bind::tables(&plan)?;
-            let bound = if tables.is_empty() {
-                plan
-            } else {
-                let snapshot = self.snapshot(&state, &tables).await?;
-                versions = reading::versions(&snapshot, tables.iter().copied());
-                bind::bind(plan, &tables, &snapshot, &state)?
-            };
-            DataFrame::new(state, bound)
-                .execute_stream()
-                .await
-                .map_err(Error::failed)
+        let session = self.clone();
+        let work = move |head, rows| async move {
+            let work = session.carry_out(plan, head, rows);
+            let done = tokio::time::timeout(limit, work).await;
+            done.unwrap_or(Err(Error::Timeout { limit }))
         };
-        let stream = tokio::time::timeout_at(deadline, started)
-            .await
-            .map_err(|_| Error::Timeout { limit })??;
+        let (Head { schema, versions }, rows) = self.executor.pipe(work).await?;
+        let rows = rows.map_err(Error::into_stream);
         Ok(Started {
-            rows: until(stream, deadline, limit),
+            rows: Box::pin(RecordBatchStreamAdapter::new(schema, rows)),
             versions,
+        })
+    }
+
+    /// From a place among those that run to the last row.
+    async fn carry_out(
+        &self,
+        plan: LogicalPlan,
+        head: oneshot::Sender<Head>,
+        out: mpsc::Sender<RecordBatch>,
+    ) -> Result<()> {
+        let tables = bind::tables(&plan)?;
+        // What reads no table, as drivers and pickers do all the time, takes no place.
+        let _place = match tables.is_empty() {
+            true => None,
+            false => Some(self.admission.enter().await?),
+        };
+        let mut opened = self.open(plan, &tables).await?;
+        let schema = opened.rows.schema();
+        let told = Head {
+            schema: Arc::clone(&schema),
+            versions: opened.versions,
+        };
+        if head.send(told).is_err() {
+            return Ok(());
+        }
+        while let Some(batch) = opened.rows.next().await {
+            let batch = batch.map_err(Error::from_stream)?;
+            if out.send(batch).await.is_err() {
+                return Ok(());
+            }
+        }
+        if let Some(plan) = opened.measured {
+            opened.notes.push(("read", estimate::read(plan.as_ref())));
+        }
+        for (kind, text) in opened.notes {
+            if let Some(row) = estimate::row(&schema, kind, text)
+                && out.send(row).await.is_err()
+            {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds a plan to one snapshot and begins to run it.
+    async fn open(&self, plan: LogicalPlan, tables: &BTreeSet<Table>) -> Result<Opened> {
+        if matches!(plan, LogicalPlan::Statement(_)) {
+            let done = self.context.execute_logical_plan(plan).await;
+            let rows = done.map_err(Error::invalid)?.execute_stream().await;
+            return Ok(Opened {
+                rows: rows.map_err(Error::failed)?,
+                versions: String::new(),
+                notes: Vec::new(),
+                measured: None,
+            });
+        }
+        let state = self.context.state();
+        let (mut versions, mut whole) = (String::new(), None);
+        let explains = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
+        let bound = if tables.is_empty() {
+            plan
+        } else {
+            let snapshot = self.snapshot(&state, tables).await?;
+            versions = reading::versions(&snapshot, tables.iter().copied());
+            whole = explains.then(|| Estimate::of_tables(&snapshot, tables));
+            bind::bind(plan, tables, &snapshot, &state)?
+        };
+        let explained = match &bound {
+            LogicalPlan::Explain(explain) => Some(LogicalPlan::clone(&explain.plan)),
+            _ => None,
+        };
+        let context = Arc::new(TaskContext::from(&state));
+        let plan = physical(&state, bound).await?;
+        let estimate = match explained {
+            Some(explained) => Estimate::of(physical(&state, explained).await?.as_ref()),
+            None => Estimate::of(plan.as_ref()),
+        };
+        let mut notes = Vec::new();
+        let mut measured = None;
+        if let Some(whole) = whole {
+            notes.push(("scan", estimate.told(whole, self.limits.scan_bytes)));
+            measured = plan.is::<AnalyzeExec>().then(|| Arc::clone(&plan));
+        }
+        if !plan.is::<ExplainExec>() {
+            estimate.within(self.limits.scan_bytes)?;
+        }
+        let rows = execute_stream(plan, context).map_err(Error::failed)?;
+        Ok(Opened {
+            rows,
+            versions,
+            notes,
+            measured,
         })
     }
 
@@ -190,6 +327,25 @@ impl Session {
             .snapshot_at(&self.workspace, moment, &tables)
             .await
             .map_err(Error::history)
+    }
+
+    /// Writes the rows of one statement as they come, and says which versions they are of, as in [`Answer`].
+    ///
+    /// # Errors
+    /// As [`Self::plan`] and [`Self::run`]; [`Error::Write`] when `out` fails. Some rows may have been written.
+    pub async fn write(
+        &self,
+        sql: &str,
+        format: Format,
+        out: &mut (dyn Write + Send),
+    ) -> Result<String> {
+        let Started { mut rows, versions } = self.start_with(sql, &Parameters::None).await?;
+        let mut writer = Writer::new(format, &rows.schema())?;
+        while let Some(batch) = rows.next().await {
+            writer.rows(&batch.map_err(Error::from_stream)?, out)?;
+        }
+        writer.end(out)?;
+        Ok(versions)
     }
 
     /// Answers one statement. There is always at least one batch, so that the schema is known.
@@ -214,8 +370,7 @@ impl Session {
     /// # Errors
     /// As [`Self::query_up_to`].
     pub async fn answer(&self, sql: &str, rows_max: usize) -> Result<Answer> {
-        let plan = self.plan(sql).await?;
-        let started = self.start(plan, self.limits.time).await?;
+        let started = self.start_with(sql, &Parameters::None).await?;
         let (mut stream, versions) = (started.rows, started.versions);
         let schema = stream.schema();
         let mut batches = Vec::new();
@@ -241,22 +396,9 @@ impl Session {
     }
 }
 
-/// Ends a stream with an error at the deadline. Dropping it stops the work behind it.
-fn until(
-    stream: SendableRecordBatchStream,
-    deadline: Instant,
-    limit: Duration,
-) -> SendableRecordBatchStream {
-    let schema = stream.schema();
-    let bounded = futures::stream::unfold(Some(stream), move |stream| async move {
-        let mut stream = stream?;
-        match tokio::time::timeout_at(deadline, stream.next()).await {
-            Ok(Some(batch)) => Some((batch, Some(stream))),
-            Ok(None) => None,
-            Err(_) => Some((Err(Error::Timeout { limit }.into_stream()), None)),
-        }
-    });
-    Box::pin(RecordBatchStreamAdapter::new(schema, bounded))
+async fn physical(state: &SessionState, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    let frame = DataFrame::new(state.clone(), plan);
+    frame.create_physical_plan().await.map_err(Error::failed)
 }
 
 impl Error {

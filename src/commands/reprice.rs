@@ -70,13 +70,9 @@ pub(super) async fn run(config: &Config, options: &Reprice) -> Result<()> {
     }
     let book = prices::configured(config)?;
     let store = Store::open(config.store.clone(), replay(config)?).await?;
-    let limits = flyball_query::Config {
-        memory_bytes: config.query_memory_bytes,
-        ..flyball_query::Config::default()
-    };
     let done = async {
         let work = Work {
-            engine: Engine::new(Arc::clone(&store) as _, limits).await?,
+            engine: Engine::new(Arc::clone(&store) as _, config.query.clone()).await?,
             book: &book,
             window,
             model: options.model.as_deref().map(name::plain),

@@ -267,6 +267,51 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "query.memory_bytes",
         default: "1073741824",
-        doc: "memory that queries may use together",
+        doc: "memory that queries may use together; what needs more is spilled to <data.dir>/spill, or ends",
+    },
+    Key {
+        name: "query.spill_bytes_max",
+        default: "17179869184",
+        doc: "the most bytes of <data.dir>/spill that queries may use together; 0: nothing is spilled",
+    },
+    Key {
+        name: "query.time_limit_s",
+        default: "60",
+        doc: "a statement ends after so many seconds",
+    },
+    Key {
+        name: "query.threads",
+        default: "0",
+        doc: "threads that run queries, apart from those that take in; 0: one a core",
+    },
+    Key {
+        name: "query.statements_max",
+        default: "0",
+        doc: "statements that read tables at the same time; 0: two a core",
+    },
+    Key {
+        name: "query.queue_max",
+        default: "64",
+        doc: "statements that wait for a place, at most; more are refused",
+    },
+    Key {
+        name: "query.queue_wait_s",
+        default: "5",
+        doc: "... and for so many seconds, at most",
+    },
+    Key {
+        name: "query.scan_bytes_max",
+        default: "68719476736",
+        doc: "refuse a statement that is about to read more bytes of files; 0: read anything",
+    },
+    Key {
+        name: "query.http_rows_max",
+        default: "1000000",
+        doc: "the most rows of one answer over HTTP",
+    },
+    Key {
+        name: "query.result_bytes_max",
+        default: "268435456",
+        doc: "the most bytes of one answer over HTTP, and of one that is collected in memory",
     },
 ];

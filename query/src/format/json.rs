@@ -1,4 +1,4 @@
-//! A JSON array of row objects, written value by value.
+//! JSON objects, one a row, written value by value.
 
 use std::io::Write;
 
@@ -11,34 +11,60 @@ use crate::Result;
 /// The largest integer that every JSON reader keeps exactly.
 const EXACT_MAX: u64 = 1 << 53;
 
-pub(super) fn write(batches: &[RecordBatch], out: &mut dyn Write) -> Result<()> {
-    let options = FormatOptions::default();
-    out.write_all(b"[")?;
-    let mut first_row = true;
-    for batch in batches {
+/// Row objects, in an array or each on a line.
+pub(super) struct Rows {
+    opening: &'static [u8],
+    between: &'static [u8],
+    /// Behind the last row, and where there was none.
+    closing: (&'static [u8], &'static [u8]),
+    begun: bool,
+}
+
+impl Rows {
+    pub(super) fn array() -> Self {
+        Self {
+            opening: b"[\n{",
+            between: b",\n{",
+            closing: (b"\n]\n", b"[]\n"),
+            begun: false,
+        }
+    }
+
+    pub(super) fn lines() -> Self {
+        Self {
+            opening: b"{",
+            between: b"\n{",
+            closing: (b"\n", b""),
+            begun: false,
+        }
+    }
+
+    pub(super) fn write(&mut self, batch: &RecordBatch, out: &mut dyn Write) -> Result<()> {
+        let options = FormatOptions::default();
         let schema = batch.schema();
-        let names: Vec<String> = schema
-            .fields()
-            .iter()
-            .map(|field| quoted(field.name()))
-            .collect();
+        let names = schema.fields().iter().map(|field| quoted(field.name()));
+        let names: Vec<String> = names.collect();
         let columns = batch
             .columns()
             .iter()
             .map(|column| Ok((column, ArrayFormatter::try_new(column.as_ref(), &options)?)))
             .collect::<Result<Vec<_>>>()?;
         for row in 0..batch.num_rows() {
-            out.write_all(if first_row { b"\n{" } else { b",\n{" })?;
-            first_row = false;
+            let begun = std::mem::replace(&mut self.begun, true);
+            out.write_all(if begun { self.between } else { self.opening })?;
             for (at, (name, (column, text))) in names.iter().zip(&columns).enumerate() {
                 let comma = if at == 0 { "" } else { "," };
                 write!(out, "{comma}{name}:{}", value(column, text, row))?;
             }
             out.write_all(b"}")?;
         }
+        Ok(())
     }
-    out.write_all(if first_row { b"]\n" } else { b"\n]\n" })?;
-    Ok(())
+
+    pub(super) fn end(self, out: &mut dyn Write) -> Result<()> {
+        let (some, none) = self.closing;
+        Ok(out.write_all(if self.begun { some } else { none })?)
+    }
 }
 
 fn value(column: &ArrayRef, text: &ArrayFormatter<'_>, row: usize) -> String {

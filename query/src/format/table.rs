@@ -1,7 +1,7 @@
 //! A table for people.
 
 use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{Cell, CellAlignment, Table};
@@ -10,13 +10,9 @@ use crate::Result;
 
 /// Numbers to the right, everything else to the left; NULL is empty; zeros that end a decimal are left
 /// out. Without rows, the header and a note.
-pub(super) fn table(batches: &[RecordBatch]) -> Result<String> {
+pub(super) fn table(schema: &Schema, batches: &[RecordBatch]) -> Result<String> {
     let mut table = Table::new();
     table.load_preset(UTF8_BORDERS_ONLY);
-    let Some(first) = batches.first() else {
-        return Ok("(no result)".to_owned());
-    };
-    let schema = first.schema();
     if schema.fields().is_empty() {
         return Ok("(done)".to_owned());
     }

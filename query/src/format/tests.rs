@@ -112,3 +112,69 @@ fn arrow_comes_back_as_it_was() {
     assert_eq!(back.column(0), batch().column(0));
     assert!("ARROW".parse::<Format>().is_ok() && "xml".parse::<Format>().is_err());
 }
+
+#[test]
+fn rows_can_stand_each_on_a_line() {
+    let text = render(&[batch(), batch()], Format::JsonLines).unwrap();
+    let rows: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let array = render(&[batch(), batch()], Format::Json).unwrap();
+    let array: Vec<serde_json::Value> = serde_json::from_str(&array).unwrap();
+    assert_eq!(rows, array);
+    assert_eq!(rows.len(), 4);
+    let empty = batch().slice(0, 0);
+    assert_eq!(render(&[empty], Format::JsonLines).unwrap(), "");
+}
+
+#[test]
+fn parquet_comes_back_as_it_was() {
+    use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+    let mut bytes = Vec::new();
+    write(&[batch(), batch()], Format::Parquet, &mut bytes).unwrap();
+    let mut read = ParquetRecordBatchReader::try_new(bytes::Bytes::from(bytes), 100).unwrap();
+    let back = read.next().unwrap().unwrap();
+    assert_eq!(back.num_rows(), 4);
+    assert_eq!(back.slice(2, 2).columns(), batch().columns());
+}
+
+#[test]
+fn what_is_written_in_parts_is_what_is_written_whole() {
+    for format in Format::all() {
+        let mut parts = Vec::new();
+        let mut writer = super::Writer::new(format, &batch().schema()).unwrap();
+        writer.rows(&batch().slice(0, 1), &mut parts).unwrap();
+        writer.rows(&batch().slice(1, 1), &mut parts).unwrap();
+        writer.end(&mut parts).unwrap();
+        let mut whole = Vec::new();
+        write(&[batch()], format, &mut whole).unwrap();
+        if !format.is_binary() {
+            assert_eq!(parts, whole, "{format}");
+        }
+        assert_eq!(format.to_string().parse::<Format>().unwrap(), format);
+        assert_eq!(Format::accepted(format.media_type()), Some(format));
+    }
+}
+
+#[test]
+fn what_is_accepted_first_is_taken() {
+    for (header, wanted) in [
+        ("*/*", None),
+        ("", None),
+        ("text/html", None),
+        ("text/csv", Some(Format::Csv)),
+        ("Text/CSV;charset=utf-8", Some(Format::Csv)),
+        (
+            "text/html, application/json;q=0.5, text/csv;q=0.9",
+            Some(Format::Csv),
+        ),
+        ("application/json, text/csv", Some(Format::Json)),
+        (
+            "application/json;q=0, application/jsonl;q=0.1",
+            Some(Format::JsonLines),
+        ),
+    ] {
+        assert_eq!(Format::accepted(header), wanted, "{header}");
+    }
+}

@@ -1,8 +1,10 @@
 //! Functions of ours in SQL: statistics ([`mod@psi`], [`drift`], [`wilson`]), sketches, reading content as JSON
 //! (`json_text`), names of people on the ledger (`opened`),
+//! those of DataFusion's that could make much of little (`bounded`),
 //! the answers that PostgreSQL clients ask a server for (`current_setting`, `version`), and table
 //! functions whose body is a catalogue entry with parameters.
 
+mod bounded;
 pub mod drift;
 mod json;
 mod opened;
@@ -82,6 +84,7 @@ pub(crate) const SIGNATURES: [(&str, &str); 14] = [
 
 /// Adds every scalar and aggregate function to a context.
 pub(crate) fn register(context: &SessionContext, source: &Arc<dyn Source>) {
+    bounded::register(context);
     context.register_udf(json::json_text());
     context.register_udf(opened::opened(source));
     context.register_udf(wilson::wilson_low());

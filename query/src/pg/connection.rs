@@ -214,14 +214,17 @@ impl SimpleQueryHandler for Service {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let statements = self.parser.statements(query)?;
+        let statements = self.parser.statements(query).await?;
         if statements.is_empty() {
             return Ok(vec![Response::EmptyQuery]);
         }
         let mut answers = Vec::with_capacity(statements.len());
         for statement in statements {
             answers.push(match self.parser.prepare(statement).await? {
-                Prepared::Query(plan) => self.run(*plan, &Format::UnifiedText, client).await?,
+                Prepared::Query(plan) => {
+                    let plan = Arc::unwrap_or_clone(plan);
+                    self.run(plan, &Format::UnifiedText, client).await?
+                }
                 Prepared::Session(statement) => self.session_statement(&statement, client).await?,
                 Prepared::Nothing(tag) => Response::Execution(Tag::new(tag)),
             });
@@ -257,11 +260,14 @@ impl ExtendedQueryHandler for Service {
                 let arrow: Vec<_> = parameters.iter().map(|p| p.arrow.as_ref()).collect();
                 let wire: Vec<_> = parameters.iter().map(|p| Some(&p.wire)).collect();
                 let values = deserialize_parameters_with_server_types(portal, &arrow, &wire)?;
-                let plan = plan
-                    .as_ref()
-                    .clone()
-                    .replace_params_with_values(&values)
-                    .map_err(Error::invalid)?;
+                let plan = Arc::clone(plan);
+                // A plan is a tree: it is copied where the stack is deep enough.
+                let bound = async move {
+                    let plan = LogicalPlan::clone(&plan);
+                    plan.replace_params_with_values(&values)
+                        .map_err(Error::invalid)
+                };
+                let plan = seated(&self.seat)?.session.executor().run(bound).await?;
                 self.run(plan, &portal.result_column_format, client).await
             }
             Prepared::Session(statement) => self.session_statement(statement, client).await,

@@ -47,6 +47,11 @@ fn sqlstate(error: &Error) -> &'static str {
         },
         Error::Timeout { .. } | Error::Cancelled => "57014",
         Error::Memory(_) => "53200",
+        Error::Busy { .. } => "53300",
+        Error::TooWide { .. } => "53400",
+        Error::Parameter { .. } => "22P02",
+        Error::Parameters { .. } => "08P01",
+        Error::TooLong { .. } => "54001",
         Error::TooManyRows { .. } | Error::TooManyBytes { .. } => "54000",
         Error::Failed(inner) => match inner.find_root() {
             DataFusionError::ArrowError(inner, _)

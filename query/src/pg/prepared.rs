@@ -20,12 +20,13 @@ use super::errors;
 use super::search_path;
 use super::startup::{Seat, seated};
 use crate::Error;
+use crate::guard;
 
 /// One statement.
 #[derive(Debug, Clone)]
 pub(super) enum Prepared {
     /// Planned over names: to be run.
-    Query(Box<LogicalPlan>),
+    Query(Arc<LogicalPlan>),
     /// About the session or its transaction (SET, SHOW, BEGIN, ...), with the columns it answers.
     Session(Box<Statement>),
     /// Tidying up that there is nothing to do for (DISCARD, DEALLOCATE, ...), with its command tag.
@@ -45,9 +46,15 @@ impl Parser {
     }
 
     /// The statements of a text, not planned yet: each is planned when the one before has run.
-    pub(super) fn statements(&self, sql: &str) -> PgWireResult<Vec<Statement>> {
-        let statements = self.dialect.parse(sql);
-        let statements = statements.map_err(|e| errors::state("42601", e.to_string()))?;
+    pub(super) async fn statements(&self, sql: &str) -> PgWireResult<Vec<Statement>> {
+        let (sql, dialect) = (sql.to_owned(), Arc::clone(&self.dialect));
+        // Where the stack is deep enough for it.
+        let parsed = async move {
+            guard::walkable(&sql)?;
+            Ok(dialect.parse(&sql).map_err(|error| error.to_string()))
+        };
+        let parsed = seated(&self.seat)?.session.executor().run(parsed).await?;
+        let statements = parsed.map_err(|error| errors::state("42601", error))?;
         Ok(statements.into_iter().map(search_path::named).collect())
     }
 
@@ -88,7 +95,7 @@ impl Parser {
             .session
             .plan_statement(statement)
             .await?;
-        Ok(Prepared::Query(Box::new(plan)))
+        Ok(Prepared::Query(Arc::new(plan)))
     }
 }
 
@@ -105,7 +112,7 @@ impl QueryParser for Parser {
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
-        let mut statements = self.statements(sql)?;
+        let mut statements = self.statements(sql).await?;
         match (statements.pop(), statements.len()) {
             (Some(only), 0) => self.prepare(only).await.map(Some),
             (Some(_), more) => Err(Error::Statements { found: more + 1 }.into()),

@@ -10,7 +10,7 @@ use tokio_postgres::SimpleQueryMessage;
 use crate::fixture::{ask, engine, whole_world};
 
 /// What people and programs might send to change or reach something.
-pub(crate) const HOSTILE: [&str; 46] = [
+pub(crate) const HOSTILE: [&str; 63] = [
     "INSERT INTO charges SELECT * FROM charges",
     "INSERT INTO charges (charge_id) VALUES ('x')",
     "INSERT INTO model_calls SELECT * FROM model_calls",
@@ -57,6 +57,23 @@ pub(crate) const HOSTILE: [&str; 46] = [
     "SET datafusion.runtime.memory_limit = '100G'",
     "SET datafusion.catalog.location = '/etc'",
     "GRANT ALL ON charges TO public",
+    "SELECT lo_import('/etc/passwd')",
+    "SELECT pg_ls_dir('/')",
+    "SELECT * FROM parquet_metadata('/tmp/x.parquet')",
+    "SELECT * FROM read_json('/etc/passwd')",
+    "SELECT * FROM glob('/etc/*')",
+    "SELECT * FROM 'http://127.0.0.1:1/x.csv'",
+    "TABLE \"/etc/passwd\"",
+    "DESCRIBE '/etc/passwd'",
+    "SET datafusion.execution.target_partitions = 100000",
+    "SET datafusion.execution.batch_size = 1000000000",
+    "SET datafusion.runtime.temp_directory = '/etc'",
+    "SET datafusion.runtime.max_temp_directory_size = '100T'",
+    "CALL pg_terminate_backend(1)",
+    "DO $$ BEGIN END $$",
+    "LOAD 'x'",
+    "VACUUM charges",
+    "EXPLAIN ANALYZE COPY charges TO '/tmp/flyball-hostile.parquet'",
 ];
 
 async fn unharmed(engine: &Engine) {

@@ -250,3 +250,236 @@ async fn memory_is_bounded() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
     assert!(text.contains("memory"), "{text}");
 }
+
+#[tokio::test]
+async fn parameters_are_bound_by_number_and_by_name() {
+    let engine = engine(whole_world()).await;
+    let post = async |body: Value| {
+        post(
+            &engine,
+            "/api/v1/query",
+            "application/json",
+            &body.to_string(),
+        )
+        .await
+    };
+    for (sql, parameters, rows) in [
+        (
+            "SELECT count(*) AS n FROM charges WHERE agent_name = $1 AND start_time < $2",
+            json!(["triage", "2026-03-01T12:00:00Z"]),
+            json!([{"n": 1}]),
+        ),
+        (
+            "SELECT count(*) AS n FROM charges WHERE agent_name = $agent AND cost_usd > $least",
+            json!({"agent": "triage", "least": "0.0024"}),
+            json!([{"n": 1}]),
+        ),
+        (
+            "SELECT $2::text || $1::text AS x",
+            json!(["b", "a"]),
+            json!([{"x": "ab"}]),
+        ),
+        ("SELECT $1 AS x", json!([7]), json!([{"x": 7}])),
+        (
+            "SELECT count(*) AS n FROM charges WHERE agent_name IS NOT DISTINCT FROM $1",
+            json!([null]),
+            json!([{"n": 0}]),
+        ),
+        (
+            "SELECT value AS x FROM generate_series(1, 9) ORDER BY 1 LIMIT $1",
+            json!([2]),
+            json!([{"x": 1}, {"x": 2}]),
+        ),
+        ("SELECT 1 AS x", json!([]), json!([{"x": 1}])),
+        // No text can leave its place.
+        (
+            "SELECT $1 AS x",
+            json!(["'; DROP TABLE charges; --"]),
+            json!([{"x": "'; DROP TABLE charges; --"}]),
+        ),
+    ] {
+        let (status, text) = post(json!({"sql": sql, "parameters": parameters})).await;
+        assert_eq!(status, StatusCode::OK, "{sql}: {text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), rows, "{sql}");
+    }
+    for (sql, parameters, told) in [
+        (
+            "SELECT * FROM charges WHERE calls = $1",
+            json!(["many"]),
+            vec!["$1 = \"many\"", "a whole number"],
+        ),
+        (
+            "SELECT * FROM charges WHERE start_time > $t",
+            json!({"t": "noon"}),
+            vec!["$t = \"noon\"", "a time"],
+        ),
+        (
+            "SELECT * FROM charges WHERE calls = $1",
+            json!([]),
+            vec!["$1 has no value"],
+        ),
+        (
+            "SELECT * FROM charges WHERE calls = $1",
+            json!([1, 2]),
+            vec!["$2", "does not stand"],
+        ),
+        (
+            "SELECT * FROM charges WHERE calls = $n",
+            json!({"m": 1}),
+            vec!["$n has no value"],
+        ),
+        (
+            "SELECT * FROM charges WHERE calls = $1",
+            json!(7),
+            vec!["7 is neither"],
+        ),
+    ] {
+        let (status, text) = post(json!({"sql": sql, "parameters": parameters})).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{sql}: {text}");
+        let error: Value = serde_json::from_str(&text).unwrap();
+        let error = error["error"].as_str().unwrap();
+        assert!(
+            told.iter().all(|word| error.contains(word)),
+            "{sql}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_format_is_chosen_by_url_body_or_accept_header() {
+    let engine = engine(whole_world()).await;
+    for (path, accept, kind) in [
+        ("/api/v1/query", "text/csv", "text/csv"),
+        (
+            "/api/v1/query",
+            "application/x-ndjson",
+            "application/x-ndjson",
+        ),
+        ("/api/v1/query", "*/*", "application/json"),
+        (
+            "/api/v1/query?format=parquet",
+            "text/csv",
+            "application/vnd.apache.parquet",
+        ),
+        ("/api/v1/query?format=jsonl", "*/*", "application/x-ndjson"),
+    ] {
+        let request = Request::post(path)
+            .header("accept", accept)
+            .body(Body::from(SQL))
+            .unwrap();
+        let router = http::router(Arc::clone(&engine), "default");
+        let answer = router.oneshot(request).await.unwrap();
+        let told = answer.headers()["content-type"].to_str().unwrap();
+        assert!(told.starts_with(kind), "{path} {accept}: {told}");
+        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        if kind.ends_with("parquet") {
+            assert!(body.starts_with(b"PAR1") && body.ends_with(b"PAR1"));
+        }
+    }
+}
+
+/// Rows that take their time: the first are there long before the last.
+fn slow(rows: u64) -> String {
+    format!("SELECT value, repeat('x', 1000) AS x FROM generate_series(1, {rows})")
+}
+
+async fn begin(engine: &Arc<Engine>, path: &str, sql: String) -> axum::response::Response {
+    let request = Request::post(path).body(Body::from(sql)).unwrap();
+    let router = http::router(Arc::clone(engine), "default");
+    router.oneshot(request).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_large_answer_comes_as_it_is_made_and_whole() {
+    let config = Config {
+        partitions: 1,
+        ..Config::default()
+    };
+    let engine = Engine::new(Arc::new(whole_world()), config).await.unwrap();
+    for (format, rows) in [("csv", 20_001), ("jsonl", 20_000), ("json", 20_002)] {
+        let answer = begin(
+            &engine,
+            &format!("/api/v1/query?format={format}"),
+            slow(20_000),
+        )
+        .await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        // Streamed, so nobody knew how long it would be.
+        assert!(answer.headers().get("content-length").is_none());
+        let text = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        let text = String::from_utf8(text.into()).unwrap();
+        assert_eq!(text.lines().count(), rows, "{format}");
+    }
+    let answer = begin(&engine, "/api/v1/query?format=arrow", slow(20_000)).await;
+    let bytes = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+    let read = arrow::ipc::reader::StreamReader::try_new(&bytes[..], None).unwrap();
+    let rows: usize = read.map(|batch| batch.unwrap().num_rows()).sum();
+    assert_eq!(rows, 20_000);
+    let answer = begin(&engine, "/api/v1/query?format=parquet", slow(20_000)).await;
+    let bytes = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+    let read =
+        datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(bytes, 8192);
+    let rows: usize = read.unwrap().map(|batch| batch.unwrap().num_rows()).sum();
+    assert_eq!(rows, 20_000);
+}
+
+#[tokio::test]
+async fn a_limit_behind_the_first_rows_cuts_the_answer_where_a_reader_sees_it() {
+    let config = Config {
+        http_rows_max: 15_000,
+        partitions: 1,
+        ..Config::default()
+    };
+    let engine = Engine::new(Arc::new(whole_world()), config).await.unwrap();
+    for format in ["json", "jsonl", "csv", "arrow", "parquet"] {
+        let answer = begin(
+            &engine,
+            &format!("/api/v1/query?format={format}"),
+            slow(100_000),
+        )
+        .await;
+        // Parquet is written by row group, the first of which is larger than the limit.
+        if format == "parquet" {
+            assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+            continue;
+        }
+        assert_eq!(answer.status(), StatusCode::OK, "{format}");
+        let cut = to_bytes(answer.into_body(), usize::MAX).await.unwrap_err();
+        assert!(format!("{cut:?}").contains("TooManyRows"), "{cut:?}");
+    }
+    // A small answer is known before its head is sent.
+    let small = "SELECT value FROM generate_series(1, 20000)".to_owned();
+    let answer = begin(&engine, "/api/v1/query", small).await;
+    assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn who_stops_reading_stops_the_statement() {
+    let config = Config {
+        statements_max: 1,
+        queue_max: 0,
+        http_rows_max: usize::MAX,
+        result_bytes_max: usize::MAX,
+        partitions: 1,
+        ..Config::default()
+    };
+    let engine = Engine::new(Arc::new(whole_world()), config).await.unwrap();
+    let endless =
+        "SELECT repeat('x', 1000) FROM charges, generate_series(1, 1000000000)".to_owned();
+    let answer = begin(&engine, "/api/v1/query?format=csv", endless).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let short = || {
+        begin(
+            &engine,
+            "/api/v1/query",
+            "SELECT count(*) FROM charges".to_owned(),
+        )
+    };
+    assert_eq!(short().await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(answer);
+    let begun = std::time::Instant::now();
+    while short().await.status() != StatusCode::OK {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}

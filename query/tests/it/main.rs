@@ -6,6 +6,7 @@ mod fixture;
 mod flight;
 mod gauges;
 mod grafana;
+mod guardrails;
 mod hostile;
 mod http;
 mod ledger;

@@ -165,3 +165,19 @@ async fn a_table_that_was_never_loaded_is_named_in_the_error() {
         vec![json!({"n": 0})]
     );
 }
+
+/// The rows in two files, those of the earlier half in one; how many files there are, and their bytes.
+pub(crate) async fn two_files(dir: &TempDir, rows: &[ChargeRow]) -> (Snapshot, usize, u64) {
+    let mut rows = rows.to_vec();
+    rows.sort_by_key(|row| row.start_time.0);
+    let one = appended(empty(dir).await, &rows[..1]).await;
+    let two = appended(one, &rows[1..]).await;
+    let files: Vec<u64> = two
+        .snapshot()
+        .unwrap()
+        .log_data()
+        .iter()
+        .map(|file| file.size().unsigned_abs())
+        .collect();
+    (snapshot(Some(two), &[]), files.len(), files.iter().sum())
+}
