@@ -116,7 +116,8 @@ impl Port {
         } else {
             let first = stream::iter([Ok::<_, Infallible>(first)]);
             let rest = rest.inspect_err(|error| {
-                tracing::info!(%error, "an answer was cut");
+                // Its words can hold what somebody asked for.
+                tracing::info!(status = status(error).as_u16(), "an answer was cut");
             });
             Body::from_stream(first.map_err(|never| match never {}).chain(rest))
         };

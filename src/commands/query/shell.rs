@@ -126,7 +126,8 @@ impl<'d> Shell<'d> {
     /// Does what has been said as a whole; what has not ended stays in the text.
     async fn take(&mut self, text: &mut String) -> Result<Next> {
         loop {
-            if text.trim_start().starts_with('\\') {
+            text.drain(..text.len() - text.trim_start().len());
+            if text.starts_with('\\') {
                 let rest = text.split_off(text.find('\n').map_or(text.len(), |at| at + 1));
                 let command = std::mem::replace(text, rest);
                 if self.command(command.trim()).await? == Next::Leave {
