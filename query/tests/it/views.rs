@@ -87,10 +87,13 @@ async fn every_column_has_a_type_that_every_port_speaks() {
             flyball_query::catalogue::Kind::Function => {
                 let (called, _) = entry.summary.split_once(')').unwrap();
                 let (name, arguments) = called.split_once('(').unwrap();
-                let argument = |name: &str| match name.ends_with("_start") || name.ends_with("_end")
-                {
-                    true => "'2026-03-01'",
-                    false => "0.9",
+                let argument = |name: &str| match name {
+                    "at" => "'2026-03-01'",
+                    "long" => "'1 hour'",
+                    "short" => "'5 minutes'",
+                    "factor" => "14.4",
+                    name if name.ends_with("_start") || name.ends_with("_end") => "'2026-03-01'",
+                    _ => "0.9",
                 };
                 let given: Vec<_> = arguments.split(", ").map(argument).collect();
                 format!("{name}({})", given.join(", "))
