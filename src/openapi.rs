@@ -95,7 +95,7 @@ mod tests {
             }
             match value {
                 Value::Object(members) => {
-                    members.values().for_each(|member| walk(member, document))
+                    members.values().for_each(|member| walk(member, document));
                 }
                 Value::Array(items) => items.iter().for_each(|item| walk(item, document)),
                 _ => {}

@@ -1,11 +1,16 @@
 //! Only what reads may pass, judged on the logical plan and not on the text: the same judgement for
 //! every port. Of the text itself only this is judged, that a parser and a planner can walk it.
 
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::listing::ListingTable;
 use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{LogicalPlan, Statement};
+use datafusion::sql::parser::Statement as Parsed;
+use datafusion::sql::sqlparser::ast::{Query, Visit, Visitor, visit_relations};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Word};
 
@@ -31,6 +36,12 @@ const BYTES_MAX: usize = 1 << 20;
 /// The most operators, clauses and list items of one statement: each can be a level of a tree, and trees are walked, and
 /// dropped, by recursion; what a level is costs the planner the more, the deeper it lies.
 const LEVELS_MAX: usize = 1000;
+/// The most brackets within brackets: short of the depth at which the parser gives up, and tries every other reading first.
+const BRACKETS_MAX: usize = 24;
+/// The most SELECTs within SELECTs, each of which the optimiser takes apart several times.
+const SELECTS_MAX: usize = 12;
+/// The most times that tables are read, when what `WITH` names is written out wherever it is named.
+const RELATIONS_MAX: u64 = 1000;
 /// Words that join what is on both sides of them.
 const JOINING: [&str; 12] = [
     "AND",
@@ -58,14 +69,14 @@ pub(crate) fn walkable(sql: &str) -> Result<()> {
             limit: BYTES_MAX,
         });
     }
-    if sql.len() < LEVELS_MAX {
-        return Ok(());
-    }
     // What is no SQL the parser will say, and better.
     let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else {
         return Ok(());
     };
     let (mut levels, mut behind_literal) = (0, false);
+    // For each bracket that is open, whether it holds a SELECT.
+    let mut open: Vec<bool> = Vec::new();
+    let (mut brackets, mut selects) = (0, 0);
     for token in tokens {
         let literal = matches!(
             token,
@@ -75,25 +86,98 @@ pub(crate) fn walkable(sql: &str) -> Result<()> {
             Token::Whitespace(_) => continue,
             Token::Word(word) => joins(word),
             Token::Comma => !behind_literal,
-            Token::Period | Token::RParen | Token::SemiColon => false,
+            Token::Period | Token::RParen | Token::RBracket | Token::SemiColon => false,
             _ => !literal,
         });
+        match &token {
+            Token::LParen | Token::LBracket => open.push(false),
+            Token::RParen | Token::RBracket => {
+                open.pop();
+            }
+            Token::Word(word) if is(word, "SELECT") => {
+                if let Some(holds) = open.last_mut() {
+                    *holds = true;
+                }
+            }
+            _ => {}
+        }
+        brackets = brackets.max(open.len());
+        selects = selects.max(open.iter().filter(|holds| **holds).count());
         behind_literal = literal;
     }
-    if levels > LEVELS_MAX {
+    for (found, what, limit) in [
+        (levels, "operators, clauses and list items", LEVELS_MAX),
+        (brackets, "brackets within brackets", BRACKETS_MAX),
+        (selects, "SELECTs within SELECTs", SELECTS_MAX),
+    ] {
+        if found > limit {
+            let found = format!("{found} {what}");
+            return Err(Error::TooLong { found, limit });
+        }
+    }
+    Ok(())
+}
+
+/// Passes a statement that the planner can write out: what `WITH` names stands in the plan as often as it is named, and
+/// each name can double the one before.
+///
+/// # Errors
+/// [`Error::TooLong`].
+pub(crate) fn expandable(statement: &Parsed) -> Result<()> {
+    let statement = match statement {
+        Parsed::Statement(statement) => statement,
+        Parsed::Explain(explained) => return expandable(&explained.statement),
+        _ => return Ok(()),
+    };
+    let found = Expansion::default().of(statement.as_ref());
+    if found > RELATIONS_MAX {
         return Err(Error::TooLong {
-            found: format!("{levels} operators, clauses and list items"),
-            limit: LEVELS_MAX,
+            found: format!("{found} tables to read, with what WITH names written out"),
+            limit: RELATIONS_MAX as usize,
         });
     }
     Ok(())
 }
 
+/// What each name stands for, in tables to read. Where two are called the same, the larger.
+#[derive(Default)]
+struct Expansion(HashMap<String, u64>);
+
+impl Expansion {
+    fn of<V: Visit>(&mut self, part: &V) -> u64 {
+        // The names first, those outside before those within.
+        let _ = part.visit(self);
+        let mut sum = 0_u64;
+        let _ = visit_relations(part, |name| {
+            let named = name.to_string().to_ascii_lowercase();
+            let reads = self.0.get(&named).copied().unwrap_or(1);
+            sum = sum.saturating_add(reads);
+            ControlFlow::<()>::Continue(())
+        });
+        sum
+    }
+}
+
+impl Visitor for Expansion {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        for named in query.with.iter().flat_map(|with| &with.cte_tables) {
+            let reads = self.of(named.query.as_ref()).max(1);
+            let name = named.alias.name.to_string().to_ascii_lowercase();
+            let known = self.0.entry(name).or_default();
+            *known = reads.max(*known);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 fn joins(word: &Word) -> bool {
-    word.quote_style.is_none()
-        && JOINING
-            .iter()
-            .any(|joining| word.value.eq_ignore_ascii_case(joining))
+    JOINING.iter().any(|joining| is(word, joining))
+}
+
+fn is(word: &Word, keyword: &str) -> bool {
+    word.quote_style.is_none() && word.value.eq_ignore_ascii_case(keyword)
 }
 
 /// Passes a plan that reads and nothing else.
@@ -206,7 +290,8 @@ fn as_sql(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{as_sql, not_planned, settable, walkable};
+    #![allow(clippy::unwrap_used)]
+    use super::{as_sql, expandable, not_planned, settable, walkable};
     use datafusion::error::DataFusionError;
 
     #[test]
@@ -244,7 +329,9 @@ mod tests {
             format!("SELECT {} true", list("NOT", " ")),
             format!("SELECT 1{}", list("::int", "")),
             format!("SELECT 1 FROM {}", list("t", ",")),
-            format!("SELECT {}", list("(", "")),
+            format!("SELECT {}1{}", "(".repeat(25), ")".repeat(25)),
+            format!("SELECT {}1{}", "ARRAY[".repeat(25), "]".repeat(25)),
+            format!("SELECT {}1{}", "(SELECT ".repeat(13), ")".repeat(13)),
             list("SELECT 1", " UNION ALL "),
             " ".repeat(1 << 21),
         ] {
@@ -253,6 +340,34 @@ mod tests {
                 told.is_some_and(|told| told.contains("have 1000:") || told.contains("1048576"))
             );
         }
+    }
+
+    #[test]
+    fn names_that_double_the_one_before_are_written_out_before_the_planner_does() {
+        let reads = |sql: &str| {
+            let parsed = datafusion::sql::parser::DFParser::parse_sql(sql);
+            expandable(&parsed.unwrap()[0])
+        };
+        let doubling = |names: usize| {
+            let more: Vec<String> = (1..names)
+                .map(|n| format!("t{n} AS (SELECT a.x FROM t{0} a, t{0} b)", n - 1))
+                .collect();
+            format!(
+                "WITH t0 AS (SELECT 1 AS x), {} SELECT * FROM t{}",
+                more.join(", "),
+                names - 1
+            )
+        };
+        assert!(reads(&doubling(9)).is_ok());
+        assert!(reads(&doubling(12)).is_err());
+        assert!(reads(&format!("EXPLAIN {}", doubling(40))).is_err());
+        assert!(reads(&format!("SELECT * FROM ({}) AS within", doubling(40))).is_err());
+        assert!(
+            reads(
+                "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT n FROM t"
+            )
+            .is_ok()
+        );
     }
 
     #[test]

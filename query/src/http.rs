@@ -15,6 +15,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -44,6 +45,9 @@ const HEAD_BYTES: usize = 1 << 20;
 const PART_BYTES: usize = 64 << 10;
 /// Rows that are written before what is written is handed on.
 const PART_ROWS: usize = 1024;
+
+/// How long past its time limits a statement is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The route, to be merged into a larger router. Queries run on `workspace`.
 pub fn router(engine: Arc<Engine>, workspace: &str) -> Router {
@@ -105,7 +109,11 @@ impl Port {
         let (sql, values) = (asked.sql, values.transpose()?.unwrap_or_default());
         // Rows are also written out there, which for much JSON takes longer than reading them.
         let work = move |head, parts| write(session, sql, values, format, limits, head, parts);
-        let (head, rest) = self.engine.executor().pipe(work).await?;
+        let limit = self.engine.config().time_limit;
+        // Planning and running have their own limits, but for threads that let nobody in between.
+        let begun = self.engine.executor().pipe(work);
+        let begun = tokio::time::timeout(2 * limit + PATIENCE, begun).await;
+        let (head, rest) = begun.unwrap_or(Err(Error::Timeout { limit }))?;
         let Head {
             versions,
             first,

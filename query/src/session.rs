@@ -34,6 +34,9 @@ use crate::parameters::Parameters;
 use crate::reading::{self, Reading};
 use crate::{Error, Result, Source};
 
+/// Optimising lets nobody in between, not even its own time limit: so long past that, it is given up from outside.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// One client on one workspace. Settings made here stay here.
 #[derive(Clone)]
 pub struct Session {
@@ -173,6 +176,7 @@ impl Session {
     }
 
     async fn planned(&self, statement: Statement) -> Result<LogicalPlan> {
+        guard::expandable(&statement)?;
         let text = statement.to_string();
         let plan = self
             .context
@@ -218,7 +222,9 @@ impl Session {
             let done = tokio::time::timeout(limit, work).await;
             done.unwrap_or(Err(Error::Timeout { limit }))
         };
-        let (Head { schema, versions }, rows) = self.executor.pipe(work).await?;
+        let begun = tokio::time::timeout(limit + PATIENCE, self.executor.pipe(work)).await;
+        let begun = begun.unwrap_or(Err(Error::Timeout { limit }))?;
+        let (Head { schema, versions }, rows) = begun;
         let rows = rows.map_err(Error::into_stream);
         Ok(Started {
             rows: Box::pin(RecordBatchStreamAdapter::new(schema, rows)),

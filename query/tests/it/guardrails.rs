@@ -272,6 +272,10 @@ fn heavy() -> Vec<String> {
         deep("(SELECT ", "1", ")", 300),
         deep("CASE WHEN true THEN ", "1", " END", 300),
         deep("ARRAY[", "1", "]", 300),
+        deep("ARRAY[", "1", "]", 24),
+        deep("NOT (", "true", ")", 40),
+        deep("(SELECT ", "1", ")", 12),
+        deep("EXISTS (SELECT ", "1", ")", 40),
     ]);
     all
 }
