@@ -76,7 +76,7 @@ pub(crate) fn walkable(sql: &str) -> Result<()> {
     let (mut levels, mut behind_literal) = (0, false);
     // For each bracket that is open, whether it holds a SELECT.
     let mut open: Vec<bool> = Vec::new();
-    let (mut brackets, mut selects) = (0, 0);
+    let (mut brackets, mut selects, mut holding) = (0, 0, 0);
     for token in tokens {
         let literal = matches!(
             token,
@@ -92,17 +92,18 @@ pub(crate) fn walkable(sql: &str) -> Result<()> {
         match &token {
             Token::LParen | Token::LBracket => open.push(false),
             Token::RParen | Token::RBracket => {
-                open.pop();
+                holding -= usize::from(open.pop() == Some(true));
             }
             Token::Word(word) if is(word, "SELECT") => {
                 if let Some(holds) = open.last_mut() {
-                    *holds = true;
+                    holding += usize::from(!std::mem::replace(holds, true));
                 }
             }
             _ => {}
         }
+        // Counted along: a text may be a mebibyte of brackets.
         brackets = brackets.max(open.len());
-        selects = selects.max(open.iter().filter(|holds| **holds).count());
+        selects = selects.max(holding);
         behind_literal = literal;
     }
     for (found, what, limit) in [
