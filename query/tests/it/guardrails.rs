@@ -315,7 +315,7 @@ async fn what_is_heavy_ends_within_its_limits() {
         let pg = begun.elapsed();
         eprintln!("{status} {http:?} {pg:?} {told}");
         assert!(
-            http + pg < Duration::from_secs(40),
+            http + pg < Duration::from_secs(120),
             "{told}: {http:?}, {pg:?}"
         );
     }
