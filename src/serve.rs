@@ -53,6 +53,7 @@ impl Serving {
     /// Starts it all; returns when every port answers.
     pub(crate) async fn start(config: &Config) -> Result<Self> {
         let data_dir = config.store.data_dir.clone();
+        let tls = config.tls.as_ref().map(Tls::load).transpose()?;
         let core = Core::open(config).await?;
         let gauges = Gauges::new(Arc::clone(&core.engine), WORKSPACE, config.gauges.clone())
             .await
@@ -89,7 +90,6 @@ impl Serving {
         servers.spawn(async move { Ok(server::grpc::serve(grpc, ingest, done).await?) });
         let (ingest, done) = (Arc::clone(&core.ingest), closed());
         servers.spawn(async move { Ok(server::http::serve(otlp_http, ingest, done).await?) });
-        let tls = config.tls.as_ref().map(Tls::load).transpose()?;
         if let Some(tls) = &tls {
             let (renewed, done) = (Arc::clone(tls).renew(), closed());
             servers.spawn(async move {

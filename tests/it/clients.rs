@@ -31,7 +31,7 @@ fn server(dir: &Path) -> (Server, [std::path::PathBuf; 2], (String, String)) {
 }
 
 #[test]
-fn psycopg_and_sqlalchemy_prove_a_key_over_tls_and_find_their_way() {
+fn psycopg_proves_a_key_over_tls_and_finds_its_way() {
     let Some(python) = python() else { return };
     let dir = tempfile::tempdir().unwrap();
     let (server, [certificate, _], (id, secret)) = server(dir.path());
@@ -44,7 +44,6 @@ fn psycopg_and_sqlalchemy_prove_a_key_over_tls_and_find_their_way() {
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     let sums = "SELECT count(*) AS calls, sum(cost_usd) AS cost FROM model_calls";
     let ours = row(dir.path(), sums);
-    let all = row(dir.path(), "SELECT sum(cost_usd) AS cost FROM charges");
     assert_eq!(
         found,
         json!({
@@ -56,17 +55,6 @@ fn psycopg_and_sqlalchemy_prove_a_key_over_tls_and_find_their_way() {
             "insert": "25006",
             "timeout": "57014",
             "wrong": "28P01",
-            "schemas": true,
-            "tables": ["charges", "spans"],
-            "views": ["cost_per_decision", "model_calls"],
-            "columns": {
-                "agent_name": "TEXT",
-                "cost_usd": "NUMERIC",
-                "escalated": "BOOLEAN",
-                "input_tokens": "BIGINT",
-                "start_time": "TIMESTAMP",
-            },
-            "reflected": all["cost"],
         })
     );
     server.stop();

@@ -37,10 +37,10 @@ numbers AS (
   SELECT agent_name, model, 'output_tokens', CAST(output_tokens AS DOUBLE), in_baseline, in_window
   FROM calls WHERE kind = 'model_call' AND (in_baseline OR in_window)
   UNION ALL
-  SELECT agent_name, CAST(NULL AS VARCHAR), 'model_calls', CAST(model_calls AS DOUBLE), in_baseline, in_window
+  SELECT agent_name, arrow_cast(NULL, 'Utf8'), 'model_calls', CAST(model_calls AS DOUBLE), in_baseline, in_window
   FROM ended WHERE in_baseline OR in_window
   UNION ALL
-  SELECT agent_name, CAST(NULL AS VARCHAR), 'tool_calls', CAST(tool_calls AS DOUBLE), in_baseline, in_window
+  SELECT agent_name, arrow_cast(NULL, 'Utf8'), 'tool_calls', CAST(tool_calls AS DOUBLE), in_baseline, in_window
   FROM ended WHERE in_baseline OR in_window
 ),
 words AS (
@@ -50,7 +50,7 @@ words AS (
   SELECT agent_name, model, 'error_type', coalesce(error_type, 'none'), in_baseline, in_window
   FROM calls WHERE kind = 'model_call' AND (in_baseline OR in_window)
   UNION ALL
-  SELECT agent_name, CAST(NULL AS VARCHAR), 'tool_name', coalesce(tool_name, 'unknown'), in_baseline, in_window
+  SELECT agent_name, arrow_cast(NULL, 'Utf8'), 'tool_name', coalesce(tool_name, 'unknown'), in_baseline, in_window
   FROM calls WHERE kind = 'tool_call' AND (in_baseline OR in_window)
 ),
 compared AS (
