@@ -37,7 +37,7 @@ pub enum Error {
     },
     /// A text that is too long, or joins too much.
     #[error(
-        "the statement has {found}, and may have {limit}: IN (...) with a list of values takes the place of many ORs"
+        "the statement has {found}, and may have {limit}: a list in IN (...) takes the place of many ORs, a second statement that of many levels"
     )]
     TooLong {
         /// What it has.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_rustls::TlsAcceptor;
 
-/// Knows the keys. The binary hands in its own; [`Open`] is the one of a server without keys.
+/// Knows the keys. The binary hands in its own; [`Open`] is for whoever embeds the engine, and for tests.
 pub trait Gate: Debug + Send + Sync {
     /// Whether a key has to be shown. While it has not, only this machine is served.
     fn is_locked(&self) -> bool;
