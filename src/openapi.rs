@@ -1,5 +1,5 @@
 //! `GET /api/v1/openapi.json`: the REST API as an OpenAPI 3.1 document. What a route takes and answers is written in
-//! `openapi.json` beside this file; who may use it comes from the table that decides so ([`access`](crate::access)).
+//! `openapi.json` beside this file; who may use it comes from the table that decides so ([`crate::access`]).
 
 use axum::routing::get;
 use axum::{Json, Router};
