@@ -49,7 +49,7 @@ fn by_every_way(dir: &Path) {
         "model_calls",
         "view",
         "cost_usd",
-        "Decimal128(18, 12)",
+        "numeric",
         "cost_per_decision",
         " ms",
         "\\format FORMAT",
