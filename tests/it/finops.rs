@@ -74,7 +74,8 @@ async fn the_console_and_its_data_are_served() {
         answer.text().await.unwrap()
     };
     assert!(get("/").await.contains("<html"));
-    let fleet: serde_json::Value = serde_json::from_str(&get("/api/v1/fleet?window=all").await).unwrap();
+    let fleet: serde_json::Value =
+        serde_json::from_str(&get("/api/v1/fleet?window=all").await).unwrap();
     assert!(!fleet["agents"].as_array().unwrap().is_empty(), "{fleet}");
     let metrics = get("/metrics").await;
     for figure in ["flyball_log_bytes", "flyball_charges_entered_total"] {
