@@ -300,10 +300,10 @@ async fn the_ledger_is_told_once_of_each_change_also_after_a_crash_and_never_a_s
         .await
         .unwrap();
     let keys = keys(dir.path());
-    let (key, secret) = keys.add(order("a"), "cli:ada", noon()).unwrap();
+    let (key, secret) = keys.add(order("a"), "cli:ottilie", noon()).unwrap();
     let untold = text(dir.path());
     keys.tell(&store).await.unwrap();
-    assert!(!text(dir.path()).contains("cli:ada"), "it is told");
+    assert!(!text(dir.path()).contains("cli:ottilie"), "it is told");
     // As if it had died before it could note that.
     std::fs::write(dir.path().join("keys.json"), untold).unwrap();
     let keys = self::keys(dir.path());
@@ -329,7 +329,7 @@ async fn the_ledger_is_told_once_of_each_change_also_after_a_crash_and_never_a_s
         assert!(row.record.contains("\"role\":\"ingest\""), "{}", row.record);
         assert!(!row.record.contains(&secret) && !row.record.contains(&key.secret_sha256));
         // Sealed, so that both can be forgotten.
-        assert!(!row.record.contains("acme") && !row.actor.contains("ada"));
+        assert!(!row.record.contains("acme") && !row.actor.contains("ottilie"));
     }
     store.close().await.unwrap();
 }
