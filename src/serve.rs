@@ -10,6 +10,7 @@ use flyball_alerts::notify::{Notifier, Webhook, WebhookConfig};
 use flyball_alerts::{Alerts, Parts, Rule, Settings, memory, ports, rule};
 use flyball_dashboards::console::{ConsoleState, FleetData, Hosts, same_origin};
 use flyball_ingest::server;
+use flyball_listen::{Terms, http1};
 use flyball_query::Engine;
 use flyball_query::gate::Entrance;
 use flyball_query::gauges::Gauges;
@@ -75,6 +76,10 @@ impl Serving {
                 locked || address.ip().is_loopback(),
                 "{address} is open to other machines, and there is no API key: `flyball keys add` makes one"
             );
+            if tls.is_none() && !address.ip().is_loopback() {
+                tracing::warn!(target: "flyball", "{address} is open to other machines without TLS, and keys can be read on the way: \
+                     set tls.certificate and tls.key, unless a proxy ends TLS in front of it");
+            }
         }
         let ports = Ports {
             instance: uuid::Uuid::new_v4().to_string(),
@@ -86,10 +91,15 @@ impl Serving {
             http: http.local_addr()?,
         };
         let closed = || closing.clone().cancelled_owned();
-        let (ingest, done) = (Arc::clone(&core.ingest), closed());
-        servers.spawn(async move { Ok(server::grpc::serve(grpc, ingest, done).await?) });
-        let (ingest, done) = (Arc::clone(&core.ingest), closed());
-        servers.spawn(async move { Ok(server::http::serve(otlp_http, ingest, done).await?) });
+        // Each port says itself which protocol it speaks inside.
+        let acceptor = || tls.as_ref().map(|tls| tls.acceptor(&[])).transpose();
+        let (ingest, at, done) = (Arc::clone(&core.ingest), acceptor()?, closed());
+        servers.spawn(async move { Ok(server::grpc::serve(grpc, at, ingest, done).await?) });
+        let (ingest, at, done) = (Arc::clone(&core.ingest), acceptor()?, closed());
+        servers.spawn(async move {
+            server::http::serve(otlp_http, at, ingest, done).await;
+            Ok(())
+        });
         if let Some(tls) = &tls {
             let (renewed, done) = (Arc::clone(tls).renew(), closed());
             servers.spawn(async move {
@@ -125,14 +135,16 @@ impl Serving {
         });
         let parts = (&control, &alerts, &gauges);
         let router = router(&core, parts, &ports.instance, &data_dir, hosts);
-        let done = closed();
+        let (at, done) = (acceptor()?, closed());
         servers.spawn(async move {
             // Long polls are cut rather than waited for: their clients come back on their own.
-            let served = axum::serve(http, router).into_future();
+            let (_open, incoming) = flyball_listen::open(http, Terms::http1(at));
+            let for_ever = std::future::pending();
             tokio::select! {
-                served = served => Ok(served?),
-                () = done => Ok(()),
+                () = http1::serve(incoming, router, http1::HEAD_MAX, for_ever) => {}
+                () = done => {}
             }
+            Ok(())
         });
         // Before anybody can know whom to tell: a TERM right after the start must end in a flush too.
         let signals = Signals::catch()?;

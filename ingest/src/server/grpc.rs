@@ -15,17 +15,18 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::{MethodRouter, post};
 use bytes::{BufMut, Bytes};
+use flyball_listen::Terms;
 use flyball_store::{Encoding, Origin, Signal};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
 };
 use prost::Message;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tonic::Status;
 use tonic::codec::{EncodeBody, EncodeBuf, Encoder, SingleMessageCompressionOverride};
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use super::status::Refusal;
 use super::{BODY_TIMEOUT, with_promise};
@@ -38,12 +39,14 @@ const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Expor
 const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
-/// Serves OTLP/gRPC until `shutdown`; requests under way are then answered first.
+/// Serves OTLP/gRPC until `shutdown`, in TLS if an acceptor is given (its protocols are set here); requests under way are
+/// then answered first.
 ///
 /// # Errors
 /// [`Error::Serve`] when the port fails.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     ingest: Arc<Ingest>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
@@ -58,13 +61,12 @@ pub async fn serve(
             )))
         })
         .with_state(ingest);
+    // Dropped with this future, and every connection with it.
+    let (_open, incoming) = flyball_listen::open::<()>(listener, Terms::http2(tls));
     Server::builder()
         .http2_keepalive_interval(Some(BODY_TIMEOUT))
         .add_routes(Routes::from(router))
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            shutdown,
-        )
+        .serve_with_incoming_shutdown(incoming, shutdown)
         .await
         .map_err(|e| Error::Serve {
             protocol: "OTLP/gRPC",

@@ -16,9 +16,11 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
+use flyball_listen::{Terms, http1};
 use flyball_store::{Encoding, Origin, Signal};
 use prost::Message;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tonic::Code;
 
 use super::grpc::export_response;
@@ -29,15 +31,14 @@ use crate::error::{Error, Result};
 use crate::otlp::{self, Compression};
 use crate::pipeline::{Accepted, DEFAULT_WORKSPACE, Ingest, Sent};
 
-/// Serves OTLP/HTTP until `shutdown`; requests under way are then answered first.
-///
-/// # Errors
-/// [`Error::Serve`] when the port fails.
+/// Serves OTLP/HTTP until `shutdown`, in TLS if an acceptor is given (its protocols are set here); requests under way are
+/// then answered first.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     ingest: Arc<Ingest>,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<()> {
+    shutdown: impl Future<Output = ()>,
+) {
     let router = Router::new()
         .route("/v1/traces", export(Signal::Traces))
         .route("/v1/logs", export(Signal::Logs))
@@ -65,13 +66,9 @@ pub async fn serve(
         })
         .layer(from_fn_with_state(Arc::clone(&ingest), no_web_page))
         .with_state(ingest);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(shutdown)
-        .await
-        .map_err(|e| Error::Serve {
-            protocol: "OTLP/HTTP",
-            reason: e.to_string(),
-        })
+    // Dropped with this future, and every connection with it.
+    let (_open, incoming) = flyball_listen::open(listener, Terms::http1(tls));
+    http1::serve(incoming, router, http1::HEAD_MAX, shutdown).await;
 }
 
 /// Refuses what a web page sends by its reader's browser: no exporter has an `Origin`, and a page that has

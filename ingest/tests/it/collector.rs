@@ -140,12 +140,19 @@ impl Collector {
             list,
             stop: vec![stop_grpc, stop_http],
             servers: vec![
-                tokio::spawn(server::grpc::serve(grpc, Arc::clone(&ingest), async {
-                    drop(stopped_grpc.await);
-                })),
-                tokio::spawn(server::http::serve(http, ingest, async {
-                    drop(stopped_http.await);
-                })),
+                tokio::spawn(server::grpc::serve(
+                    grpc,
+                    None,
+                    Arc::clone(&ingest),
+                    async {
+                        drop(stopped_grpc.await);
+                    },
+                )),
+                tokio::spawn(async {
+                    let stopped = async { drop(stopped_http.await) };
+                    server::http::serve(http, None, ingest, stopped).await;
+                    Ok(())
+                }),
             ],
         }
     }

@@ -10,8 +10,8 @@ use arrow_flight::sql::{
     SqlSupportedTransaction, XdbcDataType, XdbcDatetimeSubcode,
 };
 
+use super::CONNECTIONS_MAX;
 use super::prepared::IDLE_MAX;
-use super::socket::CONNECTIONS_MAX;
 use super::statement::SQL_MAX;
 
 /// What is so and what is not.

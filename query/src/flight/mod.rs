@@ -1,7 +1,6 @@
 //! Arrow Flight SQL: columns as they are, to ADBC and whatever else speaks Arrow.
 //!
-//! A call passes through the modules in this order: its connection is accepted and speaks TLS where that is
-//! configured (`socket`); who calls is found out before anything is read (`caller`); the command in it is looked at
+//! A call on a connection ([`flyball_listen`]) passes through the modules in this order: who calls is found out before anything is read (`caller`); the command in it is looked at
 //! (`service`), which is a question about the catalog (`catalog`, `dialect`), an action (`actions`), or a statement
 //! (`statement`, `prepared`, `parameters`) that is planned, judged and run as by every other port; and rows go out in
 //! messages (`batches`). Between calls it keeps tokens and prepared statements (`kept`), bounded, and nothing else.
@@ -17,7 +16,6 @@ mod kept;
 mod parameters;
 mod prepared;
 mod service;
-mod socket;
 mod statement;
 mod status;
 mod wire;
@@ -27,17 +25,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
+use flyball_listen::Terms;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
 use tonic::transport::Server;
 
 use crate::gate::Entrance;
 use crate::{Engine, Error, Result};
-use caller::Door;
+use caller::{Connection, Door};
 use catalog::Facts;
 use prepared::Prepared;
 use service::Port;
 
+/// The most connections at a time; a further one waits for a place.
+const CONNECTIONS_MAX: usize = 256;
 /// The most calls at a time on one connection; further ones wait.
 const CALLS_MAX: u32 = 128;
 /// How often a connection is asked whether it is still there.
@@ -56,7 +56,7 @@ pub async fn serve(engine: Arc<Engine>, entrance: Entrance, listener: TcpListene
     if !loopback && !entrance.gate.is_locked() {
         return Err(Error::NotLoopback { address });
     }
-    let tls = entrance.tls.clone();
+    let terms = Terms::http2(entrance.tls.clone()).up_to(CONNECTIONS_MAX);
     let door = Arc::new(Door::new(entrance, loopback));
     let port = Port {
         engine,
@@ -66,21 +66,14 @@ pub async fn serve(engine: Arc<Engine>, entrance: Entrance, listener: TcpListene
         facts: Facts::new().map_err(|error| Error::Write(io::Error::other(error)))?,
     };
     let service = FlightServiceServer::with_interceptor(port, move |call| door.admit(call));
-    let (hand_over, accepted) = mpsc::channel(1);
-    // Dropped with this future, which the connections notice.
-    let (_open, open) = watch::channel(());
-    let sockets = futures::stream::unfold(accepted, |mut accepted| async {
-        let socket = accepted.recv().await?;
-        Some((Ok::<_, io::Error>(socket), accepted))
-    });
-    let served = Server::builder()
+    // Dropped with this future, and every connection with it.
+    let (_open, sockets) = flyball_listen::open::<Connection>(listener, terms);
+    Server::builder()
         .max_concurrent_streams(CALLS_MAX)
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PING_PATIENCE))
         .add_service(service)
-        .serve_with_incoming(sockets);
-    tokio::select! {
-        () = socket::accept(listener, tls, hand_over, open) => Ok(()),
-        served = served => served.map_err(|error| Error::Write(io::Error::other(error))),
-    }
+        .serve_with_incoming(sockets)
+        .await
+        .map_err(|error| Error::Write(io::Error::other(error)))
 }

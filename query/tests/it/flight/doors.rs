@@ -330,22 +330,13 @@ async fn tls_is_spoken_where_it_is_configured_and_a_hanging_client_holds_up_nobo
     };
     let address = serve(engine(whole_world()).await, entrance).await;
     let silent = TcpStream::connect(address).await.unwrap();
-    let mut clear = TcpStream::connect(address).await.unwrap();
-    clear
-        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        .await
-        .unwrap();
     let mut client = connect_to(tunnel(address, connector).await).await;
     assert_eq!(ask(&mut client, ONE).await, [json!({"one": 1})]);
     let big = "SELECT repeat('x', 1000) AS text FROM generate_series(1, 10000)";
     assert_eq!(ask(&mut client, big).await.len(), 10_000);
-    // An alert, and the end.
-    let mut answer = Vec::new();
-    let _ = clear.read_to_end(&mut answer).await;
-    assert!(
-        answer.len() < 100 && answer.first() != Some(&0),
-        "{answer:?}"
-    );
+    // This machine may do without.
+    let mut clear = connect_to(address).await;
+    assert_eq!(ask(&mut clear, ONE).await, [json!({"one": 1})]);
     drop(silent);
 }
 
