@@ -6,7 +6,7 @@
 //!
 //! BATCHES (2000), SPANS (500 a batch), SENDERS (4) and PACE (100000 spans a second, of the second run) can be set in
 //! the environment; STAGES=only and STAGES=none leave out the other half. OVERLOAD=60 adds a run of so many seconds at
-//! ten times the rate that the first one reached.
+//! ten times the rate that the first one reached, and BESIDE=1 two at half that rate: alone, and beside heavy queries.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "ingest/cpu.rs"]
@@ -20,6 +20,7 @@ mod traffic;
 
 use std::time::Duration;
 
+use served::Beside;
 use traffic::Traffic;
 
 /// The server's own.
@@ -51,9 +52,17 @@ fn main() {
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     served::head();
-    let fastest = runtime.block_on(served::measure(traffic.clone(), batches, senders, None));
-    let paced = served::measure(traffic.clone(), batches, senders, Some(pace as f64));
-    runtime.block_on(paced);
+    let run = |pace, beside| {
+        let run = served::measure(traffic.clone(), batches, senders, pace, beside);
+        runtime.block_on(run)
+    };
+    let fastest = run(None, Beside::Nobody);
+    run(Some(pace as f64), Beside::Nobody);
+    if number("BESIDE", 0) > 0 {
+        for beside in [Beside::Nobody, Beside::Readers] {
+            run(Some(fastest / 2.0), beside);
+        }
+    }
     let overload = number("OVERLOAD", 0);
     if overload > 0 {
         let lasts = Duration::from_secs(overload as u64);

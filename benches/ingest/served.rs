@@ -142,18 +142,44 @@ async fn send(
     took
 }
 
+/// Who else is at the server while it takes in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Beside {
+    Nobody = 0,
+    /// Two that ask for more than there is time for, again and again.
+    Readers = 2,
+}
+
+/// Joins every span with every later one of its agent: as many cores as there are, until the time limit.
+const HEAVY: &str = "SELECT a.agent_name, count(*) AS n, max(b.attributes) AS last FROM spans a \
+     JOIN spans b ON a.agent_name = b.agent_name AND a.start_unix_nano < b.start_unix_nano GROUP BY 1";
+
+async fn read(http: String) {
+    let client = reqwest::Client::new();
+    loop {
+        let asked = client.post(format!("http://{http}/api/v1/query"));
+        // Refused or cut off, it asks again.
+        let _ = asked.body(HEAVY).send().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// One run: as fast as it goes, or at a pace of so many spans a second. Prints a row; spans acknowledged a second.
 pub(crate) async fn measure(
     traffic: Traffic,
     batches: usize,
     senders: usize,
     spans_a_second: Option<f64>,
+    beside: Beside,
 ) -> f64 {
     let dir = tempfile::tempdir().unwrap();
     let (mut server, ports) = start(dir.path());
     let pid = server.0.id();
     let grpc = format!("http://{}", ports["otlp_grpc"].as_str().unwrap());
     let http = ports["http"].as_str().unwrap();
+    let readers: Vec<_> = (0..beside as usize)
+        .map(|_| tokio::spawn(read(http.to_owned())))
+        .collect();
     let spans = traffic.spans();
     let every = spans_a_second.map(|rate| Duration::from_secs_f64((spans * senders) as f64 / rate));
     let traffic = Arc::new(traffic);
@@ -175,6 +201,9 @@ pub(crate) async fn measure(
     }
     let acknowledged = started.elapsed().as_secs_f64();
     let at_acknowledged = cpu::of_process(pid) - before;
+    for reader in readers {
+        reader.abort();
+    }
     let kept = count(http, "spans").await;
     assert_eq!(
         kept,
@@ -196,10 +225,14 @@ pub(crate) async fn measure(
     let quantile = |q: usize| took[(took.len() * q / 100).min(took.len() - 1)].as_secs_f64() * 1e3;
     let millions = kept as f64 / 1e6;
     println!(
-        "| {} | {kept} | {:.0} | {:.1} | {:.1} | {:.1} | {:.0} | {:.0} | {:.2} / {:.2} | {peak:.0} |",
+        "| {}{} | {kept} | {:.0} | {:.1} | {:.1} | {:.1} | {:.0} | {:.0} | {:.2} / {:.2} | {peak:.0} |",
         spans_a_second.map_or("as fast as it goes".to_owned(), |rate| format!(
             "{rate:.0}/s"
         )),
+        match beside {
+            Beside::Nobody => "",
+            Beside::Readers => ", beside two heavy queries",
+        },
         kept as f64 / acknowledged,
         kept as f64 / acknowledged * (traffic.bytes() / spans) as f64 / 1e6,
         quantile(50),
