@@ -26,6 +26,7 @@ use crate::catalogue::{self, Kind};
 use crate::executor::Executor;
 use crate::functions;
 use crate::information_schema;
+use crate::optimise;
 use crate::reading::Reading;
 use crate::schema::FixedSchema;
 use crate::session::Limits;
@@ -202,15 +203,15 @@ async fn template(config: &Config, source: &Arc<dyn Source>) -> Result<SessionSt
         Arc::clone(&catalog) as Arc<dyn CatalogProvider>,
     );
     let listed = catalogs as Arc<dyn CatalogProviderList>;
-    let state = SessionStateBuilder::new()
+    let builder = SessionStateBuilder::new()
         .with_config(session)
         .with_runtime_env(runtime)
         .with_default_features()
         // No file formats and no table factories: nothing here may read or make a file.
         .with_file_formats(Vec::new())
         .with_table_factories(std::collections::HashMap::new())
-        .with_catalog_list(Arc::clone(&listed))
-        .build();
+        .with_catalog_list(Arc::clone(&listed));
+    let state = optimise::with_ours(builder).build();
     let context = SessionContext::new_with_state(state);
     let mut schema = FixedSchema::default();
     for (name, table) in BaseTable::all() {

@@ -30,6 +30,8 @@ use crate::executor::Executor;
 use crate::format::{Format, Writer};
 use crate::guard;
 use crate::held::Held;
+use crate::like_escape;
+use crate::listed;
 use crate::parameters::Parameters;
 use crate::reading::{self, Reading};
 use crate::{Error, Result, Source};
@@ -175,8 +177,9 @@ impl Session {
         done.unwrap_or(Err(Error::Timeout { limit }))
     }
 
-    async fn planned(&self, statement: Statement) -> Result<LogicalPlan> {
+    async fn planned(&self, mut statement: Statement) -> Result<LogicalPlan> {
         guard::expandable(&statement)?;
+        like_escape::take_in(&mut statement);
         let text = statement.to_string();
         let plan = self
             .context
@@ -185,7 +188,7 @@ impl Session {
             .await
             .map_err(|error| guard::not_planned(&text, error))?;
         guard::read_only(&plan)?;
-        Ok(plan)
+        listed::typed(plan).map_err(Error::invalid)
     }
 
     /// Runs a plan on the tables as they are now: one snapshot for all of them. It runs on the engine's own threads,

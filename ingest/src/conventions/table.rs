@@ -354,6 +354,7 @@ pub const RULES: &[Rule] = &[
     row(TerminationReason, Flyball, Span, "flyball.escalation.reason", Text),
     row(Escalated, Flyball, Span, "flyball.escalated", Flag),
     row(Intervention, Flyball, Span, "flyball.intervention", Word),
+    row(Intervention, Flyball, Span, "flyball.approval.outcome", Word),
     row(PolicyVerdict, Flyball, Span, "flyball.policy.verdict", Word),
     row(PolicyRule, Flyball, Span, "flyball.policy.rule", Text),
     row(QueueWaitMs, Flyball, Span, "flyball.queue.wait_ms", Count),

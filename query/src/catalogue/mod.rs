@@ -59,7 +59,7 @@ impl Definition {
 }
 
 /// In the order in which they can be planned: an entry may use the ones before it.
-const FILES: [&str; 48] = [
+const FILES: [&str; 49] = [
     include_str!("standing_charges.sql"),
     include_str!("minutes.sql"),
     include_str!("minute_sketches.sql"),
@@ -98,6 +98,7 @@ const FILES: [&str; 48] = [
     include_str!("reprompt_rate.sql"),
     include_str!("tool_failure_containment.sql"),
     include_str!("policy_violations.sql"),
+    include_str!("approval_rejection_rate.sql"),
     include_str!("intervention_frequency.sql"),
     include_str!("safe_termination.sql"),
     include_str!("incident_recurrence.sql"),

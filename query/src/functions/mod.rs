@@ -5,11 +5,13 @@
 //! functions whose body is a catalogue entry with parameters.
 
 mod bounded;
+mod date_trunc;
 pub mod drift;
+mod fixed;
 mod json;
 mod opened;
 pub mod psi;
-mod settings;
+pub(crate) mod settings;
 mod sketch;
 mod table;
 pub mod wilson;
@@ -85,10 +87,15 @@ pub(crate) const SIGNATURES: [(&str, &str); 14] = [
 /// Adds every scalar and aggregate function to a context.
 pub(crate) fn register(context: &SessionContext, source: &Arc<dyn Source>) {
     bounded::register(context);
+    context.register_udf(date_trunc::date_trunc());
     context.register_udf(json::json_text());
+    context.register_udf(crate::like_escape::like_pattern());
     context.register_udf(opened::opened(source));
     context.register_udf(wilson::wilson_low());
     context.register_udf(wilson::wilson_high());
+    for function in fixed::all() {
+        context.register_udf(function);
+    }
     context.register_udf(settings::current_setting());
     context.register_udf(settings::version());
     context.register_udf(settings::to_regtype());

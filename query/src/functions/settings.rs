@@ -15,7 +15,7 @@ use datafusion::scalar::ScalarValue;
 const SERVER_VERSION: &str = "16.6";
 
 /// Settings by their PostgreSQL names, lower case. They are what holds here, and none can be changed.
-const SETTINGS: [(&str, &str); 15] = [
+pub(crate) const SETTINGS: [(&str, &str); 16] = [
     ("application_name", ""),
     ("client_encoding", "UTF8"),
     ("datestyle", "ISO, YMD"),
@@ -23,6 +23,7 @@ const SETTINGS: [(&str, &str); 15] = [
     ("integer_datetimes", "on"),
     ("intervalstyle", "postgres"),
     ("max_identifier_length", "63"),
+    ("max_index_keys", "32"),
     ("search_path", "public"),
     ("server_encoding", "UTF8"),
     ("server_version", SERVER_VERSION),

@@ -4,7 +4,6 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
@@ -36,6 +35,7 @@ use super::cancel::{Connections, Signal};
 use super::errors;
 use super::prepared::{Parser, Prepared, parameters};
 use super::startup::{Seat, Startup, refused, seated};
+use crate::executor::Executor;
 use crate::gate::{Entrance, Gate};
 use crate::{Engine, Error, Result, Session};
 
@@ -180,7 +180,8 @@ impl Service {
             .into_iter()
             .map(|field| field.with_format_options(Arc::clone(&options)))
             .collect();
-        Ok(Response::Query(encode(rows, Arc::new(fields))))
+        let rows = encode(session.executor(), rows, Arc::new(fields)).await?;
+        Ok(Response::Query(rows))
     }
 }
 
@@ -193,16 +194,34 @@ fn limit(client: &impl ClientInfo, otherwise: Duration) -> Duration {
     asked.map_or(otherwise, Duration::from_millis)
 }
 
-fn encode(rows: SendableRecordBatchStream, fields: Arc<Vec<FieldInfo>>) -> QueryResponse {
+/// Rows as they go over the wire, written where statements run: a large answer takes nothing from those that send.
+async fn encode(
+    executor: &Executor,
+    mut rows: SendableRecordBatchStream,
+    fields: Arc<Vec<FieldInfo>>,
+) -> Result<QueryResponse> {
     let columns = Arc::clone(&fields);
-    let encoded = rows.flat_map(move |batch: datafusion::error::Result<RecordBatch>| {
-        let rows: Box<dyn Iterator<Item = PgWireResult<DataRow>> + Send> = match batch {
-            Ok(batch) => encode_recordbatch(Arc::clone(&columns), batch),
-            Err(error) => Box::new(std::iter::once(Err(Error::from_stream(error).into()))),
-        };
-        futures::stream::iter(rows)
+    let encoding = executor.pipe(|begun, encoded| async move {
+        // There is nothing to say before the rows.
+        let _ = begun.send(());
+        while let Some(batch) = rows.next().await {
+            let batch = batch.map_err(Error::from_stream)?;
+            let part: Vec<PgWireResult<DataRow>> =
+                encode_recordbatch(Arc::clone(&columns), batch).collect();
+            if encoded.send(part).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
     });
-    QueryResponse::new(fields, encoded)
+    let ((), encoded) = encoding.await?;
+    let encoded = encoded.flat_map(|part| {
+        futures::stream::iter(match part {
+            Ok(rows) => rows,
+            Err(error) => vec![Err(error.into())],
+        })
+    });
+    Ok(QueryResponse::new(fields, encoded))
 }
 
 #[async_trait]

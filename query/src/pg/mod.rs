@@ -5,12 +5,15 @@
 //! Without keys, any user and database name is let in without a password, and only from this machine. With keys, the
 //! user is the id of a key, the password its secret, proven and not sent (`scram`), and the database its workspace.
 
+mod absent;
 mod cancel;
 mod connection;
 mod errors;
+mod lookups;
 mod prepared;
 mod scram;
 mod search_path;
+mod settings;
 mod startup;
 
 use std::sync::Arc;

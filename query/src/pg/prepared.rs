@@ -16,8 +16,11 @@ use datafusion_postgres::pgwire::api::stmt::QueryParser;
 use datafusion_postgres::pgwire::api::{ClientInfo, Type};
 use datafusion_postgres::pgwire::error::PgWireResult;
 
+use super::absent;
 use super::errors;
+use super::lookups;
 use super::search_path;
+use super::settings;
 use super::startup::{Seat, seated};
 use crate::Error;
 use crate::guard;
@@ -55,7 +58,9 @@ impl Parser {
         };
         let parsed = seated(&self.seat)?.session.executor().run(parsed).await?;
         let statements = parsed.map_err(|error| errors::state("42601", error))?;
-        Ok(statements.into_iter().map(search_path::named).collect())
+        let told = statements.into_iter().map(search_path::named);
+        let told = told.map(settings::named).map(absent::put_in_short);
+        Ok(told.map(lookups::named).collect())
     }
 
     /// One statement, planned and judged.

@@ -53,7 +53,7 @@ fn time(seconds: f64) -> String {
     time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
 }
 
-/// A row from `name=value name=value`; a value with spaces stands in double quotes.
+/// A row from `name=value name=value`; a value with spaces or quotes stands in quotes.
 fn row(table: Table, line: &str) -> Value {
     let schema = table.schema();
     let mut row = Map::new();
@@ -130,13 +130,14 @@ fn repeated(line: &str) -> Vec<String> {
         .collect()
 }
 
-/// Words, split at spaces that are not within double quotes.
+/// Words, split at spaces that are not within quotes; in single ones, double ones stand for themselves.
 fn shlex(line: &str) -> Vec<String> {
-    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), None);
     for char in line.chars() {
         match char {
-            '"' => quoted = !quoted,
-            ' ' if !quoted => {
+            quote if quoted == Some(quote) => quoted = None,
+            '"' | '\'' if quoted.is_none() => quoted = Some(char),
+            ' ' if quoted.is_none() => {
                 words.extend(Some(std::mem::take(&mut word)).filter(|w| !w.is_empty()));
             }
             char => word.push(char),

@@ -69,7 +69,7 @@ async fn a_query_over_one_day_opens_that_days_files_and_what_is_not_summed() {
             "minute >= '2026-03-02T00:00:00Z' AND minute < '2026-03-03T00:00:00Z'",
             "0.400000000000",
             1,
-            1,
+            0,
         ),
         ("date = '2026-03-04'", "0.900000000000", 1, 1),
     ] {
