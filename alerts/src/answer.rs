@@ -58,6 +58,31 @@ pub(crate) fn read(
     Ok((rows, left_out))
 }
 
+/// All rows of an answer, with these columns as text.
+///
+/// # Errors
+/// When a column is missing or cannot be shown.
+pub(crate) fn rows<const N: usize>(
+    batches: &[RecordBatch],
+    columns: [&str; N],
+) -> Result<Vec<[Option<String>; N]>, String> {
+    let mut rows = Vec::new();
+    for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
+        let texts = columns
+            .iter()
+            .map(|name| Text::of(batch, name))
+            .collect::<Result<Vec<_>, _>>()?;
+        for i in 0..batch.num_rows() {
+            let mut row = [const { None }; N];
+            for (cell, text) in row.iter_mut().zip(&texts) {
+                *cell = text.at(i)?;
+            }
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}
+
 struct Text<'a> {
     column: &'a dyn Array,
     format: ArrayFormatter<'a>,
@@ -91,7 +116,10 @@ impl<'a> Text<'a> {
 }
 
 /// Integers and decimals come as they are; of a float, what it prints as.
-fn number(column: &str, text: &str) -> Result<Decimal, String> {
+///
+/// # Errors
+/// When it is no number, or one too large.
+pub(crate) fn number(column: &str, text: &str) -> Result<Decimal, String> {
     let exact = Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text));
     // A float can print more digits than a decimal holds: rounding is all right there.
     exact

@@ -59,6 +59,12 @@ impl Sighting {
     }
 }
 
+/// The columns of `charges` that make an entry, for a query that fills windows again.
+pub(crate) const COLUMNS: &str = "charge_id, entry, kind, trace_id, span_id, start_unix_nano, duration_ns, \
+     received_at, execution_id, agent_name, session_id, tenant, team, task_type, request_model, response_model, \
+     tool_name, tool_input_hash, error_type, calls, input_tokens, output_tokens, cost_usd, confidence, progress, \
+     termination, escalated, log_position";
+
 flyball_store::row! {
     pub struct seen as EntryView of EntryViews {
         pub charge_id: String,
@@ -73,11 +79,18 @@ flyball_store::row! {
         pub agent_name: Option<String>,
         pub session_id: Option<String>,
         pub tenant: Option<String>,
+        pub team: Option<String>,
+        pub task_type: Option<String>,
+        pub request_model: Option<String>,
+        pub response_model: Option<String>,
         pub tool_name: Option<String>,
         pub tool_input_hash: Option<String>,
         pub error_type: Option<String>,
         pub calls: i64,
+        pub input_tokens: Option<i64>,
+        pub output_tokens: Option<i64>,
         pub cost_usd: Option<Decimal>,
+        pub confidence: Option<f64>,
         pub progress: Option<f64>,
         pub termination: Option<String>,
         pub escalated: Option<bool>,
@@ -85,13 +98,16 @@ flyball_store::row! {
     }
 }
 
-/// A journal entry, read for rules.
+/// A journal entry, read for rules. What every rule asks for is read once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fact<'a> {
     pub(crate) row: &'a EntryView<'a>,
     pub(crate) received: i64,
     pub(crate) ended: i64,
     origin: Origin,
+    entry: Option<Entry>,
+    kind: Option<Kind>,
+    span: Option<SpanRef>,
 }
 
 impl<'a> Fact<'a> {
@@ -101,20 +117,33 @@ impl<'a> Fact<'a> {
         let ended = row
             .duration_ns
             .map_or(received, |long| row.start_unix_nano.saturating_add(long));
+        let entries = [Entry::Charge, Entry::Reversal, Entry::Duplicate];
+        let kinds = [
+            Kind::ModelCall,
+            Kind::ToolCall,
+            Kind::Execution,
+            Kind::Embedding,
+            Kind::Rerank,
+        ];
         Self {
             row,
             received,
             ended,
             origin,
+            entry: entries
+                .into_iter()
+                .find(|entry| entry.as_str() == row.entry),
+            kind: kinds.into_iter().find(|kind| kind.as_str() == row.kind),
+            span: span(row),
         }
     }
 
     pub(crate) fn reversal(&self) -> bool {
-        self.row.entry == Entry::Reversal.as_str()
+        self.entry == Some(Entry::Reversal)
     }
 
     pub(crate) fn charge(&self) -> bool {
-        self.row.entry == Entry::Charge.as_str()
+        self.entry == Some(Entry::Charge)
     }
 
     /// Whether windows may count it at all: neither an import nor late when we received it. Otherwise an
@@ -137,9 +166,7 @@ impl<'a> Fact<'a> {
     }
 
     pub(crate) fn span(&self) -> Option<SpanRef> {
-        let trace = u128::from_str_radix(self.row.trace_id, 16).ok()?;
-        let span = u64::from_str_radix(self.row.span_id, 16).ok()?;
-        Some(SpanRef { trace, span })
+        self.span
     }
 
     pub(crate) fn key<'k>(&'k self, key: Key, workspace: &'k str) -> Option<&'k str> {
@@ -150,6 +177,9 @@ impl<'a> Fact<'a> {
             Key::Tool => self.row.tool_name,
             Key::Session => self.row.session_id,
             Key::Execution => Some(self.row.execution_id),
+            Key::Team => self.row.team,
+            Key::TaskType => self.row.task_type,
+            Key::Model => self.model(),
         };
         name.filter(|name| !name.is_empty())
     }
@@ -160,7 +190,20 @@ impl<'a> Fact<'a> {
     }
 
     pub(crate) fn kind(&self, kind: Kind) -> bool {
-        self.row.kind == kind.as_str()
+        self.kind == Some(kind)
+    }
+
+    /// The model used, else asked for.
+    pub(crate) fn model(&self) -> Option<&'a str> {
+        self.row.response_model.or(self.row.request_model)
+    }
+
+    /// Tokens in and out; a reversal's are negative already. None when nobody knows.
+    pub(crate) fn tokens(&self) -> Option<i64> {
+        let (input, output) = (self.row.input_tokens, self.row.output_tokens);
+        input
+            .or(output)
+            .map(|_| input.unwrap_or(0).saturating_add(output.unwrap_or(0)))
     }
 
     pub(crate) fn call(&self, calls: Calls) -> bool {
@@ -190,6 +233,12 @@ impl<'a> Fact<'a> {
         self.kind(Kind::Execution)
             && (self.row.escalated == Some(true) || self.row.termination == Some("escalation"))
     }
+}
+
+fn span(row: &EntryView<'_>) -> Option<SpanRef> {
+    let trace = u128::from_str_radix(row.trace_id, 16).ok()?;
+    let span = u64::from_str_radix(row.span_id, 16).ok()?;
+    Some(SpanRef { trace, span })
 }
 
 /// The scope of a target of that name.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use flyball_runtime::control::{Scope, State};
 use flyball_store::LogPosition;
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::guard::Remembered;
@@ -48,6 +49,19 @@ pub(crate) struct SavedKey {
     pub(crate) forgiven_until: i64,
     pub(crate) wants_calm_until: i64,
     pub(crate) scope: Option<Scope>,
+    /// What a person has forgiven of a budget; older versions had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pardon: Option<SavedPardon>,
+}
+
+/// What a person has forgiven of a budget.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SavedPardon {
+    /// The period, by its first nanosecond.
+    pub(crate) begin: i64,
+    pub(crate) dollars: Decimal,
+    /// And all that the tables say besides, once they say it.
+    pub(crate) all: bool,
 }
 
 /// Where the state is kept.

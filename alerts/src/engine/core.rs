@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use flyball_runtime::control::{Mode, Order, Scope, View};
 use flyball_store::{LogPosition, Origin};
 
+use super::history;
 use super::status::{KeyStatus, RuleStatus, Status, Traffic};
 use super::watch::{Scene, Watch};
 use super::{Effect, Settings, words};
@@ -48,7 +49,9 @@ impl Core {
         let horizon = horizon(&rules);
         let mut wanted: Vec<Key> = rules
             .iter()
-            .filter(|rule| rule.acts() && matches!(rule.when, When::Sql { .. }))
+            .filter(|rule| {
+                rule.acts() && matches!(rule.when, When::Sql { .. } | When::Composite { .. })
+            })
             .map(|rule| rule.key)
             .collect();
         wanted.sort_unstable_by_key(|key| key.as_str());
@@ -77,11 +80,8 @@ impl Core {
 
     /// How far back the windows reach, nanoseconds; none when no rule has one.
     pub(super) fn reach(&self) -> Option<i64> {
-        let windows = self
-            .watches
-            .iter()
-            .filter(|w| !matches!(w.rule.when, When::Sql { .. }));
-        windows.map(|w| w.rule.when.window()).max()
+        let windows = self.watches.iter().filter_map(|w| w.rule.when.reach());
+        windows.max()
     }
 
     /// Entries of the journal have come.
@@ -100,6 +100,7 @@ impl Core {
         let (back, rest): (Vec<_>, Vec<_>) =
             facts.partition(|fact| fact.reversal() && self.once.stands(fact.row.charge_id));
         let mut reversed: Vec<(usize, Fact<'_>)> = Vec::new();
+        let mut concerned = Vec::new();
         for fact in back.into_iter().chain(rest) {
             self.position = self
                 .position
@@ -109,6 +110,11 @@ impl Core {
                 if self.once.reverse(fact.row.charge_id) {
                     self.traffic.reversed += 1;
                     self.feed(&fact, true, now, |i| reversed.push((i, fact)));
+                } else if fact.counts() {
+                    // Where the tables are asked for sums, they know better.
+                    for watch in &mut self.watches {
+                        watch.doubt(&fact);
+                    }
                 }
                 continue;
             }
@@ -119,11 +125,11 @@ impl Core {
             let anew = self.once.enter(fact.row.charge_id, fact.received);
             self.traffic.counted += u64::from(anew);
             self.living.see(&fact, &self.workspace);
-            let mut concerned = Vec::new();
+            concerned.clear();
             self.feed(&fact, anew, now, |i| concerned.push(i));
             if origin == Origin::Live && self.warm {
-                for i in concerned {
-                    self.judge(i, &fact, now, &mut out);
+                for i in &concerned {
+                    self.judge(*i, &fact, now, &mut out);
                 }
             }
         }
@@ -193,6 +199,7 @@ impl Core {
             let (watch, mut scene) = self.scene(i, now, &workspace, &mut out);
             watch.tick(&mut scene);
         }
+        self.compose(now, &workspace, &mut out);
         if now - self.swept >= SWEEP {
             self.swept = now;
             self.once.expire(now);
@@ -203,6 +210,25 @@ impl Core {
             }
         }
         out
+    }
+
+    /// Composites look at how the rules that they name stand.
+    fn compose(&mut self, now: i64, workspace: &str, out: &mut Vec<Effect>) {
+        for i in 0..self.watches.len() {
+            let When::Composite { of, .. } = &self.watches[i].rule.when else {
+                continue;
+            };
+            let mut firing: BTreeMap<String, i64> = BTreeMap::new();
+            for member in self.watches.iter().filter(|w| of.contains(&w.rule.name)) {
+                for (key, entry) in member.keys.iter() {
+                    if entry.machine.state == State::Firing {
+                        *firing.entry(key.to_owned()).or_default() += 1;
+                    }
+                }
+            }
+            let (watch, mut scene) = self.scene(i, now, workspace, out);
+            watch.composed(&firing, &mut scene);
+        }
     }
 
     /// The answer to a rule's query has come.
@@ -391,9 +417,10 @@ fn scopes(view: &View) -> impl Iterator<Item = &Scope> {
 }
 
 fn horizon(rules: &[Rule]) -> i64 {
-    let windows = rules
-        .iter()
-        .filter(|rule| !matches!(rule.when, When::Sql { .. }));
+    let windows = rules.iter().filter_map(|rule| {
+        let asks = rule.when.asks_history().then_some(history::HORIZON);
+        rule.when.reach().max(asks)
+    });
     // One bucket more, since a window may begin anywhere in its first one.
-    windows.map(|rule| rule.when.window()).max().unwrap_or(0) + 10 * SECOND
+    windows.max().unwrap_or(0) + 10 * SECOND
 }

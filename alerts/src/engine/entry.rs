@@ -9,12 +9,14 @@ use serde_json::{Value, json};
 use crate::fact::{Fact, Sighting, SpanRef};
 use crate::measure::Measure;
 use crate::memory::SavedKey;
-use crate::rule::{Key, Rule, Target, spoken};
+use crate::rule::{Key, Rule, SECOND, Target};
 use crate::state::{Machine, State};
 use crate::window::Worth;
 
 /// Spans kept for evidence.
 const SHOWN: usize = 5;
+/// No window but a budget's reaches back further: what was forgiven before has left them, nanoseconds.
+const FORGIVEN: i64 = 73 * 3_600 * SECOND;
 
 /// State of one key.
 #[derive(Debug)]
@@ -63,7 +65,8 @@ impl Entry {
 
     /// Takes a fact in; `anew` when it was not counted before.
     pub(super) fn feed(&mut self, fact: &Fact<'_>, target: Option<Target>, anew: bool, now: i64) {
-        if fact.ended.min(fact.received) < self.forgiven_until {
+        let forgiven = fact.ended.min(fact.received) < self.forgiven_until;
+        if forgiven && !self.measure.keeps_pardons() {
             return;
         }
         self.fed = now;
@@ -112,7 +115,7 @@ impl Entry {
             "value": self.value.map(|v| v.normalize().to_string()),
             "threshold": rule.threshold.trigger.normalize().to_string(),
             "recovers_at": rule.threshold.recover.normalize().to_string(),
-            "window": spoken(rule.when.window()),
+            "window": rule.when.within(),
             "numbers": self.measure.numbers(now),
             "spans": spans,
         })
@@ -120,7 +123,7 @@ impl Entry {
 
     /// A person released the target: only what is new may act again.
     pub(super) fn forgive(&mut self, rule: &Rule, now: i64) {
-        self.measure.clear();
+        self.measure.clear(now);
         self.recent.clear();
         self.acted = None;
         self.resting_until = 0;
@@ -146,11 +149,11 @@ impl Entry {
     /// What must survive a restart; none when nothing is going on.
     pub(super) fn save(&self, now: i64) -> Option<SavedKey> {
         let forgets = self.resting_until.max(self.wants_calm_until) <= now
-            // Windows are an hour at most: what was forgiven before has left them.
-            && now - self.forgiven_until > 3_600_000_000_000;
+            && now - self.forgiven_until > FORGIVEN;
         if self.machine.at_rest()
             && self.machine.changed_at.is_none()
             && self.acted.is_none()
+            && self.measure.save().is_none()
             && forgets
         {
             return None;
@@ -163,10 +166,12 @@ impl Entry {
             forgiven_until: self.forgiven_until,
             wants_calm_until: self.wants_calm_until,
             scope: self.scope.clone(),
+            pardon: self.measure.save(),
         })
     }
 
-    pub(super) fn restore(&mut self, saved: SavedKey) {
+    pub(super) fn restore(&mut self, saved: SavedKey, now: i64) {
+        self.measure.restore(&saved, now);
         self.machine = saved.machine;
         self.alert_id = saved.alert_id;
         self.acted = saved.acted;

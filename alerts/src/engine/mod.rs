@@ -6,6 +6,7 @@
 mod core;
 mod deliver;
 mod entry;
+mod history;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::core::Core;
 use self::deliver::{Deliver, Outcome};
-use crate::fact::EntryViews;
+use crate::fact::{COLUMNS, EntryViews};
 use crate::guard::BlastRadius;
 use crate::memory::{Memory, Saved};
 use crate::notify::{Notice, Notifier};
@@ -312,10 +313,7 @@ impl Task {
             Some(reach) => {
                 let since = (self.clock.now() - reach) / 1_000;
                 let sql = format!(
-                    "SELECT charge_id, entry, kind, trace_id, span_id, start_unix_nano, duration_ns, received_at, \
-                     execution_id, agent_name, session_id, tenant, tool_name, tool_input_hash, error_type, calls, \
-                     cost_usd, progress, termination, escalated, log_position \
-                     FROM charges WHERE received_at >= to_timestamp_micros({since}) ORDER BY received_at, known_at"
+                    "SELECT {COLUMNS} FROM charges WHERE received_at >= to_timestamp_micros({since}) ORDER BY received_at, known_at"
                 );
                 deliver.warm(sql, WARM_UP);
             }

@@ -1,11 +1,17 @@
 #![allow(clippy::unwrap_used)]
 //! The core, driven by hand-made journal entries and a clock of our own.
 
+mod absence;
 mod action;
+mod budget;
+mod composite;
+mod counts;
+mod detector;
 mod healthy;
 mod loops;
 mod lost;
 mod measure;
+mod objective;
 mod query;
 
 use std::sync::Arc;
@@ -61,6 +67,8 @@ struct Bench {
     alerts: Vec<AlertRow>,
     notices: Vec<Notice>,
     asked: Vec<String>,
+    /// What was asked in SQL and not answered yet.
+    queries: Vec<(String, String)>,
     view: View,
     made: u64,
 }
@@ -72,17 +80,20 @@ impl Bench {
 
     fn with(rules: &str, settings: Settings) -> Self {
         let mut core = Core::new(parse("test.yaml", rules).unwrap(), &settings, START);
-        core.warmed(START);
-        Self {
+        let effects = core.warmed(START);
+        let mut bench = Self {
             core,
             now: START,
             orders: Vec::new(),
             alerts: Vec::new(),
             notices: Vec::new(),
             asked: Vec::new(),
+            queries: Vec::new(),
             view: View::default(),
             made: 0,
-        }
+        };
+        bench.take(effects);
+        bench
     }
 
     /// Saves, begins again with the same rules, and goes on.
@@ -106,7 +117,10 @@ impl Bench {
                 Effect::Order { order, .. } => self.orders.push(*order),
                 Effect::Alert(row) => self.alerts.push(*row),
                 Effect::Notice { notice, .. } => self.notices.push(*notice),
-                Effect::Ask { rule, .. } => self.asked.push(rule),
+                Effect::Ask { rule, sql, .. } => {
+                    self.asked.push(rule.clone());
+                    self.queries.push((rule, sql));
+                }
             }
         }
     }
@@ -162,6 +176,22 @@ impl Bench {
             tool_input_hash: Some(input.into()),
             ..self.call("tool_call", agent)
         }
+    }
+
+    /// Answers what was asked for sums of history, as the tables would that hold these entries.
+    fn tables_answer(&mut self, journal: &[ChargeRow]) {
+        for (rule, sql) in std::mem::take(&mut self.queries) {
+            let answer = vec![budget::sums(&sql, journal)];
+            let effects = self.core.answered(&rule, Ok(answer), self.now);
+            self.take(effects);
+        }
+    }
+
+    /// The value of a key of the first rule, as its status shows it.
+    fn value(&self, key: &str) -> Option<String> {
+        let status = self.core.status();
+        let key = status.rules[0].keys.iter().find(|k| k.key == key)?;
+        key.value.clone()
     }
 
     /// Control has carried out what was ordered.

@@ -1,19 +1,22 @@
 //! One rule at work: its keys, and what follows when one of them is judged.
 
+use std::collections::BTreeMap;
+
 use flyball_runtime::control::{Mode, Order, View};
 use rust_decimal::Decimal;
 
 use super::Effect;
 use super::entry::Entry;
+use super::history::History;
 use super::words;
 use crate::answer;
 use crate::fact::{Fact, scope_of};
 use crate::guard::{Guard, Verdict, action_id, digest, spell, state_of};
 use crate::living::Living;
-use crate::measure::Measure;
+use crate::measure::{Hearing, Measure};
 use crate::memory::SavedRule;
 use crate::notify::Deed;
-use crate::rule::{Key, Rule, SECOND, When};
+use crate::rule::{Key, Rule, SECOND, When, spoken};
 use crate::state::{Change, Machine, NoData, Policy, Sample, State, Threshold};
 use crate::window::Keyed;
 
@@ -43,6 +46,10 @@ pub(super) struct Watch {
     limit: usize,
     due: i64,
     asking: bool,
+    /// Of rules that ask the tables for what lies further back than the stream.
+    history: Option<History>,
+    /// Of rules that miss who is not heard.
+    hearing: Option<Hearing>,
 }
 
 impl Watch {
@@ -51,7 +58,13 @@ impl Watch {
             When::Sql { every, .. } => now + (*every).min(10 * SECOND),
             _ => i64::MAX,
         };
+        let hearing = match &rule.when {
+            When::Absence { silent_for, .. } => Some(Hearing::new(*silent_for, now)),
+            _ => None,
+        };
         Self {
+            history: rule.when.asks_history().then(History::default),
+            hearing,
             version: rule.version(),
             policy: rule.policy(),
             rule,
@@ -71,30 +84,76 @@ impl Watch {
         if !Measure::concerns(&self.rule.when, fact) {
             return false;
         }
+        if let Some(hearing) = &mut self.hearing {
+            hearing.hear(now);
+        }
         let Some(key) = fact.key(self.rule.key, workspace) else {
             self.unkeyed += 1;
             return false;
         };
-        let rule = &self.rule;
+        if self.history.as_mut().is_some_and(|h| h.tells(fact)) {
+            return false;
+        }
+        let at = self.measured_at(now);
+        let known = self.history.as_ref().is_some_and(History::known);
+        let (rule, evicted) = (&self.rule, self.keys.evicted);
         let entry = if fact.reversal() {
             self.keys.get_mut(key)
         } else {
-            self.keys
-                .entry(key, || Entry::new(rule, now), |entry| entry.worth(now))
+            self.keys.entry(
+                key,
+                || {
+                    let mut entry = Entry::new(rule, now);
+                    // Had it spent anything, the tables would have told of it.
+                    if let (true, Measure::Budget(budget)) = (known, &mut entry.measure) {
+                        budget.based();
+                    }
+                    entry
+                },
+                |entry| entry.worth(now),
+            )
         };
         if let Some(entry) = entry {
-            entry.feed(fact, rule.scope, anew, now);
+            entry.feed(fact, rule.scope, anew, at);
+        }
+        if let Some(history) = &mut self.history
+            && self.keys.evicted != evicted
+        {
+            history.forgot();
         }
         true
     }
 
+    /// An entry came for the time that the tables tell of.
+    pub(super) fn doubt(&mut self, fact: &Fact<'_>) {
+        if let Some(history) = &mut self.history
+            && Measure::concerns(&self.rule.when, fact)
+        {
+            history.doubt(fact);
+        }
+    }
+
+    /// The time that this rule measures with: a key's silence goes by what we hear.
+    fn measured_at(&self, now: i64) -> i64 {
+        self.hearing.as_ref().map_or(now, |hearing| hearing.at(now))
+    }
+
+    /// How its keys are read.
+    fn reading(&self, now: i64) -> Reading {
+        Reading {
+            at: self.measured_at(now),
+            whole: self.history.as_ref().is_none_or(History::known),
+            threshold: self.policy.threshold,
+        }
+    }
+
     /// Judges one key by what its window holds now.
     pub(super) fn judge(&mut self, key: &str, scene: &mut Scene<'_>) {
-        let now = scene.now;
+        let reading = self.reading(scene.now);
         let Some(entry) = self.keys.get_mut(key) else {
             return;
         };
-        let sample = match entry.measure.value(now) {
+        let sample = match reading.of(entry) {
             Some(value) => Sample::Value(value),
             // A key that has not begun is not missing.
             None if entry.machine.at_rest() => return,
@@ -122,13 +181,19 @@ impl Watch {
             }
             return;
         }
+        if matches!(self.rule.when, When::Composite { .. }) {
+            return;
+        }
+        self.ask_history(scene);
+        self.listen(scene);
+        let reading = self.reading(scene.now);
         let judge = Judge {
             rule: &self.rule,
             version: &self.version,
             policy: &self.policy,
         };
         for (key, entry) in self.keys.iter_mut() {
-            let value = entry.measure.value(scene.now);
+            let value = reading.of(entry);
             let rising = value.is_some_and(|value| self.policy.threshold.breached(value));
             if entry.machine.at_rest() && !rising {
                 continue;
@@ -142,6 +207,50 @@ impl Watch {
         }
     }
 
+    fn ask_history(&mut self, scene: &mut Scene<'_>) {
+        let Some(history) = &mut self.history else {
+            return;
+        };
+        if let Some((sql, every)) = history.ask(&self.rule, self.limit, scene.now) {
+            scene.out.push(Effect::Ask {
+                rule: self.rule.name.clone(),
+                sql,
+                every,
+            });
+        }
+    }
+
+    /// When nothing at all is heard, that is told once, and nobody is missed for it.
+    fn listen(&mut self, scene: &mut Scene<'_>) {
+        let (Some(hearing), When::Absence { silent_for, .. }) = (&self.hearing, &self.rule.when)
+        else {
+            return;
+        };
+        let limit = spoken(*silent_for);
+        let deaf = hearing.deaf(scene.now);
+        let trouble = deaf.then(|| format!("nothing at all was heard for {limit}; its keys hold"));
+        if trouble != self.trouble || self.health.state != State::Ok {
+            self.ail(trouble, scene);
+        }
+    }
+
+    /// The rules that it names fire on so many keys, and so many of them on each.
+    pub(super) fn composed(&mut self, firing: &BTreeMap<String, i64>, scene: &mut Scene<'_>) {
+        for (_, entry) in self.keys.iter_mut() {
+            entry.measure = Measure::Told(Some(Decimal::ZERO));
+        }
+        for (key, count) in firing {
+            self.told(key, Some(Decimal::from(*count)), scene);
+        }
+        self.judge_told(scene);
+        // Who is well and was well before need not be remembered.
+        for (_, entry) in self.keys.iter_mut() {
+            if entry.machine.at_rest() {
+                entry.measure = Measure::Told(None);
+            }
+        }
+    }
+
     /// The answer to its query has come.
     pub(super) fn answered(
         &mut self,
@@ -149,6 +258,11 @@ impl Watch {
         scene: &mut Scene<'_>,
     ) {
         self.asking = false;
+        if let Some(history) = &mut self.history {
+            let (keys, now) = (&mut self.keys, scene.now);
+            let told = history.answered(answer, scene.workspace, &self.rule, keys, now);
+            return self.ail(told.err(), scene);
+        }
         let rows = answer
             .and_then(|batches| answer::read(&self.rule, scene.workspace, &batches, self.limit));
         let (rows, left_out) = match rows {
@@ -161,20 +275,29 @@ impl Watch {
             entry.measure = Measure::Told(None);
         }
         for (key, value) in &rows {
-            let (rule, now) = (&self.rule, scene.now);
-            let entry = self
-                .keys
-                .entry(key, || Entry::new(rule, now), |entry| entry.worth(now));
-            let Some(entry) = entry else {
-                continue;
-            };
-            entry.measure = Measure::Told(*value);
-            if let Some(target) = rule.scope {
-                entry.scope = Some(scope_of(target, key));
-                entry.sighting = scene.living.last(rule.key, key);
-                entry.agent = (rule.key == Key::Agent).then(|| key.as_str().into());
-            }
+            self.told(key, *value, scene);
         }
+        self.judge_told(scene);
+    }
+
+    /// A key's value is told from outside.
+    fn told(&mut self, key: &str, value: Option<Decimal>, scene: &Scene<'_>) {
+        let (rule, now) = (&self.rule, scene.now);
+        let entry = self
+            .keys
+            .entry(key, || Entry::new(rule, now), |entry| entry.worth(now));
+        let Some(entry) = entry else {
+            return;
+        };
+        entry.measure = Measure::Told(value);
+        if let Some(target) = rule.scope {
+            entry.scope = Some(scope_of(target, key));
+            entry.sighting = scene.living.last(rule.key, key);
+            entry.agent = (rule.key == Key::Agent).then(|| key.into());
+        }
+    }
+
+    fn judge_told(&mut self, scene: &mut Scene<'_>) {
         let judge = Judge {
             rule: &self.rule,
             version: &self.version,
@@ -215,9 +338,12 @@ impl Watch {
         };
         let id = alert_id(&self.rule, "rule", scene.now);
         let id = self.health_id.take().unwrap_or(id);
-        let summary = match &self.trouble {
-            Some(reason) => format!("the query of rule {} fails: {reason}", self.rule.name),
-            None => format!("the query of rule {} answers again", self.rule.name),
+        let name = &self.rule.name;
+        let summary = match (&self.trouble, &self.hearing) {
+            (Some(reason), Some(_)) => format!("rule {name} cannot judge: {reason}"),
+            (None, Some(_)) => format!("rule {name} judges again: something is heard"),
+            (Some(reason), None) => format!("the query of rule {name} fails: {reason}"),
+            (None, None) => format!("the query of rule {name} answers again"),
         };
         let told = words::Told {
             id: &id,
@@ -256,9 +382,27 @@ impl Watch {
                 .keys
                 .entry(&key, || Entry::new(rule, now), |e| e.worth(now))
             {
-                entry.restore(saved);
+                entry.restore(saved, now);
             }
         }
+    }
+}
+
+/// How a key of a rule is read.
+#[derive(Clone, Copy)]
+struct Reading {
+    at: i64,
+    /// Whether all that is needed is there; else what is there may be too little.
+    whole: bool,
+    threshold: Threshold,
+}
+
+impl Reading {
+    fn of(self, entry: &mut Entry) -> Option<Decimal> {
+        let value = entry.measure.value(self.at)?;
+        // A part of what was spent may be too much already.
+        let enough = matches!(entry.measure, Measure::Budget(_)) && self.threshold.breached(value);
+        (self.whole || enough).then_some(value)
     }
 }
 

@@ -11,7 +11,7 @@ use super::Effect;
 use super::watch::Scene;
 use crate::memory::SavedRule;
 use crate::notify::{About, Deed, Notice};
-use crate::rule::{Action, Rule, Severity, When, spoken};
+use crate::rule::{Action, Period, Rule, Series, Severity, When, percent};
 use crate::state::{Change, State};
 
 /// What there is to tell.
@@ -39,7 +39,7 @@ pub(super) fn verb(action: &Action) -> &'static str {
 pub(super) fn describe(rule: &Rule, key: &str, value: Option<Decimal>, evidence: &Value) -> String {
     let who = format!("{} {key}", rule.key.as_str());
     let limit = rule.threshold.trigger.normalize();
-    let within = spoken(rule.when.window());
+    let within = rule.when.within();
     let Some(value) = value.map(|v| v.normalize()) else {
         return format!(
             "{who}: nothing to judge by; the rule fires at {}",
@@ -48,6 +48,7 @@ pub(super) fn describe(rule: &Rule, key: &str, value: Option<Decimal>, evidence:
     };
     let numbers = &evidence["numbers"];
     let number = |name: &str| numbers[name].as_i64().unwrap_or(0);
+    let text = |name: &str| numbers[name].as_str();
     match &rule.when {
         When::Sql { value: column, .. } => {
             let bound = if rule.threshold.low {
@@ -72,8 +73,8 @@ pub(super) fn describe(rule: &Rule, key: &str, value: Option<Decimal>, evidence:
             )
         }
         When::ErrorRate { .. } => {
+            let bound = percent(limit);
             let percent = (value * Decimal::ONE_HUNDRED).round_dp(1).normalize();
-            let bound = (limit * Decimal::ONE_HUNDRED).normalize();
             format!(
                 "{who}: {} of {} calls ({percent} %) failed within {within}; the rule fires at {bound} %",
                 number("failed"),
@@ -85,7 +86,88 @@ pub(super) fn describe(rule: &Rule, key: &str, value: Option<Decimal>, evidence:
                 "{who}: {value} executions handed to a person within {within}; the rule fires at {limit}"
             )
         }
+        When::Budget { per } => {
+            let time = match per {
+                Period::Execution => "in its life".to_owned(),
+                _ => format!(
+                    "since {} (one {} in UTC)",
+                    text("since").unwrap_or("it began"),
+                    per.as_str()
+                ),
+            };
+            format!("{who} spent {value} USD {time}; the rule fires at {limit} USD")
+        }
+        When::RetryStorm { .. } => format!(
+            "{who}: {} was called again with the same input {value} times within {within} after it had failed; \
+             the rule fires at {limit}",
+            text("tool").unwrap_or("a tool")
+        ),
+        When::Reprompts { .. } => format!(
+            "{who}: {value} model calls in a row within {within}, without a tool call or progress between; \
+             the rule fires at {limit}"
+        ),
+        When::UnknownTool { .. } => format!(
+            "{who} called {}, which is not on the list; such calls within {within}: {value}, and the rule fires at \
+             {limit}",
+            text("tool").unwrap_or("a tool")
+        ),
+        When::Absence { .. } => format!(
+            "{who}: nothing heard for {value} s after {} calls, while others were heard; the rule fires at {limit} s",
+            number("calls_before")
+        ),
+        When::RateOfChange { of, base, .. } => format!(
+            "{who}: {} within {within} is {value} times what it was in the {} before ({}, expected {}); the rule fires \
+             at {limit} times",
+            of.as_str(),
+            crate::rule::spoken(*base),
+            text("now").unwrap_or("unknown"),
+            text("expected").unwrap_or("unknown")
+        ),
+        When::Detector { of, .. } => detected(&who, *of, value, limit, numbers),
+        When::SloBurn(objective) => format!(
+            "{who}: too few {}: the error budget of {} % burns {} times as fast as the rule's windows and factors \
+             allow; the rule fires at 1",
+            objective.aim.words(),
+            percent(objective.budget()),
+            value.round_dp(2).normalize()
+        ),
+        When::Composite { of, .. } => {
+            let names: Vec<_> = of.iter().map(String::as_str).collect();
+            format!(
+                "{who}: {value} of {} rules fire ({}); the rule fires at {limit}",
+                of.len(),
+                names.join(", ")
+            )
+        }
     }
+}
+
+fn detected(who: &str, of: Series, value: Decimal, limit: Decimal, numbers: &Value) -> String {
+    let text = |name: &str| numbers[name].as_str().unwrap_or("unknown");
+    let drivers = &numbers["drivers"];
+    let part = |name: &str| drivers[name].as_str().unwrap_or("0");
+    let why = if drivers.is_object() {
+        format!(
+            ". The change of {} USD is {} of volume, {} of mix and {} of price",
+            part("change_usd"),
+            part("volume_usd"),
+            part("mix_usd"),
+            part("price_usd")
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "{who}: {} {} in a step; its {} is {}, expected {}, usually {} to {} ({value} decades of rarity; the rule fires \
+         at {limit}){why}",
+        text("number"),
+        of.unit(),
+        text("aspect"),
+        text("observed"),
+        text("expected"),
+        text("usual_from"),
+        text("usual_to"),
+    )
 }
 
 /// Writes the row, and the notice if people should hear of it.

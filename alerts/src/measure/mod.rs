@@ -1,21 +1,40 @@
 //! What a rule measures for one key, kept up to date with every fact.
 
+mod budget;
+mod burn;
+mod drivers;
+mod growth;
 mod repeats;
+mod reprompts;
+mod retries;
+mod series;
+mod silence;
+
+pub(crate) use self::silence::Hearing;
 
 use flyball_store::rows::Kind;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
+use self::budget::Budget;
+use self::burn::Burn;
+use self::growth::Growth;
 use self::repeats::Repeats;
+use self::reprompts::Reprompts;
+use self::retries::Retries;
+use self::series::Watched;
+use self::silence::Silence;
 use crate::fact::{Fact, SpanRef};
+use crate::memory::{SavedKey, SavedPardon};
 use crate::rule::When;
+use crate::state::State;
 use crate::window::{Ring, Sum};
 
 /// Calls and failures of a bucket.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Tally {
-    calls: i64,
-    failed: i64,
+    pub(crate) calls: i64,
+    pub(crate) failed: i64,
 }
 
 impl Sum for Tally {
@@ -48,12 +67,45 @@ pub(crate) enum Measure {
         min_calls: i64,
     },
     Count(Ring<i64>),
+    Strangers {
+        calls: Ring<i64>,
+        tool: Option<Box<str>>,
+    },
+    Budget(Budget),
+    Retries(Retries),
+    Reprompts(Reprompts),
+    Silence(Silence),
+    Growth(Growth),
+    // The largest, and rare beside the others.
+    Watched(Box<Watched>),
+    Burn(Burn),
 }
 
 impl Measure {
     pub(crate) fn new(when: &When) -> Self {
         match when {
-            When::Sql { .. } => Self::Told(None),
+            When::Sql { .. } | When::Composite { .. } => Self::Told(None),
+            When::Budget { per } => Self::Budget(Budget::new(*per)),
+            When::RetryStorm { window } => Self::Retries(Retries::new(*window)),
+            When::Reprompts { window } => Self::Reprompts(Reprompts::new(*window)),
+            When::UnknownTool { window, .. } => Self::Strangers {
+                calls: Ring::new(*window),
+                tool: None,
+            },
+            When::Absence {
+                silent_for,
+                min_calls,
+            } => Self::Silence(Silence::new(*silent_for, *min_calls)),
+            When::RateOfChange {
+                of,
+                window,
+                base,
+                floor,
+            } => Self::Growth(Growth::new(*of, *window, *base, *floor)),
+            When::Detector { of, every, change } => {
+                Self::Watched(Box::new(Watched::new(*of, *every, *change)))
+            }
+            When::SloBurn(objective) => Self::Burn(Burn::new(objective)),
             When::SpendRate { window } => Self::Spend {
                 dollars: Ring::new(*window),
                 calls: Ring::new(*window),
@@ -74,8 +126,20 @@ impl Measure {
     /// Whether a rule of this kind cares about the fact.
     pub(crate) fn concerns(when: &When, fact: &Fact<'_>) -> bool {
         match when {
-            When::Sql { .. } => false,
-            When::SpendRate { .. } => !fact.cost().is_zero(),
+            When::Sql { .. } | When::Composite { .. } => false,
+            When::SpendRate { .. } | When::Budget { .. } => !fact.cost().is_zero(),
+            When::RetryStorm { .. } => fact.kind(Kind::ToolCall),
+            When::Reprompts { .. } => {
+                fact.kind(Kind::ModelCall) || fact.kind(Kind::ToolCall) || fact.progressed()
+            }
+            When::UnknownTool { allow, .. } => {
+                let tool = fact.row.tool_name.filter(|_| fact.kind(Kind::ToolCall));
+                tool.is_some_and(|tool| !allow.contains(tool))
+            }
+            When::Absence { .. } => fact.charge(),
+            When::RateOfChange { of, .. } => of.of(fact).is_some(),
+            When::Detector { of, .. } => of.concerns(fact),
+            When::SloBurn(objective) => objective.aim.bad(fact).is_some(),
             When::RepeatedToolCalls { proof, .. } => {
                 fact.kind(Kind::ToolCall)
                     || fact.progressed()
@@ -111,6 +175,19 @@ impl Measure {
                 );
             }
             Self::Count(count) => count.add(at, sign, now),
+            Self::Strangers { calls, tool } => {
+                calls.add(at, sign, now);
+                if tool.as_deref() != fact.row.tool_name {
+                    *tool = fact.row.tool_name.map(Into::into);
+                }
+            }
+            Self::Budget(budget) => budget.add(at, fact.cost(), now),
+            Self::Retries(retries) => retries.add(fact, now),
+            Self::Reprompts(reprompts) => reprompts.add(fact, now),
+            Self::Silence(silence) => silence.add(now),
+            Self::Growth(growth) => growth.add(fact, now),
+            Self::Watched(series) => series.add(fact),
+            Self::Burn(burn) => burn.add(fact, now),
         }
     }
 
@@ -124,7 +201,16 @@ impl Measure {
                 let Tally { calls, failed } = tally.sum(now);
                 (calls >= *min_calls).then(|| Decimal::from(failed) / Decimal::from(calls.max(1)))
             }
-            Self::Count(count) => Some(Decimal::from(count.sum(now))),
+            Self::Count(count) | Self::Strangers { calls: count, .. } => {
+                Some(Decimal::from(count.sum(now)))
+            }
+            Self::Budget(budget) => Some(budget.value(now)),
+            Self::Retries(retries) => Some(Decimal::from(retries.most(now))),
+            Self::Reprompts(reprompts) => Some(Decimal::from(reprompts.count(now))),
+            Self::Silence(silence) => silence.value(now),
+            Self::Growth(growth) => growth.value(now),
+            Self::Watched(series) => series.value(now),
+            Self::Burn(burn) => burn.value(now),
         }
     }
 
@@ -141,6 +227,14 @@ impl Measure {
                 json!({ "calls": calls, "failed": failed, "min_calls": min_calls })
             }
             Self::Count(count) => json!({ "escalations": count.sum(now) }),
+            Self::Strangers { calls, tool } => json!({ "calls": calls.sum(now), "tool": tool }),
+            Self::Budget(budget) => budget.numbers(now),
+            Self::Retries(retries) => retries.numbers(),
+            Self::Reprompts(reprompts) => json!({ "model_calls": reprompts.count(now) }),
+            Self::Silence(silence) => silence.numbers(),
+            Self::Growth(growth) => growth.numbers(now),
+            Self::Watched(series) => series.numbers(),
+            Self::Burn(burn) => burn.numbers(now),
         }
     }
 
@@ -148,6 +242,8 @@ impl Measure {
     pub(crate) fn spans(&mut self, now: i64) -> Option<Vec<SpanRef>> {
         match self {
             Self::Repeats(repeats) => Some(repeats.spans(now)),
+            Self::Retries(retries) => Some(retries.spans()),
+            Self::Reprompts(reprompts) => Some(reprompts.spans()),
             _ => None,
         }
     }
@@ -166,21 +262,58 @@ impl Measure {
             Self::Spend { dollars, calls } => dollars.is_empty(now) && calls.is_empty(now),
             Self::Repeats(repeats) => repeats.is_empty(now),
             Self::Share { tally, .. } => tally.is_empty(now),
-            Self::Count(count) => count.is_empty(now),
+            Self::Count(count) | Self::Strangers { calls: count, .. } => count.is_empty(now),
+            Self::Budget(budget) => budget.is_empty(now),
+            Self::Retries(retries) => retries.is_empty(now),
+            Self::Reprompts(reprompts) => reprompts.is_empty(now),
+            Self::Silence(silence) => silence.is_empty(),
+            Self::Growth(growth) => growth.is_empty(now),
+            Self::Watched(series) => series.is_empty(now),
+            Self::Burn(burn) => burn.is_empty(now),
         }
     }
 
-    /// Forgets what was counted: somebody has looked at it.
-    pub(crate) fn clear(&mut self) {
+    /// Forgets what was counted until now: somebody has looked at it.
+    pub(crate) fn clear(&mut self, now: i64) {
         match self {
-            Self::Told(_) => {}
+            // What a detector learnt of the past is no count; and silence leads to no action to be forgiven.
+            Self::Told(_) | Self::Watched(_) | Self::Silence(_) => {}
+            Self::Budget(budget) => budget.forgive(),
+            Self::Retries(retries) => retries.clear(),
+            Self::Reprompts(reprompts) => reprompts.clear(),
+            Self::Growth(growth) => growth.clear(),
+            Self::Burn(burn) => burn.forgive(now),
             Self::Spend { dollars, calls } => {
                 dollars.clear();
                 calls.clear();
             }
             Self::Repeats(repeats) => repeats.clear(),
             Self::Share { tally, .. } => tally.clear(),
-            Self::Count(count) => count.clear(),
+            Self::Count(count) | Self::Strangers { calls: count, .. } => count.clear(),
+        }
+    }
+
+    /// Whether what was forgiven is remembered as a sum, so that nothing need be left out for it.
+    pub(crate) fn keeps_pardons(&self) -> bool {
+        matches!(self, Self::Budget(_))
+    }
+
+    /// What must survive a restart besides the state.
+    pub(crate) fn save(&self) -> Option<SavedPardon> {
+        match self {
+            Self::Budget(budget) => budget.save(),
+            _ => None,
+        }
+    }
+
+    /// What did survive one.
+    pub(crate) fn restore(&mut self, saved: &SavedKey, now: i64) {
+        match (self, &saved.pardon) {
+            (Self::Budget(budget), Some(pardon)) => budget.restore(pardon, now),
+            (Self::Burn(burn), _) if saved.forgiven_until > 0 => burn.forgive(saved.forgiven_until),
+            // Its alert was not over.
+            (Self::Silence(silence), _) if saved.machine.state != State::Ok => silence.missed(),
+            _ => {}
         }
     }
 }

@@ -1,19 +1,55 @@
 //! Turns a rule as written into a rule that makes sense, or says why it does not.
 
 use flyball_runtime::control::Mode;
+use rust_decimal::Decimal;
 
 use super::condition::{condition, threshold};
 use super::deed::{action, scope};
-use super::file::{Leaf, RuleForm};
+use super::file::{Leaf, RuleForm, WhenForm};
+use super::kinds::soft_share;
 use super::scalar::Place;
 use super::{Action, Key, Rule, SECOND, Severity, When};
 use crate::Result;
-use crate::state::NoData;
+use crate::state::{NoData, Threshold};
 
 const ACTING_COOL_DOWN: i64 = 300 * SECOND;
 const TELLING_COOL_DOWN: i64 = 60 * SECOND;
 
-pub(super) fn rule(file: &str, line: u64, form: RuleForm) -> Result<Rule> {
+/// The rule that a form describes; with a soft limit, the rule that warns of it as well.
+pub(super) fn rules(file: &str, line: u64, form: RuleForm) -> Result<Vec<Rule>> {
+    let place = Place {
+        file,
+        rule: form.name.value.trim(),
+    };
+    let soft = match &form.when.value {
+        WhenForm::Budget(budget) => soft_share(place, budget)?,
+        _ => None,
+    };
+    let rule = rule(file, line, &form)?;
+    let soft = soft.map(|share| soft_limit(&rule, share));
+    Ok(std::iter::once(rule).chain(soft).collect())
+}
+
+/// A rule of its own, so that the warning has an alert, a state and a history of its own, too.
+fn soft_limit(rule: &Rule, share: Decimal) -> Rule {
+    let trigger = rule.threshold.trigger * share;
+    Rule {
+        name: format!("{}.soft", rule.name),
+        severity: Severity::Warning,
+        mode: Mode::Enforce,
+        threshold: Threshold {
+            trigger,
+            recover: trigger * Decimal::new(8, 1),
+            low: false,
+        },
+        cool_down: TELLING_COOL_DOWN,
+        action: Action::Notify,
+        scope: None,
+        ..rule.clone()
+    }
+}
+
+fn rule(file: &str, line: u64, form: &RuleForm) -> Result<Rule> {
     let place = Place {
         file,
         rule: form.name.value.trim(),
@@ -29,13 +65,16 @@ pub(super) fn rule(file: &str, line: u64, form: RuleForm) -> Result<Rule> {
             ("tool", Key::Tool),
             ("session", Key::Session),
             ("execution", Key::Execution),
+            ("team", Key::Team),
+            ("task_type", Key::TaskType),
+            ("model", Key::Model),
         ],
     )?;
     let condition = condition(place, key, &form.when)?;
-    let threshold = threshold(place, &form, &condition)?;
-    let action = action(place, &form)?;
+    let threshold = threshold(place, form, &condition)?;
+    let action = action(place, form)?;
     let acts = action != Action::Notify;
-    let scope = scope(place, line, key, &form, &condition.when, &action)?;
+    let scope = scope(place, line, key, form, &condition.when, &action)?;
 
     let severity = match &form.severity {
         None => Severity::Warning,
@@ -97,7 +136,7 @@ pub(super) fn rule(file: &str, line: u64, form: RuleForm) -> Result<Rule> {
             form.keep_firing_for.as_ref(),
             0,
         )?,
-        cool_down: cool_down(place, &form, &condition.when, acts)?,
+        cool_down: cool_down(place, form, &condition.when, acts)?,
         when: condition.when,
         no_data,
         action,

@@ -6,20 +6,20 @@ use serde_saphyr::Spanned;
 use super::file::{Leaf, RuleForm, SqlForm, WhenForm};
 use super::proof::proof;
 use super::scalar::Place;
-use super::{Calls, Key, SECOND, When};
+use super::{Calls, Key, SECOND, Series, When, kinds, objective};
 use crate::Result;
 use crate::state::Threshold;
 use crate::window::bucket_of;
 
 /// Longest in-stream window: what is longer belongs in SQL.
-const WINDOW_MAX: i64 = 3_600 * SECOND;
+pub(super) const WINDOW_MAX: i64 = 3_600 * SECOND;
 
 /// What stands under `when`: the measure, and the bound that goes with it.
 pub(super) struct Condition<'a> {
     pub(super) when: When,
-    trigger: Decimal,
-    trigger_leaf: &'a Leaf,
-    low: bool,
+    pub(super) trigger: Decimal,
+    pub(super) trigger_leaf: &'a Leaf,
+    pub(super) low: bool,
 }
 
 pub(super) fn condition<'a>(
@@ -29,6 +29,22 @@ pub(super) fn condition<'a>(
 ) -> Result<Condition<'a>> {
     let (when, trigger_leaf, low) = match &form.value {
         WhenForm::Sql(sql) => return query(place, key, form.referenced.line(), sql),
+        WhenForm::Budget(f) => return kinds::budget(place, key, f),
+        WhenForm::UnknownTool(f) => return kinds::unknown_tool(place, f),
+        WhenForm::Absence(f) => return kinds::absence(place, f),
+        WhenForm::RateOfChange(f) => return kinds::rate_of_change(place, f),
+        WhenForm::SpendSpike(f) => return kinds::detector(place, Series::Spend, f),
+        WhenForm::TokenGrowth(f) => return kinds::detector(place, Series::Tokens, f),
+        WhenForm::ConfidenceDrift(f) => return kinds::detector(place, Series::Confidence, f),
+        WhenForm::PriceAnomaly(f) => return kinds::detector(place, Series::Price, f),
+        WhenForm::LatencyShift(f) => return kinds::latency(place, f),
+        WhenForm::SloBurn(f) => return objective::slo_burn(place, f),
+        WhenForm::AllOf(names) => {
+            return kinds::composite(place, form.referenced.line(), true, names);
+        }
+        WhenForm::AnyOf(names) => {
+            return kinds::composite(place, form.referenced.line(), false, names);
+        }
         WhenForm::SpendRate(f) => (
             When::SpendRate {
                 window: window(place, &f.window)?,
@@ -44,6 +60,32 @@ pub(super) fn condition<'a>(
                 When::RepeatedToolCalls {
                     window,
                     proof: proof(place, key, f, at_least, window)?,
+                },
+                &f.at_least,
+                false,
+            )
+        }
+        WhenForm::RetryStorm(f) => {
+            // As many calls are remembered of one input.
+            place.count("at_least", &f.at_least, 1, kinds::RETRIES)?;
+            (
+                When::RetryStorm {
+                    window: window(place, &f.window)?,
+                },
+                &f.at_least,
+                false,
+            )
+        }
+        WhenForm::Reprompts(f) => {
+            place.count("at_least", &f.at_least, 2, kinds::REPROMPTS)?;
+            if key != Key::Execution {
+                let accepted =
+                    "accepted with reprompts is key: execution: others do many things at once";
+                return Err(place.refuse_leaf("at_least", &f.at_least, accepted));
+            }
+            (
+                When::Reprompts {
+                    window: window(place, &f.window)?,
                 },
                 &f.at_least,
                 false,
@@ -156,7 +198,7 @@ fn query<'a>(place: Place<'_>, key: Key, line: u64, form: &'a SqlForm) -> Result
     })
 }
 
-fn window(place: Place<'_>, leaf: &Leaf) -> Result<i64> {
+pub(super) fn window(place: Place<'_>, leaf: &Leaf) -> Result<i64> {
     let window = place.length("window", leaf)?;
     let fits = (SECOND..=WINDOW_MAX).contains(&window) && window % bucket_of(window) == 0;
     if !fits {
@@ -198,6 +240,10 @@ pub(super) fn threshold(
             return Err(place.refuse_leaf("recover_above", leaf, accepted));
         }
         match &form.recover_below {
+            // One rule less is well again.
+            None if matches!(condition.when, When::Composite { .. }) => {
+                trigger - Decimal::new(5, 1)
+            }
             // Release well below the trigger, or it flaps.
             None => trigger * Decimal::new(8, 1),
             Some(leaf) => {

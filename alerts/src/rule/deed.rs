@@ -65,21 +65,29 @@ pub(super) fn scope(
         };
     }
     let action_line = form.action.as_ref().map_or(line, |a| a.referenced.line());
-    if *action == Action::Freeze && !when.deterministic() {
+    if matches!(when, When::Absence { .. }) {
+        let accepted =
+            "accepted with absence is only notify: whoever is silent may be well, and only unheard";
+        return Err(place.refuse(action_line, "action", "an act", accepted));
+    }
+    // Whether a composite may is known when all rules are: see `composite`.
+    let composite = matches!(when, When::Composite { .. });
+    if *action == Action::Freeze && !when.deterministic() && !composite {
         return Err(place.refuse(
             action_line,
             "action",
             "freeze",
             format!(
                 "a freeze needs a deterministic condition: accepted with {} are notify, throttle and degrade \
-                 (spend_rate and repeated_tool_calls may freeze, and sql that says deterministic: true)",
+                 (spend_rate, budget, repeated_tool_calls, retry_storm and unknown_tool may freeze, sql that says \
+                 deterministic: true, and all_of with evidence from two sides)",
                 when.as_str()
             ),
         ));
     }
-    let sql = matches!(when, When::Sql { .. });
+    let sql = composite || matches!(when, When::Sql { .. });
     let allowed: &[Target] = match key {
-        Key::Workspace => &[],
+        Key::Workspace | Key::Team | Key::TaskType | Key::Model => &[],
         Key::Tenant => &[Target::Tenant],
         Key::Agent if sql => &[Target::Agent],
         Key::Agent => &[Target::Agent, Target::Execution],
@@ -94,7 +102,7 @@ pub(super) fn scope(
     let Some(leaf) = &form.scope else {
         return own.map(Some).ok_or_else(|| {
             let accepted = if allowed.is_empty() {
-                "accepted is only notify, since there is nothing less than everything to act on"
+                "accepted is only notify, since control has no scope that is less than everything for it"
                     .to_owned()
             } else {
                 format!("accepted together with scope, one of: {}", names.join(", "))

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::{Rule, check};
+use super::{Rule, check, composite};
 use crate::{Error, Result};
 
 /// The rules that ship with the crate.
@@ -52,9 +52,23 @@ pub(super) struct RuleForm {
 pub(super) enum WhenForm {
     Sql(SqlForm),
     SpendRate(WindowForm),
+    Budget(BudgetForm),
     RepeatedToolCalls(RepeatsForm),
+    RetryStorm(WindowForm),
+    Reprompts(WindowForm),
+    UnknownTool(UnknownToolForm),
     ErrorRate(ErrorRateForm),
     Escalations(WindowForm),
+    Absence(AbsenceForm),
+    RateOfChange(RateForm),
+    SpendSpike(SeriesForm),
+    LatencyShift(LatencyForm),
+    TokenGrowth(SeriesForm),
+    ConfidenceDrift(SeriesForm),
+    PriceAnomaly(SeriesForm),
+    SloBurn(ObjectiveForm),
+    AllOf(Vec<Leaf>),
+    AnyOf(Vec<Leaf>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,6 +116,74 @@ pub(super) struct ErrorRateForm {
     pub(super) min_calls: Option<Leaf>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BudgetForm {
+    pub(super) limit: Leaf,
+    pub(super) per: Leaf,
+    pub(super) soft: Option<Leaf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UnknownToolForm {
+    pub(super) allow: Vec<Leaf>,
+    pub(super) at_least: Option<Leaf>,
+    pub(super) window: Leaf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AbsenceForm {
+    pub(super) silent_for: Leaf,
+    pub(super) min_calls: Option<Leaf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RateForm {
+    pub(super) of: Leaf,
+    pub(super) at_least: Leaf,
+    pub(super) window: Leaf,
+    pub(super) base: Leaf,
+    pub(super) floor: Leaf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SeriesForm {
+    pub(super) change: Leaf,
+    pub(super) at_least: Option<Leaf>,
+    pub(super) every: Option<Leaf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LatencyForm {
+    pub(super) of: Option<Leaf>,
+    pub(super) change: Leaf,
+    pub(super) at_least: Option<Leaf>,
+    pub(super) every: Option<Leaf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ObjectiveForm {
+    pub(super) objective: Leaf,
+    pub(super) of: Leaf,
+    pub(super) under: Option<Leaf>,
+    pub(super) min_calls: Option<Leaf>,
+    pub(super) windows: Option<Vec<BurnForm>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BurnForm {
+    pub(super) short: Leaf,
+    pub(super) long: Leaf,
+    pub(super) factor: Leaf,
+}
+
 /// What is done, as written.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -138,6 +220,7 @@ pub fn load(path: &Path) -> Result<Vec<Rule>> {
         let text = std::fs::read_to_string(&file).map_err(|e| unreadable(&file, &e))?;
         read(&file.display().to_string(), &text, &mut seen, &mut rules)?;
     }
+    composite::settle(&mut rules, &seen)?;
     Ok(rules)
 }
 
@@ -146,8 +229,9 @@ pub fn load(path: &Path) -> Result<Vec<Rule>> {
 /// # Errors
 /// As [`load`].
 pub fn parse(file: &str, text: &str) -> Result<Vec<Rule>> {
-    let mut rules = Vec::new();
-    read(file, text, &mut HashMap::new(), &mut rules)?;
+    let (mut seen, mut rules) = (HashMap::new(), Vec::new());
+    read(file, text, &mut seen, &mut rules)?;
+    composite::settle(&mut rules, &seen)?;
     Ok(rules)
 }
 
@@ -178,25 +262,41 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Where a rule stands.
+#[derive(Debug)]
+pub(super) struct Stands {
+    pub(super) file: String,
+    pub(super) line: u64,
+    /// Where it says what it measures.
+    pub(super) when: u64,
+}
+
 fn read(
     file: &str,
     text: &str,
-    seen: &mut HashMap<String, String>,
+    seen: &mut HashMap<String, Stands>,
     rules: &mut Vec<Rule>,
 ) -> Result<()> {
     let parsed: File = serde_saphyr::from_str(text).map_err(|e| syntax(file, &e))?;
     for form in parsed.rules {
         let line = form.referenced.line();
-        let rule = check::rule(file, line, form.value)?;
-        if let Some(first) = seen.insert(rule.name.clone(), format!("{file}:{line}")) {
-            return Err(Error::RuleTwice {
+        let when = form.value.when.referenced.line();
+        for rule in check::rules(file, line, form.value)? {
+            let stands = Stands {
                 file: file.to_owned(),
                 line,
-                rule: rule.name,
-                first,
-            });
+                when,
+            };
+            if let Some(first) = seen.insert(rule.name.clone(), stands) {
+                return Err(Error::RuleTwice {
+                    file: file.to_owned(),
+                    line,
+                    rule: rule.name,
+                    first: format!("{}:{}", first.file, first.line),
+                });
+            }
+            rules.push(rule);
         }
-        rules.push(rule);
     }
     Ok(())
 }

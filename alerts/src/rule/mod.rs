@@ -2,23 +2,35 @@
 //!
 //! A [`Rule`] is always valid: it only comes out of [`load`] (or [`parse`]), which refuse what makes no
 //! sense. `file` is the YAML form, `scalar` reads its leaves, `check` turns the form into a rule, with its
-//! `condition` (what is measured), what a repetition must show (`proof`), and its `deed` (what is done, and
-//! to whom).
+//! `condition` (what is measured; its younger kinds in `kinds`, service levels in `objective`), what a
+//! repetition must show (`proof`), and its `deed` (what is done, and to whom). `composite` looks at all rules
+//! together, `words` says what a rule is about.
 
 mod check;
+mod composite;
 mod condition;
 mod deed;
 mod file;
+mod kinds;
+mod objective;
+mod period;
 mod proof;
 mod scalar;
 #[cfg(test)]
 mod tests;
+mod when;
+mod words;
 
 pub use file::{default_rules, load, parse};
+pub(crate) use kinds::{REPROMPTS, RETRIES};
+pub(crate) use objective::burn_bucket;
+pub use objective::{Aim, BurnWindow, Objective};
+pub use period::Period;
 pub use proof::{Pace, Proof};
+pub use when::{Calls, Quantity, Series, When};
+pub(crate) use words::{percent, spoken};
 
 use flyball_runtime::control::Mode;
-use rust_decimal::Decimal;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -59,6 +71,12 @@ pub enum Key {
     Workspace,
     /// By tenant.
     Tenant,
+    /// By team. Such a rule can only notify: control knows no teams.
+    Team,
+    /// By task type. Such a rule can only notify.
+    TaskType,
+    /// By the model used, else asked for. Such a rule can only notify.
+    Model,
     /// By agent name.
     Agent,
     /// By tool.
@@ -76,6 +94,9 @@ impl Key {
         match self {
             Self::Workspace => "workspace",
             Self::Tenant => "tenant",
+            Self::Team => "team",
+            Self::TaskType => "task_type",
+            Self::Model => "model",
             Self::Agent => "agent",
             Self::Tool => "tool",
             Self::Session => "session",
@@ -89,102 +110,13 @@ impl Key {
         match self {
             Self::Workspace => None,
             Self::Tenant => Some("tenant"),
+            Self::Team => Some("team"),
+            Self::TaskType => Some("task_type"),
+            Self::Model => Some("response_model"),
             Self::Agent => Some("agent_name"),
             Self::Tool => Some("tool_name"),
             Self::Session => Some("session_id"),
             Self::Execution => Some("execution_id"),
-        }
-    }
-}
-
-/// Which calls an error rate is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Calls {
-    /// Tool calls.
-    Tool,
-    /// Model calls.
-    Model,
-}
-
-/// What a rule measures.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum When {
-    /// A query on a schedule; each row of the answer is one key's value.
-    Sql {
-        /// The query.
-        query: String,
-        /// Nanoseconds from one asking to the next.
-        every: i64,
-        /// Column with the value.
-        value: String,
-        /// Column with the key; none for one number in all.
-        key_column: Option<String>,
-        /// Whoever wrote it says that the condition is a fact and not a guess, so that it may freeze.
-        deterministic: bool,
-    },
-    /// US dollars spent in the last `window` nanoseconds, by receive time.
-    SpendRate {
-        /// Length, nanoseconds.
-        window: i64,
-    },
-    /// How often the same tool was called with the same input and ended the same way, in the last
-    /// `window` nanoseconds, since anything new was tried or progress was made.
-    RepeatedToolCalls {
-        /// Length, nanoseconds.
-        window: i64,
-        /// What the calls must show besides, to count at all.
-        proof: Proof,
-    },
-    /// Share (0 to 1) of calls in the last `window` nanoseconds that failed; unknown under `min_calls`.
-    ErrorRate {
-        /// Which calls.
-        of: Calls,
-        /// Length, nanoseconds.
-        window: i64,
-        /// With fewer, there is no verdict.
-        min_calls: u32,
-    },
-    /// Executions that were handed to a person in the last `window` nanoseconds.
-    Escalations {
-        /// Length, nanoseconds.
-        window: i64,
-    },
-}
-
-impl When {
-    /// The word in rule files.
-    #[must_use]
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Sql { .. } => "sql",
-            Self::SpendRate { .. } => "spend_rate",
-            Self::RepeatedToolCalls { .. } => "repeated_tool_calls",
-            Self::ErrorRate { .. } => "error_rate",
-            Self::Escalations { .. } => "escalations",
-        }
-    }
-
-    /// Length of its window in nanoseconds; of a query, the time between two askings.
-    #[must_use]
-    pub fn window(&self) -> i64 {
-        match self {
-            Self::Sql { every, .. } => *every,
-            Self::SpendRate { window }
-            | Self::RepeatedToolCalls { window, .. }
-            | Self::ErrorRate { window, .. }
-            | Self::Escalations { window } => *window,
-        }
-    }
-
-    /// Whether it is a fact (money spent, calls counted) rather than a statistical guess. Only facts may freeze.
-    #[must_use]
-    pub fn deterministic(&self) -> bool {
-        match self {
-            Self::SpendRate { .. } | Self::RepeatedToolCalls { .. } => true,
-            Self::Sql { deterministic, .. } => *deterministic,
-            Self::ErrorRate { .. } | Self::Escalations { .. } => false,
         }
     }
 }
@@ -309,46 +241,5 @@ impl Rule {
             cool_down: self.cool_down,
             no_data: self.no_data,
         }
-    }
-
-    /// What its numbers are about, in words: `at least 5 USD within 1m`.
-    #[must_use]
-    pub fn condition(&self) -> String {
-        let bound = &self.threshold;
-        let word = if bound.low { "at most" } else { "at least" };
-        let limit = bound.trigger.normalize();
-        let within = spoken(self.when.window());
-        match &self.when {
-            When::Sql { value, .. } => format!("{value} {word} {limit}, asked every {within}"),
-            When::SpendRate { .. } => format!("{word} {limit} USD within {within}"),
-            When::RepeatedToolCalls { proof, .. } => {
-                format!("{word} {limit} equal tool calls with nothing new within {within}{proof}")
-            }
-            When::ErrorRate { of, min_calls, .. } => {
-                let of = match of {
-                    Calls::Tool => "tool",
-                    Calls::Model => "model",
-                };
-                let percent = (limit * Decimal::ONE_HUNDRED).normalize();
-                format!(
-                    "{word} {percent} % of {of} calls failed within {within} (of {min_calls} or more)"
-                )
-            }
-            When::Escalations { .. } => format!("{word} {limit} escalations within {within}"),
-        }
-    }
-}
-
-/// A length of time as rule files write it.
-#[must_use]
-pub(crate) fn spoken(nanos: i64) -> String {
-    let millis = nanos / 1_000_000;
-    match millis {
-        0 => "0s".to_owned(),
-        m if m % 86_400_000 == 0 => format!("{}d", m / 86_400_000),
-        m if m % 3_600_000 == 0 => format!("{}h", m / 3_600_000),
-        m if m % 60_000 == 0 => format!("{}m", m / 60_000),
-        m if m % 1_000 == 0 => format!("{}s", m / 1_000),
-        m => format!("{m}ms"),
     }
 }

@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
+mod kinds;
+
 use proptest::prelude::*;
+use rust_decimal::Decimal;
 
 use super::*;
 

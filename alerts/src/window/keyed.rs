@@ -65,8 +65,10 @@ impl<S> Keyed<S> {
                 self.refused += 1;
                 return None;
             }
+            self.map.insert(key.into(), make());
         }
-        Some(self.map.entry(key.into()).or_insert_with(make))
+        // What is there already costs no copy of its name.
+        self.map.get_mut(key)
     }
 
     /// Drops every key that is worth nothing.

@@ -56,7 +56,11 @@ pub(crate) struct Ring<T> {
 
 impl<T: Sum> Ring<T> {
     pub(crate) fn new(window: i64) -> Self {
-        let bucket = bucket_of(window);
+        Self::by(bucket_of(window), window)
+    }
+
+    /// The same in buckets of another length, nanoseconds.
+    pub(crate) fn by(bucket: i64, window: i64) -> Self {
         let buckets = (window / bucket).max(1);
         Self {
             bucket,

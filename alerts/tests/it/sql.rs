@@ -201,3 +201,73 @@ async fn the_shipped_queries_answer_with_the_columns_that_their_rules_name() {
         ("good", State::Ok)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn budgets_and_objectives_are_told_by_the_tables_what_came_before() {
+    let then = now() - 1_800_000_000_000;
+    let old = |id: usize, cents: i64| ChargeRow {
+        start_unix_nano: then - 1_000_000,
+        end_time: Some(Micros::of_nanos(then)),
+        received_at: Micros::of_nanos(then),
+        ..charge("a", id, cents)
+    };
+    let failed = ChargeRow {
+        error_type: Some("timeout".into()),
+        ..old(1, 150)
+    };
+    let mistake = old(2, 700);
+    let back = ChargeRow {
+        entry: "reversal".into(),
+        calls: -1,
+        cost_usd: Some(rust_decimal::Decimal::from(-7)),
+        ..mistake.clone()
+    };
+    // Received two minutes after it had ended: history, which no window counts.
+    let late = ChargeRow {
+        start_unix_nano: then - 120_000_000_000,
+        end_time: Some(Micros::of_nanos(then - 119_000_000_000)),
+        error_type: Some("timeout".into()),
+        ..old(3, 900)
+    };
+    let other = ChargeRow {
+        execution_id: "other".into(),
+        ..old(4, 33)
+    };
+    let charges = [failed, mistake, back, late, other, old(5, 200)];
+    let rules = "\
+rules:
+  - name: life
+    key: execution
+    when:
+      budget: { limit: 3.60, per: execution }
+  - name: slo
+    key: agent
+    when:
+      slo_burn:
+        objective: 0.95
+        of: model_errors
+        min_calls: 4
+        windows: [{ short: 1h, long: 6h, factor: 5 }]
+";
+    let folder = tempfile::tempdir().unwrap();
+    let (events, alerts) = start(rules, &charges, folder.path()).await;
+    let key = |rule: usize, name: &str| {
+        let status = alerts.status().rules.remove(rule);
+        assert_eq!(status.trouble, None);
+        let key = status.keys.into_iter().find(|key| key.key == name);
+        key.and_then(|key| Some((key.value?, key.state)))
+    };
+    until("asked", || {
+        alerts.status().rules.iter().all(|rule| rule.watched > 0)
+    })
+    .await;
+    events.send(event(vec![charge("a", 6, 10)])).unwrap();
+    until("judged", || {
+        key(0, "run").is_some() && key(1, "a").is_some()
+    })
+    .await;
+    // 1.50 + 2.00 + 0.10, and one call of four failed: five times as fast as 0.05 allow.
+    assert_eq!(key(0, "run"), Some(("3.6".to_owned(), State::Firing)));
+    assert_eq!(key(1, "a"), Some(("1".to_owned(), State::Firing)));
+    assert_eq!(alerts.status().rules[0].watched, 2);
+}

@@ -38,7 +38,7 @@ fn answer(rows: &[(&str, Option<f64>)]) -> Vec<RecordBatch> {
 }
 
 impl Bench {
-    fn answered(&mut self, rule: &str, answer: Result<Vec<RecordBatch>, String>) {
+    pub(super) fn answered(&mut self, rule: &str, answer: Result<Vec<RecordBatch>, String>) {
         let effects = self.core.answered(rule, answer, self.now);
         self.take(effects);
     }

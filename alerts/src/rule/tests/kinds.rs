@@ -1,0 +1,279 @@
+//! What the younger kinds accept, and how they say what they do not.
+
+use super::*;
+
+/// A rule by this key that measures this.
+fn by(key: &str, when: &str) -> String {
+    format!("rules:\n  - name: r\n    key: {key}\n    when:\n      {when}\n")
+}
+
+#[test]
+fn every_kind_says_what_it_is_about() {
+    let cases = [
+        (
+            "tenant",
+            "budget: { limit: 50, per: hour }",
+            "at least 50 USD in a calendar hour (UTC)",
+        ),
+        (
+            "execution",
+            "budget: { limit: 2.50, per: execution }",
+            "at least 2.5 USD in the life of an execution",
+        ),
+        (
+            "agent",
+            "absence: { silent_for: 15m }",
+            "nothing heard for 15m after 20 calls or more, while others were heard",
+        ),
+        (
+            "agent",
+            "rate_of_change: { of: tokens, at_least: 4, window: 5m, base: 30m, floor: 100000 }",
+            "at least 4 times the tokens of the 30m before, and at least 100000, within 5m",
+        ),
+        (
+            "agent",
+            "spend_spike: { change: 0.50 }",
+            "spend_spike, a step of 1m so high that one in 1000 is, and by 0.5 USD or more (learns for 100 steps)",
+        ),
+        (
+            "tool",
+            "latency_shift: { of: tool, change: 2, at_least: 2, every: 10s }",
+            "latency_shift, a step of 10s so high that one in 100 is, and by 2 s a tool call or more (learns for 100 steps)",
+        ),
+        (
+            "model",
+            "price_anomaly: { change: 1 }",
+            "price_anomaly, a step of 1m so odd that one in 1000 is, and by 1 USD a million tokens or more (learns for \
+             100 steps)",
+        ),
+        (
+            "execution",
+            "retry_storm: { at_least: 10, window: 1m }",
+            "at least 10 times the same input again after a failure within 1m",
+        ),
+        (
+            "execution",
+            "reprompts: { at_least: 20, window: 5m }",
+            "at least 20 model calls in a row without a tool call or progress within 5m",
+        ),
+        (
+            "agent",
+            "unknown_tool: { allow: [b, a], window: 1m }",
+            "at least 1 calls within 1m of a tool that is none of a, b",
+        ),
+        (
+            "agent",
+            "slo_burn: { objective: 0.9, of: latency, under: 5s, windows: [{ short: 5m, long: 1h, factor: 4 }] }",
+            "model calls within 5s below 90 %: the error budget burns 4 times in 5m and 1h",
+        ),
+    ];
+    for (key, when, want) in cases {
+        let rule = parse("r.yaml", &by(key, when)).unwrap().remove(0);
+        assert_eq!(rule.condition(), want);
+        assert!(when.starts_with(rule.when.as_str()), "{when}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_line_and_field() {
+    let cases = [
+        (
+            "agent",
+            "budget: { limit: 0, per: day }",
+            "r.yaml:5: rule r: limit is \"0\"; accepted is a number above 0",
+        ),
+        (
+            "agent",
+            "budget: { limit: 5, per: week }",
+            "per is \"week\"; accepted is one of: hour, day, month, execution",
+        ),
+        (
+            "agent",
+            "budget: { limit: 5, per: execution }",
+            "per is \"execution\"; accepted with per: execution is key: execution",
+        ),
+        (
+            "agent",
+            "budget: { limit: 5, per: day, soft: 1 }",
+            "soft is \"1\"; accepted is a share of the limit above 0 and below 1",
+        ),
+        (
+            "agent",
+            "budget: { limit: 5, per: day, hard: 1 }",
+            "r.yaml:5: unknown field",
+        ),
+        (
+            "agent",
+            "absence: { silent_for: 10s }",
+            "silent_for is \"10s\"; accepted are whole seconds from 30s to 1h",
+        ),
+        (
+            "agent",
+            "absence: { silent_for: 5m, min_calls: 0 }",
+            "min_calls is \"0\"; accepted is a whole number from 1",
+        ),
+        (
+            "agent",
+            "rate_of_change: { of: money, at_least: 3, window: 5m, base: 30m, floor: 1 }",
+            "of is \"money\"; accepted is one of: spend, calls, errors, tokens",
+        ),
+        (
+            "agent",
+            "rate_of_change: { of: spend, at_least: 1, window: 5m, base: 30m, floor: 1 }",
+            "at_least is \"1\"; accepted is a factor above 1",
+        ),
+        (
+            "agent",
+            "rate_of_change: { of: spend, at_least: 3, window: 5m, base: 1m, floor: 1 }",
+            "base is \"1m\"; accepted are multiples of 10s from the window, 5m, to 55m",
+        ),
+        (
+            "agent",
+            "rate_of_change: { of: spend, at_least: 3, window: 55s, base: 30m, floor: 1 }",
+            "window is \"55s\"; accepted are multiples of 10s",
+        ),
+        (
+            "agent",
+            "rate_of_change: { of: spend, at_least: 3, window: 5m, base: 30m, floor: 0 }",
+            "floor is \"0\"; accepted is a number above 0",
+        ),
+        (
+            "agent",
+            "spend_spike: { change: 0 }",
+            "change is \"0\"; accepted is a number above 0",
+        ),
+        (
+            "agent",
+            "spend_spike: { change: 1, at_least: 0.5 }",
+            "at_least is \"0.5\"; accepted are 1 to 10 decades",
+        ),
+        (
+            "agent",
+            "spend_spike: { change: 1, every: 5m }",
+            "every is \"5m\"; accepted is one of: 1m, 10s",
+        ),
+        (
+            "agent",
+            "latency_shift: { change: 1, of: db }",
+            "of is \"db\"; accepted is one of: model, tool",
+        ),
+        (
+            "agent",
+            "retry_storm: { at_least: 500, window: 1m }",
+            "at_least is \"500\"; accepted is a whole number from 1 to 200",
+        ),
+        (
+            "agent",
+            "reprompts: { at_least: 5, window: 1m }",
+            "accepted with reprompts is key: execution",
+        ),
+        (
+            "agent",
+            "unknown_tool: { allow: [\" \"], window: 1m }",
+            "allow is \" \"; accepted is text of 1 to 200 bytes",
+        ),
+        (
+            "agent",
+            "slo_burn: { objective: 0.9, of: success, under: 5s }",
+            "under is \"5s\"; accepted only with of: latency",
+        ),
+        (
+            "agent",
+            "slo_burn: { objective: 0.9, of: success, windows: [] }",
+            "accepted with windows is at least one",
+        ),
+        (
+            "agent",
+            "all_of: []",
+            "r.yaml:5: rule r: all_of is \"empty\"; accepted are the names of two rules or more",
+        ),
+    ];
+    for (key, when, want) in cases {
+        let message = message_of(&by(key, when));
+        assert!(
+            message.replace('`', "").contains(want),
+            "{message}\nwanted: {want}"
+        );
+    }
+}
+
+fn message_of(text: &str) -> String {
+    parse("r.yaml", text).unwrap_err().to_string()
+}
+
+#[test]
+fn only_facts_and_evidence_from_two_sides_may_freeze() {
+    let may = [
+        ("agent", "budget: { limit: 5, per: day }"),
+        ("execution", "retry_storm: { at_least: 5, window: 1m }"),
+        ("agent", "unknown_tool: { allow: [a], window: 1m }"),
+    ];
+    for (key, when) in may {
+        let text = format!("{}    action: freeze\n", by(key, when));
+        assert_eq!(
+            parse("r", &text).unwrap()[0].action,
+            Action::Freeze,
+            "{when}"
+        );
+    }
+    let may_not = [
+        (
+            "agent",
+            "rate_of_change: { of: spend, at_least: 3, window: 5m, base: 30m, floor: 1 }",
+        ),
+        ("agent", "spend_spike: { change: 1 }"),
+        ("agent", "latency_shift: { change: 1 }"),
+        ("agent", "token_growth: { change: 1 }"),
+        ("agent", "confidence_drift: { change: 0.1 }"),
+        ("agent", "price_anomaly: { change: 1 }"),
+        ("execution", "reprompts: { at_least: 5, window: 1m }"),
+        ("agent", "slo_burn: { objective: 0.9, of: success }"),
+    ];
+    for (key, when) in may_not {
+        let throttle = format!(
+            "{}    action: {{ throttle: {{ calls_per_minute: 1 }} }}\n",
+            by(key, when)
+        );
+        assert!(parse("r", &throttle).is_ok(), "{when}");
+        let message =
+            message_of(&throttle.replace("{ throttle: { calls_per_minute: 1 } }", "freeze"));
+        assert!(
+            message.contains("action is \"freeze\"; a freeze needs a deterministic condition"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_soft_limit_takes_a_name_that_must_be_free() {
+    let text = format!(
+        "{}  - name: r.soft\n    key: agent\n    when:\n      spend_rate: {{ at_least: 1, window: 1m }}\n",
+        by("agent", "budget: { limit: 5, per: day, soft: 0.5 }")
+    );
+    let message = message_of(&text);
+    assert!(
+        message.contains("r.yaml:6: rule r.soft is already defined in r.yaml:2"),
+        "{message}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_leaf_of_any_kind_makes_the_reader_panic(
+        when in prop::sample::select(vec![
+            "budget: { limit: LEAF, per: day, soft: LEAF }",
+            "absence: { silent_for: LEAF, min_calls: LEAF }",
+            "rate_of_change: { of: spend, at_least: LEAF, window: LEAF, base: LEAF, floor: LEAF }",
+            "spend_spike: { change: LEAF, at_least: LEAF }",
+            "slo_burn: { objective: LEAF, of: latency, under: LEAF, windows: [{ short: LEAF, long: LEAF, factor: LEAF }] }",
+            "all_of: [LEAF, LEAF]",
+        ]),
+        leaf in "[0-9smhd.e+-]{0,12}|[^\\x00]{0,20}",
+    ) {
+        if let Ok(rules) = parse("any", &by("agent", &when.replace("LEAF", &leaf))) {
+            for rule in rules {
+                let _ = (rule.condition(), rule.version());
+            }
+        }
+    }
+}
