@@ -100,7 +100,7 @@ impl Core {
         let (back, rest): (Vec<_>, Vec<_>) =
             facts.partition(|fact| fact.reversal() && self.once.stands(fact.row.charge_id));
         let mut reversed: Vec<(usize, Fact<'_>)> = Vec::new();
-        let mut concerned = Vec::new();
+        let workspace = Arc::clone(&self.workspace);
         for fact in back.into_iter().chain(rest) {
             self.position = self
                 .position
@@ -109,7 +109,12 @@ impl Core {
                 // What never counted, or has left the windows, cannot be taken out of them.
                 if self.once.reverse(fact.row.charge_id) {
                     self.traffic.reversed += 1;
-                    self.feed(&fact, true, now, |i| reversed.push((i, fact)));
+                    for i in 0..self.watches.len() {
+                        let (watch, mut scene) = self.scene(i, now, &workspace, &mut out);
+                        if watch.feed(&fact, true, false, &mut scene) {
+                            reversed.push((i, fact));
+                        }
+                    }
                 } else if fact.counts() {
                     // Where the tables are asked for sums, they know better.
                     for watch in &mut self.watches {
@@ -125,36 +130,21 @@ impl Core {
             let anew = self.once.enter(fact.row.charge_id, fact.received);
             self.traffic.counted += u64::from(anew);
             self.living.see(&fact, &self.workspace);
-            concerned.clear();
-            self.feed(&fact, anew, now, |i| concerned.push(i));
-            if origin == Origin::Live && self.warm {
-                for i in &concerned {
-                    self.judge(*i, &fact, now, &mut out);
-                }
+            let judge = origin == Origin::Live && self.warm;
+            for i in 0..self.watches.len() {
+                let (watch, mut scene) = self.scene(i, now, &workspace, &mut out);
+                watch.feed(&fact, anew, judge, &mut scene);
             }
         }
         if self.warm {
             for (i, fact) in reversed {
-                self.judge(i, &fact, now, &mut out);
+                let (watch, mut scene) = self.scene(i, now, &workspace, &mut out);
+                if let Some(key) = fact.key(watch.rule.key, &workspace) {
+                    watch.judge(key, &mut scene);
+                }
             }
         }
         out
-    }
-
-    fn feed(&mut self, fact: &Fact<'_>, anew: bool, now: i64, mut concerned: impl FnMut(usize)) {
-        for (i, watch) in self.watches.iter_mut().enumerate() {
-            if watch.feed(fact, anew, &self.workspace, now) {
-                concerned(i);
-            }
-        }
-    }
-
-    fn judge(&mut self, i: usize, fact: &Fact<'_>, now: i64, out: &mut Vec<Effect>) {
-        let workspace = Arc::clone(&self.workspace);
-        let (watch, mut scene) = self.scene(i, now, &workspace, out);
-        if let Some(key) = fact.key(watch.rule.key, &workspace) {
-            watch.judge(key, &mut scene);
-        }
     }
 
     fn scene<'a>(

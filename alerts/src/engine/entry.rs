@@ -40,6 +40,8 @@ pub(super) struct Entry {
     /// Whom an action would be about, and whose agent that is.
     pub(super) scope: Option<Scope>,
     pub(super) agent: Option<Box<str>>,
+    /// Whether something came that was not judged yet.
+    pub(super) stirred: bool,
     recent: VecDeque<SpanRef>,
     fed: i64,
 }
@@ -58,6 +60,7 @@ impl Entry {
             sighting: None,
             scope: None,
             agent: None,
+            stirred: true,
             recent: VecDeque::new(),
             fed: now,
         }
@@ -70,6 +73,7 @@ impl Entry {
             return;
         }
         self.fed = now;
+        self.stirred = true;
         if anew {
             self.measure.add(fact, now);
             if let Some(span) = fact.span().filter(|_| fact.charge()) {

@@ -157,6 +157,7 @@ impl History {
             keys.entry(key, || Entry::new(rule, now), |entry| entry.worth(now));
         }
         for (key, entry) in keys.iter_mut() {
+            entry.stirred = true;
             let sums = told.get(key).map_or(&[][..], Vec::as_slice);
             match &mut entry.measure {
                 Measure::Budget(budget) => {

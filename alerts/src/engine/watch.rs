@@ -79,8 +79,15 @@ impl Watch {
         }
     }
 
-    /// Takes a fact in. Answers whether it concerned a key of this rule.
-    pub(super) fn feed(&mut self, fact: &Fact<'_>, anew: bool, workspace: &str, now: i64) -> bool {
+    /// Takes a fact in, and judges its key at once if that is wished. Answers whether it concerned one.
+    pub(super) fn feed(
+        &mut self,
+        fact: &Fact<'_>,
+        anew: bool,
+        judge: bool,
+        scene: &mut Scene<'_>,
+    ) -> bool {
+        let (now, workspace) = (scene.now, scene.workspace);
         if !Measure::concerns(&self.rule.when, fact) {
             return false;
         }
@@ -94,7 +101,7 @@ impl Watch {
         if self.history.as_mut().is_some_and(|h| h.tells(fact)) {
             return false;
         }
-        let at = self.measured_at(now);
+        let reading = self.reading(now);
         let known = self.history.as_ref().is_some_and(History::known);
         let (rule, evicted) = (&self.rule, self.keys.evicted);
         let entry = if fact.reversal() {
@@ -114,7 +121,15 @@ impl Watch {
             )
         };
         if let Some(entry) = entry {
-            entry.feed(fact, rule.scope, anew, at);
+            entry.feed(fact, rule.scope, anew, reading.at);
+            if judge {
+                let judge = Judge {
+                    rule,
+                    version: &self.version,
+                    policy: &self.policy,
+                };
+                judge.read(key, entry, reading, scene);
+            }
         }
         if let Some(history) = &mut self.history
             && self.keys.evicted != evicted
@@ -150,21 +165,14 @@ impl Watch {
     /// Judges one key by what its window holds now.
     pub(super) fn judge(&mut self, key: &str, scene: &mut Scene<'_>) {
         let reading = self.reading(scene.now);
-        let Some(entry) = self.keys.get_mut(key) else {
-            return;
-        };
-        let sample = match reading.of(entry) {
-            Some(value) => Sample::Value(value),
-            // A key that has not begun is not missing.
-            None if entry.machine.at_rest() => return,
-            None => Sample::NoData,
-        };
-        Judge {
+        let judge = Judge {
             rule: &self.rule,
             version: &self.version,
             policy: &self.policy,
+        };
+        if let Some(entry) = self.keys.get_mut(key) {
+            judge.read(key, entry, reading, scene);
         }
-        .judge(key, entry, sample, scene);
     }
 
     /// Time passes: windows empty, holds run out. Asks its query when that is due.
@@ -193,7 +201,12 @@ impl Watch {
             policy: &self.policy,
         };
         for (key, entry) in self.keys.iter_mut() {
+            // What was judged and can only fall by itself need not be looked at again.
+            if entry.machine.at_rest() && !entry.stirred && entry.measure.only_falls() {
+                continue;
+            }
             let value = reading.of(entry);
+            entry.stirred &= value.is_none();
             let rising = value.is_some_and(|value| self.policy.threshold.breached(value));
             if entry.machine.at_rest() && !rising {
                 continue;
@@ -418,6 +431,18 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// Judges a key by what its window holds now.
+    fn read(&self, key: &str, entry: &mut Entry, reading: Reading, scene: &mut Scene<'_>) {
+        let sample = match reading.of(entry) {
+            Some(value) => Sample::Value(value),
+            // A key that has not begun is not missing.
+            None if entry.machine.at_rest() => return,
+            None => Sample::NoData,
+        };
+        entry.stirred = false;
+        self.judge(key, entry, sample, scene);
+    }
+
     fn judge(&self, key: &str, entry: &mut Entry, sample: Sample, scene: &mut Scene<'_>) {
         let (machine, change) = entry.machine.step(sample, scene.now, self.policy);
         entry.machine = machine;

@@ -293,6 +293,18 @@ impl Measure {
         }
     }
 
+    /// Whether, with nothing new, its value never rises: a sum, and no share or time.
+    pub(crate) fn only_falls(&self) -> bool {
+        matches!(
+            self,
+            Self::Spend { .. }
+                | Self::Count(_)
+                | Self::Strangers { .. }
+                | Self::Retries(_)
+                | Self::Budget(_)
+        )
+    }
+
     /// Whether what was forgiven is remembered as a sum, so that nothing need be left out for it.
     pub(crate) fn keeps_pardons(&self) -> bool {
         matches!(self, Self::Budget(_))

@@ -233,7 +233,12 @@ async fn budgets_and_objectives_are_told_by_the_tables_what_came_before() {
         execution_id: "other".into(),
         ..old(4, 33)
     };
-    let charges = [failed, mistake, back, late, other, old(5, 200)];
+    let mut charges = vec![failed, mistake, back, late, other, old(5, 200)];
+    charges.extend((10..14).map(|id| ChargeRow {
+        error_type: Some("timeout".into()),
+        ..old(id, 0)
+    }));
+    charges.extend((20..32).map(|id| old(id, 0)));
     let rules = "\
 rules:
   - name: life
@@ -266,7 +271,7 @@ rules:
         key(0, "run").is_some() && key(1, "a").is_some()
     })
     .await;
-    // 1.50 + 2.00 + 0.10, and one call of four failed: five times as fast as 0.05 allow.
+    // 1.50 + 2.00 + 0.10, and 5 calls of 20 failed: five times as fast as 0.05 allow.
     assert_eq!(key(0, "run"), Some(("3.6".to_owned(), State::Firing)));
     assert_eq!(key(1, "a"), Some(("1".to_owned(), State::Firing)));
     assert_eq!(alerts.status().rules[0].watched, 2);
