@@ -64,17 +64,67 @@ pub enum Error {
         /// The configured names.
         known: String,
     },
-    /// A webhook's configuration is wrong.
-    #[error("webhook {name}: {field} is {value}; {accepted}")]
-    Webhook {
-        /// The webhook.
+    /// The file of notifiers could not be read.
+    #[error("notifiers: cannot read {}: {reason}", path.display())]
+    NotifiersUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// A field of a notifier holds what it must not.
+    #[error("{file}:{line}: notifier {name}: {field} is {value}; {accepted}")]
+    NotifierField {
+        /// The file, as given.
+        file: String,
+        /// Line, from 1.
+        line: u64,
+        /// The notifier's name.
         name: String,
         /// The field.
         field: &'static str,
         /// What it holds.
         value: String,
         /// What is accepted, in words.
+        accepted: String,
+    },
+    /// An address that nothing can be sent to.
+    #[error("{value} is no address; {accepted}")]
+    Address {
+        /// The address, without what nobody may see.
+        value: String,
+        /// What is accepted, in words.
         accepted: &'static str,
+    },
+    /// Two notifiers have one name.
+    #[error("{file}:{line}: notifier {name} is already defined in {first}; names must be unique")]
+    NotifierTwice {
+        /// The file.
+        file: String,
+        /// Line, from 1.
+        line: u64,
+        /// The name.
+        name: String,
+        /// Where it stood first.
+        first: String,
+    },
+    /// A silence is not acceptable.
+    #[error("silence: {field} is {value}; {accepted}")]
+    Silence {
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+        /// What is accepted, in words.
+        accepted: String,
+    },
+    /// What is to be told could not be kept or read.
+    #[error("alert outbox {}: {reason}", path.display())]
+    Outbox {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
     },
     /// Saved state could not be read or written.
     #[error("alert state {}: {reason}", path.display())]
@@ -84,4 +134,28 @@ pub enum Error {
         /// What went wrong.
         reason: String,
     },
+}
+
+impl Error {
+    /// The same about a notifier, whose leaves are read by what reads those of a rule.
+    pub(crate) fn of_a_notifier(self) -> Self {
+        match self {
+            Self::RuleField {
+                file,
+                line,
+                rule,
+                field,
+                value,
+                accepted,
+            } => Self::NotifierField {
+                file,
+                line,
+                name: rule,
+                field,
+                value,
+                accepted,
+            },
+            other => other,
+        }
+    }
 }

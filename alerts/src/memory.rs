@@ -37,6 +37,9 @@ pub(crate) struct SavedRule {
     /// By what its keys were: under another, they mean something else.
     pub(crate) by: String,
     pub(crate) health: Machine,
+    /// The alert of a query that fails.
+    #[serde(default)]
+    pub(crate) health_id: Option<String>,
     pub(crate) keys: BTreeMap<String, SavedKey>,
 }
 

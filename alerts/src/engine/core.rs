@@ -15,6 +15,7 @@ use crate::fact::{EntryView, EntryViews, Fact};
 use crate::guard::{Guard, state_of};
 use crate::living::Living;
 use crate::memory::{Saved, SavedState};
+use crate::notify::Notice;
 use crate::rule::{Key, Rule, SECOND, When};
 use crate::state::State;
 use crate::window::Once;
@@ -275,6 +276,19 @@ impl Core {
         if let Some(entry) = watch.and_then(|watch| watch.keys.get_mut(key)) {
             entry.acted = None;
         }
+    }
+
+    /// The alerts that are not over, with whom their rules tell; none before the windows are full.
+    pub(super) fn standing(&self) -> Option<Vec<(Option<Vec<String>>, Notice)>> {
+        let of = |watch: &Watch| {
+            let to = watch.rule.notify.clone();
+            let standing = watch.standing(&self.workspace).into_iter();
+            standing
+                .map(move |notice| (to.clone(), notice))
+                .collect::<Vec<_>>()
+        };
+        self.warm
+            .then(|| self.watches.iter().flat_map(of).collect())
     }
 
     pub(super) fn save(&self, now: i64) -> Saved {

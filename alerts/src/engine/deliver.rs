@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::Effect;
-use crate::notify::Notifier;
+use crate::notify::{Notice, Notifier};
 use crate::ports::{Ask, Orders, Records};
 
 /// Waits between the tries of an order. Should all fail, the next span of the runaway tries anew.
@@ -99,10 +99,7 @@ impl Deliver {
             Effect::Notice { to, notice } => {
                 let notice = Arc::new(*notice);
                 for notifier in &self.notifiers {
-                    let wanted = to
-                        .as_ref()
-                        .is_none_or(|names| names.iter().any(|n| n == notifier.name()));
-                    if wanted {
+                    if wanted(&to, &**notifier) {
                         notifier.notify(Arc::clone(&notice));
                     }
                 }
@@ -111,6 +108,18 @@ impl Deliver {
                 let limit = Duration::from_nanos(every.unsigned_abs()).min(ASK);
                 self.query(sql, limit, |answer| Outcome::Answer { rule, answer });
             }
+        }
+    }
+
+    /// Tells every notifier of the alerts that stand and that it is told of.
+    pub(super) fn standing(&self, standing: Vec<(Option<Vec<String>>, Notice)>) {
+        let standing: Vec<_> = standing
+            .into_iter()
+            .map(|(to, notice)| (to, Arc::new(notice)))
+            .collect();
+        for notifier in &self.notifiers {
+            let wanted = standing.iter().filter(|(to, _)| wanted(to, &**notifier));
+            notifier.standing(wanted.map(|(_, notice)| Arc::clone(notice)).collect());
         }
     }
 
@@ -176,6 +185,12 @@ impl Deliver {
             self.scribe.abort();
         }
     }
+}
+
+/// Whether a rule that names these, or nobody, tells this one.
+fn wanted(to: &Option<Vec<String>>, notifier: &dyn Notifier) -> bool {
+    to.as_ref()
+        .is_none_or(|names| names.iter().any(|name| name == notifier.name()))
 }
 
 /// Keeps rows in order; one that is refused is tried again, since a full store empties itself.

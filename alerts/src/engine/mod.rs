@@ -39,6 +39,8 @@ use crate::{Error, Result};
 
 /// How often time passes for rules on which nothing arrives.
 const TICK: Duration = Duration::from_secs(1);
+/// How often notifiers are told of all alerts that stand: what was lost on the way to them is made up for.
+const ROLL_CALL: Duration = Duration::from_secs(30);
 /// How long filling the windows again may take.
 const WARM_UP: Duration = Duration::from_secs(5);
 
@@ -208,6 +210,8 @@ impl Task {
         self.warm_up(&deliver);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut calls = tokio::time::interval(ROLL_CALL);
+        calls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut saving = None;
         let mut dirty = false;
         loop {
@@ -220,6 +224,13 @@ impl Task {
                         dirty = false;
                     }
                     self.with(Core::tick)
+                }
+                _ = calls.tick() => {
+                    let standing = self.core.lock().standing();
+                    if let Some(standing) = standing {
+                        deliver.standing(standing);
+                    }
+                    Vec::new()
                 }
                 changed = view.changed() => {
                     if changed.is_err() {

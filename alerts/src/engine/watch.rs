@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use flyball_runtime::control::{Mode, Order, View};
 use rust_decimal::Decimal;
+use serde_json::Value;
 
 use super::Effect;
 use super::entry::Entry;
@@ -15,7 +16,7 @@ use crate::guard::{Guard, Verdict, action_id, digest, spell, state_of};
 use crate::living::Living;
 use crate::measure::{Hearing, Measure};
 use crate::memory::SavedRule;
-use crate::notify::Deed;
+use crate::notify::{Deed, Notice};
 use crate::rule::{Key, Rule, SECOND, When, spoken};
 use crate::state::{Change, Machine, NoData, Policy, Sample, State, Threshold};
 use crate::window::Keyed;
@@ -371,6 +372,46 @@ impl Watch {
         self.health_id = (change.to != State::Ok).then_some(id);
     }
 
+    /// The alerts that people hear of and that are not over, as if they began now.
+    pub(super) fn standing(&self, workspace: &str) -> Vec<Notice> {
+        if self.rule.mode == Mode::Shadow {
+            return Vec::new();
+        }
+        let of_key = |(key, entry): (&str, &Entry)| {
+            let id = entry.alert_id.as_deref()?;
+            let summary = words::describe(&self.rule, key, entry.value, &Value::Null);
+            let key = format!("{}={key}", self.rule.key.as_str());
+            words::stands(
+                &self.rule,
+                workspace,
+                id,
+                &key,
+                &entry.machine,
+                entry.value,
+                summary,
+            )
+        };
+        let mut standing: Vec<Notice> = self.keys.iter().filter_map(of_key).collect();
+        let health = self.health_id.as_deref().and_then(|id| {
+            let reason = self
+                .trouble
+                .as_deref()
+                .unwrap_or("since before the last start");
+            let summary = format!("the query of rule {} fails: {reason}", self.rule.name);
+            words::stands(
+                &self.rule,
+                workspace,
+                id,
+                "rule",
+                &self.health,
+                None,
+                summary,
+            )
+        });
+        standing.extend(health);
+        standing
+    }
+
     pub(super) fn sweep(&mut self, now: i64) {
         self.keys.sweep(|entry| entry.worth(now));
     }
@@ -383,12 +424,14 @@ impl Watch {
         SavedRule {
             by: self.rule.key.as_str().to_owned(),
             health: self.health,
+            health_id: self.health_id.clone(),
             keys: keys.collect(),
         }
     }
 
     pub(super) fn restore(&mut self, saved: SavedRule, now: i64) {
         self.health = saved.health;
+        self.health_id = saved.health_id;
         for (key, saved) in saved.keys {
             let rule = &self.rule;
             if let Some(entry) = self

@@ -11,8 +11,8 @@ use super::Effect;
 use super::watch::Scene;
 use crate::memory::SavedRule;
 use crate::notify::{About, Deed, Notice};
-use crate::rule::{Action, Period, Rule, Series, Severity, When, percent};
-use crate::state::{Change, State};
+use crate::rule::{Action, Period, Rule, Series, Severity, When, percent, spoken};
+use crate::state::{Change, Machine, State};
 
 /// What there is to tell.
 pub(super) struct Told<'a> {
@@ -219,7 +219,7 @@ pub(super) fn tell(rule: &Rule, told: &Told<'_>, scene: &mut Scene<'_>) {
         rule: rule.name.clone(),
         description: rule.description.clone(),
         key: told.key.to_owned(),
-        severity: rule.severity.as_str(),
+        severity: rule.severity,
         workspace: scene.workspace.to_owned(),
         summary,
         value: told.value.map(|v| v.normalize().to_string()),
@@ -232,6 +232,40 @@ pub(super) fn tell(rule: &Rule, told: &Told<'_>, scene: &mut Scene<'_>) {
         to: rule.notify.clone(),
         notice: Box::new(notice),
     });
+}
+
+/// The notice of an alert that stands; none when it is over.
+pub(super) fn stands(
+    rule: &Rule,
+    workspace: &str,
+    id: &str,
+    key: &str,
+    machine: &Machine,
+    value: Option<Decimal>,
+    summary: String,
+) -> Option<Notice> {
+    let status = match machine.state {
+        State::Firing | State::Recovering => About::Firing,
+        State::NoData => About::NoData,
+        State::Error => About::Error,
+        State::Pending => About::Pending,
+        State::Ok => return None,
+    };
+    Some(Notice {
+        status,
+        alert_id: id.to_owned(),
+        rule: rule.name.clone(),
+        description: rule.description.clone(),
+        key: key.to_owned(),
+        severity: rule.severity,
+        workspace: workspace.to_owned(),
+        summary,
+        value: value.map(|v| v.normalize().to_string()),
+        threshold: rule.threshold.trigger.normalize().to_string(),
+        at: rfc3339(machine.changed_at.unwrap_or(machine.last)),
+        action: None,
+        evidence: None,
+    })
 }
 
 /// The last rows of the alerts of a rule that is no more.

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 const DEFAULT: &str = include_str!("../../rules/default.yaml");
 
 /// A leaf, with its line.
-pub(super) type Leaf = Spanned<String>;
+pub(crate) type Leaf = Spanned<String>;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -301,7 +301,7 @@ fn read(
     Ok(())
 }
 
-fn syntax(file: &str, error: &serde_saphyr::Error) -> Error {
+pub(crate) fn syntax(file: &str, error: &serde_saphyr::Error) -> Error {
     let line = error.location().map_or(1, |l| l.line());
     let mut reason = error.without_snippet().to_string();
     // The line stands in front already; the column is of use only beside it.
@@ -309,7 +309,7 @@ fn syntax(file: &str, error: &serde_saphyr::Error) -> Error {
         reason.truncate(cut);
     }
     if text_is_empty(&reason) {
-        reason = "the file is empty; it must hold `rules:` and a list".to_owned();
+        reason = "the file is empty; it must hold `rules:` (or `notifiers:`) and a list".to_owned();
     }
     Error::RuleSyntax {
         file: file.to_owned(),

@@ -21,17 +21,19 @@ mod tests;
 mod when;
 mod words;
 
+pub(crate) use file::{Leaf, syntax};
 pub use file::{default_rules, load, parse};
 pub(crate) use kinds::{REPROMPTS, RETRIES};
 pub(crate) use objective::burn_bucket;
 pub use objective::{Aim, BurnWindow, Objective};
 pub use period::Period;
 pub use proof::{Pace, Proof};
+pub(crate) use scalar::Place;
 pub use when::{Calls, Quantity, Series, When};
 pub(crate) use words::{percent, spoken};
 
 use flyball_runtime::control::Mode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::state::{NoData, Policy, Threshold};
@@ -39,8 +41,8 @@ use crate::state::{NoData, Policy, Threshold};
 /// Nanoseconds in a second.
 pub(crate) const SECOND: i64 = 1_000_000_000;
 
-/// How bad it is when a rule fires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// How bad it is when a rule fires; the milder comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Worth knowing.

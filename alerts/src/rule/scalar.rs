@@ -16,14 +16,14 @@ const LARGEST: i64 = 1_000_000_000_000_000;
 
 /// Where in which rule we are.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) file: &'a str,
-    pub(super) rule: &'a str,
+pub(crate) struct Place<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) rule: &'a str,
 }
 
 impl Place<'_> {
     /// The error for a field.
-    pub(super) fn refuse(
+    pub(crate) fn refuse(
         self,
         line: u64,
         field: &'static str,
@@ -45,7 +45,7 @@ impl Place<'_> {
     }
 
     /// The error for a leaf.
-    pub(super) fn refuse_leaf(
+    pub(crate) fn refuse_leaf(
         self,
         field: &'static str,
         leaf: &Leaf,
@@ -55,7 +55,7 @@ impl Place<'_> {
     }
 
     /// A decimal number, zero or more.
-    pub(super) fn number(self, field: &'static str, leaf: &Leaf) -> Result<Decimal> {
+    pub(crate) fn number(self, field: &'static str, leaf: &Leaf) -> Result<Decimal> {
         let text = leaf.value.trim();
         Decimal::from_str_exact(text)
             .or_else(|_| Decimal::from_scientific(text))
@@ -71,7 +71,7 @@ impl Place<'_> {
     }
 
     /// A whole number in a range.
-    pub(super) fn count(self, field: &'static str, leaf: &Leaf, from: u32, to: u32) -> Result<u32> {
+    pub(crate) fn count(self, field: &'static str, leaf: &Leaf, from: u32, to: u32) -> Result<u32> {
         u32::from_str(leaf.value.trim())
             .ok()
             .filter(|n| (from..=to).contains(n))
@@ -85,7 +85,7 @@ impl Place<'_> {
     }
 
     /// A length of time in nanoseconds.
-    pub(super) fn length(self, field: &'static str, leaf: &Leaf) -> Result<i64> {
+    pub(crate) fn length(self, field: &'static str, leaf: &Leaf) -> Result<i64> {
         parse_length(leaf.value.trim()).ok_or_else(|| {
             self.refuse_leaf(
                 field,
@@ -96,12 +96,12 @@ impl Place<'_> {
     }
 
     /// true or false.
-    pub(super) fn flag(self, field: &'static str, leaf: &Leaf) -> Result<bool> {
+    pub(crate) fn flag(self, field: &'static str, leaf: &Leaf) -> Result<bool> {
         self.word(field, leaf, &[("true", true), ("false", false)])
     }
 
     /// One of some words.
-    pub(super) fn word<T: Clone>(
+    pub(crate) fn word<T: Clone>(
         self,
         field: &'static str,
         leaf: &Leaf,
@@ -119,7 +119,7 @@ impl Place<'_> {
     }
 
     /// A text that says something.
-    pub(super) fn text(self, field: &'static str, leaf: &Leaf, longest: usize) -> Result<String> {
+    pub(crate) fn text(self, field: &'static str, leaf: &Leaf, longest: usize) -> Result<String> {
         let text = leaf.value.trim();
         if text.is_empty() || text.len() > longest {
             let accepted = format!("accepted is text of 1 to {longest} bytes");

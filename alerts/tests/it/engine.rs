@@ -133,9 +133,9 @@ impl Notifier for Stuck {
     fn notify(&self, _: Arc<Notice>) {}
 }
 
-struct House {
-    events: mpsc::UnboundedSender<Event>,
-    arrived: mpsc::UnboundedReceiver<(Instant, Order)>,
+pub(crate) struct House {
+    pub(crate) events: mpsc::UnboundedSender<Event>,
+    pub(crate) arrived: mpsc::UnboundedReceiver<(Instant, Order)>,
     control: Arc<Control>,
     kept: Arc<Kept>,
     alerts: Arc<Alerts>,
@@ -147,6 +147,18 @@ async fn house(
     kept: Kept,
     table: Vec<ChargeRow>,
     memory: Arc<dyn Memory>,
+) -> House {
+    let stuck: Arc<dyn Notifier> = Arc::new(Stuck);
+    house_with(folder, rules, kept, table, memory, vec![stuck]).await
+}
+
+pub(crate) async fn house_with(
+    folder: &Path,
+    rules: &str,
+    kept: Kept,
+    table: Vec<ChargeRow>,
+    memory: Arc<dyn Memory>,
+    notifiers: Vec<Arc<dyn Notifier>>,
 ) -> House {
     let control = Control::open(&folder.join("control.sqlite"), Arc::new(NoLedger))
         .await
@@ -162,7 +174,7 @@ async fn house(
         }),
         records: Arc::clone(&kept) as Arc<dyn Records>,
         ask: Arc::new(Table(table)),
-        notifiers: vec![Arc::new(Stuck)],
+        notifiers,
         memory,
         clock: Clock::default(),
         settings: Settings::default(),

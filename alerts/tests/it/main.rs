@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 //! The crate's public face: the engine on a channel of store events, with the real control plane, and the
-//! webhook against a real server.
+//! notifiers against servers of our own.
 
 mod engine;
+mod mail;
+mod notify;
 mod sql;
-mod webhook;
