@@ -69,12 +69,17 @@ const ROUTES: &[(Method, &str, Who)] = &[
     (Method::POST, "/api/v1/query",             READERS),
     (Method::GET,  "/api/v1/fleet",             READERS),
     (Method::GET,  "/api/v1/alerts/status",     READERS),
+    (Method::GET,  "/api/v1/alerts/notifiers",  READERS),
+    (Method::GET,  "/api/v1/alerts/silences",   READERS),
     (Method::GET,  "/api/v1/storage",           READERS),
 
     (Method::GET,  "/api/v1/control",           FOLLOWERS),
     (Method::GET,  "/api/v1/control/watch",     FOLLOWERS),
     (Method::POST, "/api/v1/control/obeyed",    AGENTS),
     (Method::POST, "/api/v1/control/orders",    OPERATORS),
+    // A person who is not told stops nothing.
+    (Method::POST, "/api/v1/alerts/silences",   OPERATORS),
+    (Method::POST, "/api/v1/alerts/unsilence",  OPERATORS),
 
     (Method::POST, IMPORT,                      AGENTS),
 

@@ -307,6 +307,7 @@ impl Settings {
             prices_overlay: self.some("prices.overlay").map(PathBuf::from),
             escalation_tools: list(self.text("resolver.escalation_tools")),
             rules: self.some("alerts.rules").map(PathBuf::from),
+            notifiers: self.some("alerts.notifiers").map(PathBuf::from),
             webhook_url: self.some("alerts.webhook_url"),
             webhook_secret: self.some("alerts.webhook_secret"),
             gauges: self.gauges()?,
@@ -359,6 +360,8 @@ pub(crate) struct Config {
     pub(crate) escalation_tools: Vec<String>,
     /// Replaces the built-in rules.
     pub rules: Option<PathBuf>,
+    /// Who is told of alerts.
+    pub(crate) notifiers: Option<PathBuf>,
     /// Where alerts go.
     pub webhook_url: Option<String>,
     /// Signs them.

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use flyball_alerts::Alerts;
+use flyball_alerts::notify::Outbox;
 use flyball_ingest::Error;
 use flyball_ingest::door::Caller;
 use flyball_ingest::otlp::{Compression, Limits};
@@ -29,6 +30,7 @@ struct Rooms {
     counts: Asker,
     ingest: Arc<Ingest>,
     alerts: Arc<Alerts>,
+    outbox: Arc<Outbox>,
     gauges: Arc<Gauges>,
 }
 
@@ -39,6 +41,7 @@ pub(crate) fn router(
     counts: Asker,
     ingest: Arc<Ingest>,
     alerts: Arc<Alerts>,
+    outbox: Arc<Outbox>,
     gauges: Arc<Gauges>,
     instance: &str,
 ) -> Router {
@@ -63,6 +66,7 @@ pub(crate) fn router(
             counts,
             ingest,
             alerts,
+            outbox,
             gauges,
         })
 }
@@ -214,6 +218,7 @@ async fn metrics(State(rooms): State<Rooms>) -> Response {
     text.push_str(&metrics::keys(&rooms.ingest.door().counts()));
     text.push_str(&metrics::texts(rooms.ingest.policy()));
     text.push_str(&metrics::objects(&rooms.store.object_operations()));
+    text.push_str(&metrics::notifiers(&rooms.outbox.figures()));
     text.push_str(&rooms.gauges.text());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

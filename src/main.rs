@@ -1,6 +1,7 @@
 //! The `flyball` binary: command line, configuration, wiring. No logic of its own.
 
 mod access;
+mod alerts_api;
 mod backups;
 mod cli;
 mod commands;
@@ -12,6 +13,7 @@ mod keys_api;
 mod ledger;
 mod ledger_api;
 mod metrics;
+mod notifiers;
 mod openapi;
 mod price_change;
 mod prices;

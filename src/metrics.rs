@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use flyball_alerts::notify::Figures;
 use flyball_ingest::door::Count;
 use flyball_ingest::redact::Policy;
 use flyball_ingest::resolver::Counts;
@@ -83,6 +84,17 @@ const OBJECTS: &[Figure<ObjectOperation>] = &[
     ("flyball_object_store_bytes_total", "counter", "Bytes written or read.", |o| o.bytes),
 ];
 
+#[rustfmt::skip]
+const NOTIFIERS: &[Figure<Figures>] = &[
+    ("flyball_notifier_sent_total", "counter", "Notices that the receiver took.", |f| f.sent),
+    ("flyball_notifier_failed_total", "counter", "Notices that the receiver refused for good, or that were given up.", |f| f.failed),
+    ("flyball_notifier_dropped_total", "counter", "Notices that were never told, for want of room.", |f| f.dropped),
+    ("flyball_notifier_cancelled_total", "counter", "Notices that were over before they were told, and so were not.", |f| f.cancelled),
+    ("flyball_notifier_waiting", "gauge", "Notices that wait to be told.", |f| f.waiting),
+    ("flyball_notifier_silenced", "gauge", "Notices that a silence holds back.", |f| f.silenced),
+    ("flyball_notifier_oldest_waiting_seconds", "gauge", "How long the oldest of those that wait has waited.", |f| f.oldest_waiting_s),
+];
+
 /// All figures in Prometheus' text format (version 0.0.4).
 pub(crate) fn text(stats: &Stats, counts: &Counts) -> String {
     let mut text = String::new();
@@ -107,6 +119,20 @@ fn write<T>(text: &mut String, figures: &[Figure<T>], of: &T) {
             read(of)
         );
     }
+}
+
+/// How each notifier stands: nothing when there is none.
+pub(crate) fn notifiers(figures: &[Figures]) -> String {
+    let mut text = String::new();
+    for (name, kind, meaning, read) in NOTIFIERS.iter().filter(|_| !figures.is_empty()) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "# HELP {name} {meaning}\n# TYPE {name} {kind}\n");
+        for of in figures {
+            // No name has a quote or a backslash in it.
+            let _ = writeln!(text, "{name}{{notifier=\"{}\"}} {}", of.name, read(of));
+        }
+    }
+    text
 }
 
 /// What an acknowledgement promises, as a label.
@@ -181,6 +207,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         let named = STORE.iter().map(|(name, kind, ..)| (name, kind));
         let named = named.chain(OBJECTS.iter().map(|(name, kind, ..)| (name, kind)));
+        let named = named.chain(NOTIFIERS.iter().map(|(name, kind, ..)| (name, kind)));
         let named = named.chain(TEXTS.iter().map(|(name, kind, ..)| (name, kind)));
         for (name, kind) in named.chain(RESOLVER.iter().map(|(name, kind, ..)| (name, kind))) {
             assert!(seen.insert(name), "{name} twice");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::middleware::from_fn_with_state;
-use flyball_alerts::notify::{Notifier, Webhook, WebhookConfig};
+use flyball_alerts::notify::Outbox;
 use flyball_alerts::{Alerts, Parts, Rule, Settings, memory, ports, rule};
 use flyball_dashboards::console::{ConsoleState, FleetData, Hosts, same_origin};
 use flyball_ingest::server;
@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{self, Guard};
+use crate::alerts_api;
 use crate::backups;
 use crate::config::Config;
 use crate::core::{Core, WORKSPACE};
@@ -30,11 +31,14 @@ use crate::http;
 use crate::keys_api::{self, Desk};
 use crate::ledger::StoreLedger;
 use crate::ledger_api;
+use crate::notifiers;
 use crate::running::Ports;
 use crate::tls::Tls;
 
 /// How long a stop waits for requests under way.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a stop waits for notices that are being sent.
+const NOTICE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a stop waits for the ledger to take what control has decided.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -45,6 +49,7 @@ pub(crate) struct Serving {
     data_dir: std::path::PathBuf,
     control: Arc<Control>,
     alerts: Arc<Alerts>,
+    outbox: Arc<Outbox>,
     servers: JoinSet<Result<()>>,
     closing: CancellationToken,
     signals: Signals,
@@ -61,7 +66,8 @@ impl Serving {
             .context("metrics.catalogue")?;
         let ledger = Arc::new(StoreLedger::new(Arc::clone(&core.store), WORKSPACE));
         let control = Control::open(&data_dir.join("control.db"), ledger).await?;
-        let alerts = start_alerts(config, &core, &control)?;
+        let outbox = notifiers::open(config)?;
+        let alerts = start_alerts(config, &core, &control, &outbox)?;
         let closing = CancellationToken::new();
         let mut servers = JoinSet::new();
         let (grpc, otlp_http) = (bind(config.otlp_grpc).await?, bind(config.otlp_http).await?);
@@ -133,7 +139,7 @@ impl Serving {
             }
             Ok(())
         });
-        let parts = (&control, &alerts, &gauges);
+        let parts = (&control, &alerts, &outbox, &gauges);
         let router = router(&core, parts, &ports.instance, &data_dir, hosts);
         let (at, done) = (acceptor()?, closed());
         servers.spawn(async move {
@@ -155,6 +161,7 @@ impl Serving {
             data_dir,
             control,
             alerts,
+            outbox,
             servers,
             closing,
             signals,
@@ -203,6 +210,7 @@ impl Serving {
             self.servers.abort_all();
         }
         self.alerts.stop().await;
+        self.outbox.stop(NOTICE_PATIENCE).await;
         if !self.control.drained(LEDGER_PATIENCE).await? {
             tracing::warn!(target: "flyball", "the ledger has not taken every control event yet; it will at the next start");
         }
@@ -247,19 +255,16 @@ impl Signals {
     }
 }
 
-fn start_alerts(config: &Config, core: &Core, control: &Arc<Control>) -> Result<Arc<Alerts>> {
+fn start_alerts(
+    config: &Config,
+    core: &Core,
+    control: &Arc<Control>,
+    outbox: &Outbox,
+) -> Result<Arc<Alerts>> {
     let rules: Vec<Rule> = match &config.rules {
         Some(path) => rule::load(path)?,
         None => rule::default_rules()?,
     };
-    let mut notifiers: Vec<Arc<dyn Notifier>> = Vec::new();
-    if let Some(url) = &config.webhook_url {
-        let webhook = WebhookConfig {
-            secret: config.webhook_secret.clone(),
-            ..WebhookConfig::new("webhook", url)
-        };
-        notifiers.push(Webhook::start(webhook)?);
-    }
     Ok(Alerts::start(
         rules,
         Parts {
@@ -267,7 +272,7 @@ fn start_alerts(config: &Config, core: &Core, control: &Arc<Control>) -> Result<
             orders: Arc::clone(control) as _,
             records: Arc::clone(&core.store) as _,
             ask: Arc::clone(&core.engine) as _,
-            notifiers,
+            notifiers: outbox.notifiers(),
             memory: memory_of(&config.store.data_dir),
             clock: ports::Clock::default(),
             settings: Settings {
@@ -285,7 +290,7 @@ fn memory_of(data_dir: &Path) -> Arc<dyn memory::Memory> {
 /// Port 8080: console, REST API, metrics, health.
 fn router(
     core: &Core,
-    (control, alerts, gauges): (&Arc<Control>, &Arc<Alerts>, &Arc<Gauges>),
+    (control, alerts, outbox, gauges): (&Arc<Control>, &Arc<Alerts>, &Arc<Outbox>, &Arc<Gauges>),
     instance: &str,
     data_dir: &Path,
     hosts: Hosts,
@@ -306,6 +311,10 @@ fn router(
         .merge(flyball_dashboards::console::router(console))
         .merge(backups::router(Arc::clone(&core.store), data_dir))
         .merge(ledger_api::router(Arc::clone(&core.store)))
+        .merge(alerts_api::router(
+            Arc::clone(outbox),
+            Arc::clone(&core.store),
+        ))
         .merge(keys_api::router(Desk {
             store: Arc::clone(&core.store),
             keys: Arc::clone(&core.keys),
@@ -315,6 +324,7 @@ fn router(
             core.asker(),
             Arc::clone(&core.ingest),
             Arc::clone(alerts),
+            Arc::clone(outbox),
             Arc::clone(gauges),
             instance,
         ))

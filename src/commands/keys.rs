@@ -115,15 +115,20 @@ fn lasts(text: &str) -> Result<Option<u64>> {
     if text == "never" {
         return Ok(None);
     }
+    match seconds(text) {
+        Some(seconds) => Ok(Some(seconds)),
+        None => bail!("--expires {text:?}: expected a time such as 90d, 12h or 30m, or never"),
+    }
+}
+
+/// Seconds of `90d`, `12h`, `30m`, `45s`; at least one.
+pub(super) fn seconds(text: &str) -> Option<u64> {
     let units = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
     let seconds = units.into_iter().find_map(|(unit, seconds)| {
         let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
         number.checked_mul(seconds)
     });
-    match seconds.filter(|seconds| *seconds > 0) {
-        Some(seconds) => Ok(Some(seconds)),
-        None => bail!("--expires {text:?}: expected a time such as 90d, 12h or 30m, or never"),
-    }
+    seconds.filter(|seconds| *seconds > 0)
 }
 
 fn print_new(key: &Shown) {

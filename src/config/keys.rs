@@ -255,9 +255,14 @@ pub(crate) const KEYS: &[Key] = &[
         doc: "folder or file of alert rules in YAML; unset: the built-in rules",
     },
     Key {
+        name: "alerts.notifiers",
+        default: "",
+        doc: "file of who is told of alerts, in YAML: Alertmanager, webhooks, Slack, PagerDuty, e-mail, OTLP (docs/notifiers.md)",
+    },
+    Key {
         name: "alerts.webhook_url",
         default: "",
-        doc: "where alerts are sent as JSON",
+        doc: "where alerts are sent as JSON: short for a notifier of kind webhook that is called webhook",
     },
     Key {
         name: "alerts.webhook_secret",
