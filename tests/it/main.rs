@@ -18,6 +18,7 @@ mod keys;
 mod killed;
 mod load;
 mod moments;
+mod notifiers;
 mod prices;
 mod readers;
 mod rollup;
