@@ -80,7 +80,9 @@ impl Worker {
             Reply::Sent => None,
             Reply::Later { reason, .. } | Reply::Refused { reason, .. } => Some(reason.clone()),
         };
-        if let Some(reason) = &trouble {
+        let mut before = self.post.counts.trouble.lock();
+        // Said once, not at every try of a long outage; the figures show it meanwhile.
+        if let Some(reason) = trouble.as_ref().filter(|_| *before != trouble) {
             tracing::warn!(
                 notifier = self.post.channel.name,
                 notices = batch.seqs.len(),
@@ -88,7 +90,8 @@ impl Worker {
                 "not told"
             );
         }
-        *self.post.counts.trouble.lock() = trouble;
+        *before = trouble;
+        drop(before);
         let Reply::Later { wait, .. } = reply else {
             *failures = 0;
             return Duration::ZERO;
