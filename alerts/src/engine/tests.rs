@@ -13,6 +13,7 @@ mod lost;
 mod measure;
 mod objective;
 mod query;
+mod standing;
 
 use std::sync::Arc;
 
