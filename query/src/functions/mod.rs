@@ -10,6 +10,7 @@ pub mod drift;
 mod fixed;
 mod json;
 mod opened;
+mod percentile;
 pub mod psi;
 pub(crate) mod settings;
 mod sketch;
@@ -104,6 +105,7 @@ pub(crate) fn register(context: &SessionContext, source: &Arc<dyn Source>) {
     context.register_udf(sketch::kll_count());
     context.register_udf(sketch::hll_value());
     context.register_udf(sketch::hll_count());
+    context.register_udaf(percentile::approx_percentile_cont());
     context.register_udaf(psi::psi_drift());
     context.register_udaf(drift::ks_drift());
     context.register_udaf(drift::wasserstein_drift());
