@@ -1,11 +1,13 @@
 //! The command line.
 
+mod alerts;
 mod keys;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use alerts::{Alerts, AlertsCommand, Backtest};
 pub(crate) use keys::{Keys, KeysAdd, KeysCommand};
 
 /// Watches AI agents, counts what they cost to the last digit, and stops the ones that go wrong.
@@ -46,6 +48,8 @@ pub(crate) enum Command {
     Release(Target),
     /// Show what is in force.
     Status,
+    /// Alert rules: try one on the past before it is trusted.
+    Alerts(Alerts),
     /// Show what the tables take up, or tidy them now.
     Storage(Storage),
     /// Price again what was charged, by the book in use: what differs is taken back and entered anew.

@@ -84,4 +84,26 @@ pub enum Error {
         /// What went wrong.
         reason: String,
     },
+    /// A rule that history cannot be replayed through.
+    #[error("rule {rule} cannot be backtested: {reason}")]
+    NotReplayable {
+        /// The rule.
+        rule: String,
+        /// Why.
+        reason: String,
+    },
+    /// A backtest's stretch of time is empty.
+    #[error("backtest: since is {since} and until is {until}; accepted is a since before until")]
+    Stretch {
+        /// Its begin, RFC 3339.
+        since: String,
+        /// Its end, RFC 3339.
+        until: String,
+    },
+    /// The journal of the past cannot be read.
+    #[error("history: {reason}")]
+    History {
+        /// What went wrong.
+        reason: String,
+    },
 }

@@ -1,6 +1,7 @@
 //! One module a command. Each finds the running server and goes through its API, or takes the lock itself.
 
 mod agent;
+mod alerts;
 mod audit;
 mod backup;
 mod control;
@@ -58,6 +59,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Degrade(options) => control::degrade(&config, &options).await?,
         Command::Release(target) => control::release(&config, &target).await?,
         Command::Status => control::status(&config).await?,
+        Command::Alerts(options) => alerts::run(&config, &options.command).await?,
         Command::Conventions(options) => conventions::run(&options)?,
         Command::Metrics(options) => metrics::run(&options)?,
         Command::Reprice(options) => reprice::run(&config, &options).await?,

@@ -130,8 +130,12 @@ impl Entry {
         }
     }
 
-    pub(super) fn worth(&mut self, now: i64) -> Worth {
+    /// Whether it may go. A change of state is remembered for a cool-down, or a key that was swept away in between
+    /// could change more often than it may.
+    pub(super) fn worth(&mut self, rule: &Rule, now: i64) -> Worth {
+        let changed = self.machine.changed_at;
         let busy = self.machine.state != State::Ok
+            || changed.is_some_and(|at| now - at < rule.cool_down)
             || self.acted.is_some()
             || self.resting_until.max(self.wants_calm_until) > now;
         if busy {

@@ -6,6 +6,7 @@
 mod core;
 mod deliver;
 mod entry;
+mod replay;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,9 @@ mod watch;
 mod words;
 
 pub use status::{KeyStatus, RuleStatus, Status, Traffic};
+
+pub(crate) use replay::{Replay, Step};
+pub(crate) use words::rfc3339;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -80,7 +80,7 @@ impl Watch {
             self.keys.get_mut(key)
         } else {
             self.keys
-                .entry(key, || Entry::new(rule, now), |entry| entry.worth(now))
+                .entry(key, || Entry::new(rule, now), |entry| entry.worth(rule, now))
         };
         if let Some(entry) = entry {
             entry.feed(fact, rule.scope, anew, now);
@@ -164,7 +164,7 @@ impl Watch {
             let (rule, now) = (&self.rule, scene.now);
             let entry = self
                 .keys
-                .entry(key, || Entry::new(rule, now), |entry| entry.worth(now));
+                .entry(key, || Entry::new(rule, now), |entry| entry.worth(rule, now));
             let Some(entry) = entry else {
                 continue;
             };
@@ -233,7 +233,8 @@ impl Watch {
     }
 
     pub(super) fn sweep(&mut self, now: i64) {
-        self.keys.sweep(|entry| entry.worth(now));
+        let rule = &self.rule;
+        self.keys.sweep(|entry| entry.worth(rule, now));
     }
 
     pub(super) fn save(&self, now: i64) -> SavedRule {
@@ -254,7 +255,7 @@ impl Watch {
             let rule = &self.rule;
             if let Some(entry) = self
                 .keys
-                .entry(&key, || Entry::new(rule, now), |e| e.worth(now))
+                .entry(&key, || Entry::new(rule, now), |e| e.worth(rule, now))
             {
                 entry.restore(saved);
             }

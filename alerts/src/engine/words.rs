@@ -198,6 +198,6 @@ fn about(change: Change) -> Option<About> {
 }
 
 /// A time in words.
-pub(super) fn rfc3339(unix_nano: i64) -> String {
+pub(crate) fn rfc3339(unix_nano: i64) -> String {
     DateTime::from_timestamp_nanos(unix_nano).to_rfc3339_opts(SecondsFormat::Millis, true)
 }

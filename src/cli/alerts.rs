@@ -1,0 +1,66 @@
+//! The arguments of `flyball alerts`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use flyball_alerts::backtest::Timing;
+
+use super::Format;
+
+/// Options of `alerts`.
+#[derive(Debug, Args)]
+pub(crate) struct Alerts {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: AlertsCommand,
+}
+
+/// What can be done with rules.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlertsCommand {
+    /// Replay history through a rule: what would have fired, and what it would have saved or wrongly stopped. Nothing is
+    /// ordered.
+    Backtest(Backtest),
+}
+
+/// Options of `alerts backtest`.
+#[derive(Debug, Args)]
+pub(crate) struct Backtest {
+    /// The rule's name, of those in use or in --file.
+    #[arg(required_unless_present = "file")]
+    pub(crate) rule: Option<String>,
+    /// A file of rules (or a folder of such files) instead of those in use; without a name, each of its rules.
+    #[arg(long)]
+    pub(crate) file: Option<PathBuf>,
+    /// From then on: how long ago (30d, 12h, 90m), a UTC day or an instant.
+    #[arg(long, default_value = "30d")]
+    pub(crate) since: String,
+    /// Until then; by default, now.
+    #[arg(long)]
+    pub(crate) until: Option<String>,
+    /// By which clock: known, when we knew of each call, as the engine did then; ended, when it ended, as if we had known
+    /// at once, for what was imported.
+    #[arg(long, value_enum, default_value = "known")]
+    pub(crate) clock: ClockName,
+    /// How to print: table, csv (a line for each firing) or json (everything).
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
+}
+
+/// Names of clocks.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ClockName {
+    /// When we knew of it.
+    Known,
+    /// When it ended.
+    Ended,
+}
+
+impl From<ClockName> for Timing {
+    fn from(name: ClockName) -> Self {
+        match name {
+            ClockName::Known => Self::Known,
+            ClockName::Ended => Self::Ended,
+        }
+    }
+}
