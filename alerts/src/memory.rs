@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use flyball_runtime::control::{Scope, State};
 use flyball_store::LogPosition;
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::guard::Remembered;
@@ -42,6 +43,9 @@ pub(crate) struct SavedRule {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SavedKey {
     pub(crate) machine: Machine,
+    /// The value that was judged last; unknown in what older versions saved.
+    #[serde(default)]
+    pub(crate) value: Option<Decimal>,
     pub(crate) alert_id: Option<String>,
     pub(crate) acted: Option<String>,
     pub(crate) resting_until: i64,

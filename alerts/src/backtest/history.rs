@@ -29,14 +29,16 @@ pub enum Timing {
 }
 
 impl Timing {
-    /// The moment of an entry, and the one at which it counts as received, in SQL.
-    fn columns(self) -> (&'static str, &'static str) {
+    /// Where entries are, the moment of one, and the one at which it counts as received, in SQL.
+    fn words(self) -> [&'static str; 3] {
         match self {
-            Self::Known => ("known_at", "received_at"),
-            Self::Ended => (
+            Self::Known => ["charges", "known_at", "received_at"],
+            // Had we known at once, there would have been nothing to take back.
+            Self::Ended => [
+                "standing_charges",
                 "coalesce(end_time, start_time)",
                 "coalesce(end_time, start_time)",
-            ),
+            ],
         }
     }
 }
@@ -67,10 +69,10 @@ pub(super) struct History<'a> {
 impl History<'_> {
     /// Cuts the time between two moments (nanoseconds since 1970) into slices of about as many entries.
     pub(super) async fn slices(&self, since: i64, until: i64) -> Result<Vec<Slice>> {
-        let (moment, _) = self.timing.columns();
+        let [entries, moment, _] = self.timing.words();
         let (from, to) = (since.div_euclid(1_000), until.div_euclid(1_000));
         let sql = format!(
-            "SELECT CAST({moment} AS BIGINT) / {MINUTE} AS minute, count(*) AS entries FROM charges \
+            "SELECT CAST({moment} AS BIGINT) / {MINUTE} AS minute, count(*) AS entries FROM {entries} \
              WHERE {} GROUP BY CAST({moment} AS BIGINT) / {MINUTE} ORDER BY minute",
             between(moment, from, to)
         );
@@ -84,12 +86,12 @@ impl History<'_> {
 
     /// The entries of a slice in their order, in one batch, and the moment of each (nanoseconds since 1970).
     pub(super) async fn entries(&self, slice: Slice) -> Result<Option<(RecordBatch, Vec<i64>)>> {
-        let (moment, received) = self.timing.columns();
+        let [entries, moment, received] = self.timing.words();
         let sql = format!(
             "SELECT CAST({moment} AS BIGINT) AS moment, charge_id, entry, kind, trace_id, span_id, start_unix_nano, \
              duration_ns, {received} AS received_at, execution_id, agent_name, session_id, tenant, tool_name, \
              tool_input_hash, error_type, calls, cost_usd, progress, termination, escalated, log_position \
-             FROM charges WHERE {} ORDER BY moment, known_at, charge_id",
+             FROM {entries} WHERE {} ORDER BY moment, known_at, charge_id, entry",
             between(moment, slice.from, slice.to)
         );
         let batches = self.ask(&sql).await?;

@@ -161,6 +161,7 @@ impl Entry {
         }
         Some(SavedKey {
             machine: self.machine,
+            value: self.value,
             alert_id: self.alert_id.clone(),
             acted: self.acted.clone(),
             resting_until: self.resting_until,
@@ -172,6 +173,7 @@ impl Entry {
 
     pub(super) fn restore(&mut self, saved: SavedKey) {
         self.machine = saved.machine;
+        self.value = saved.value;
         self.alert_id = saved.alert_id;
         self.acted = saved.acted;
         self.resting_until = saved.resting_until;

@@ -20,6 +20,9 @@ use crate::rule::{Rule, SECOND};
 use crate::state::State;
 use crate::window::bucket_of;
 
+#[cfg(test)]
+mod tests;
+
 /// What a rule would have done, in order. Times in nanoseconds since 1970.
 #[derive(Debug)]
 pub(crate) enum Step {

@@ -5,6 +5,7 @@ mod action;
 mod healthy;
 mod loops;
 mod lost;
+mod lives;
 mod measure;
 mod query;
 

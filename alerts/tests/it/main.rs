@@ -2,6 +2,7 @@
 //! The crate's public face: the engine on a channel of store events, with the real control plane, and the
 //! webhook against a real server.
 
+mod backtest;
 mod engine;
 mod sql;
 mod webhook;
