@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::guard::Remembered;
 use crate::state::Machine;
-use crate::{Error, Result};
+use crate::{Error, Result, trust};
 
 /// Everything that is kept. A plain value: how it is kept is [`Memory`]'s affair.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct Saved {
     pub(crate) rules: BTreeMap<String, SavedRule>,
     pub(crate) guard: Remembered,
     pub(crate) in_force: Vec<SavedState>,
+    #[serde(default)]
+    pub(crate) trust: trust::Kept,
 }
 
 /// A scope and the state that was in force for it.

@@ -10,6 +10,7 @@ use flyball_store::{LogPosition, Origin};
 use super::status::{KeyStatus, RuleStatus, Status, Traffic};
 use super::watch::{Scene, Watch};
 use super::{Effect, Settings, words};
+use crate::books::Stages;
 use crate::fact::{EntryView, EntryViews, Fact};
 use crate::guard::{Guard, state_of};
 use crate::living::Living;
@@ -29,7 +30,7 @@ const LISTED: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Core {
     workspace: Arc<str>,
-    watches: Vec<Watch>,
+    pub(super) watches: Vec<Watch>,
     once: Once,
     living: Living,
     guard: Guard,
@@ -37,10 +38,13 @@ pub(super) struct Core {
     /// Whether the windows hold what was there before the restart; until then nothing is judged.
     warm: bool,
     /// Left by rules that are no more, to be told once there is somebody to tell.
-    closing: Vec<Effect>,
+    pub(super) closing: Vec<Effect>,
     swept: i64,
     position: LogPosition,
     traffic: Traffic,
+    stages: Arc<Stages>,
+    /// The latest time it was told.
+    latest: i64,
 }
 
 impl Core {
@@ -68,7 +72,14 @@ impl Core {
             swept: now,
             position: 0,
             traffic: Traffic::default(),
+            stages: Arc::default(),
+            latest: now,
         }
+    }
+
+    /// Times of what passes through.
+    pub(super) fn stages(&self) -> &Arc<Stages> {
+        &self.stages
     }
 
     pub(super) fn workspace(&self) -> &str {
@@ -112,6 +123,9 @@ impl Core {
                 }
                 continue;
             }
+            if origin != Origin::Import {
+                self.learn(&fact);
+            }
             if !fact.counts() {
                 self.traffic.history += 1;
                 continue;
@@ -132,6 +146,7 @@ impl Core {
                 self.judge(i, &fact, now, &mut out);
             }
         }
+        self.note(&out, now);
         out
     }
 
@@ -185,6 +200,7 @@ impl Core {
     /// Time has passed.
     pub(super) fn tick(&mut self, now: i64) -> Vec<Effect> {
         let mut out = Vec::new();
+        self.latest = now;
         if !self.warm {
             return out;
         }
@@ -202,6 +218,7 @@ impl Core {
                 watch.sweep(now);
             }
         }
+        self.note(&out, now);
         out
     }
 
@@ -222,6 +239,7 @@ impl Core {
             let (watch, mut scene) = self.scene(i, now, &workspace, &mut out);
             watch.answered(answer, &mut scene);
         }
+        self.note(&out, now);
         out
     }
 
@@ -275,12 +293,14 @@ impl Core {
             rules: rules.collect(),
             guard: self.guard.remember(),
             in_force: in_force.collect(),
+            trust: self.trust(),
         }
     }
 
     pub(super) fn restore(&mut self, saved: Saved, view: Arc<View>, now: i64) {
         self.position = saved.position;
         self.guard.recall(saved.guard);
+        self.recall(saved.trust, now);
         let mut rules: BTreeMap<_, _> = saved.rules;
         for watch in &mut self.watches {
             let by = watch.rule.key.as_str();
@@ -358,6 +378,7 @@ impl Core {
                 version: watch.version.clone(),
                 severity: watch.rule.severity,
                 mode: watch.rule.mode,
+                standing: watch.standing(self.latest),
                 key: watch.rule.key,
                 condition: watch.rule.condition(),
                 action: watch.rule.action.clone(),

@@ -15,6 +15,7 @@ use crate::memory::SavedRule;
 use crate::notify::Deed;
 use crate::rule::{Key, Rule, SECOND, When};
 use crate::state::{Change, Machine, NoData, Policy, Sample, State, Threshold};
+use crate::trust::Trust;
 use crate::window::Keyed;
 
 /// What a rule may look at and change while it judges.
@@ -41,6 +42,9 @@ pub(super) struct Watch {
     health_id: Option<String>,
     pub(super) trouble: Option<String>,
     limit: usize,
+    pub(super) trust: Trust,
+    /// Actions withheld since too many agents would have been touched.
+    pub(super) withheld: u64,
     due: i64,
     asking: bool,
 }
@@ -53,6 +57,8 @@ impl Watch {
         };
         Self {
             version: rule.version(),
+            trust: Trust::new(&rule, now),
+            withheld: 0,
             policy: rule.policy(),
             rule,
             keys: Keyed::new(limit),
@@ -235,6 +241,7 @@ impl Watch {
     pub(super) fn sweep(&mut self, now: i64) {
         let rule = &self.rule;
         self.keys.sweep(|entry| entry.worth(rule, now));
+        self.trust.expire(now);
     }
 
     pub(super) fn save(&self, now: i64) -> SavedRule {

@@ -6,6 +6,7 @@ use super::condition::{condition, threshold};
 use super::deed::{action, scope};
 use super::file::{Leaf, RuleForm};
 use super::scalar::Place;
+use super::trust::{demote, promote};
 use super::{Action, Key, Rule, SECOND, Severity, When};
 use crate::Result;
 use crate::state::NoData;
@@ -103,6 +104,8 @@ pub(super) fn rule(file: &str, line: u64, form: RuleForm) -> Result<Rule> {
         action,
         scope,
         notify,
+        promote: promote(place, acts, form.promote.as_ref())?,
+        demote: demote(place, acts, form.demote.as_ref())?,
     };
     Ok(rule)
 }

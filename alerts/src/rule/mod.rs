@@ -13,9 +13,11 @@ mod proof;
 mod scalar;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 pub use file::{default_rules, load, parse};
 pub use proof::{Pace, Proof};
+pub use trust::{Demote, Promote};
 
 use flyball_runtime::control::Mode;
 use rust_decimal::Decimal;
@@ -282,6 +284,12 @@ pub struct Rule {
     pub scope: Option<Target>,
     /// Which notifiers are told; none means all.
     pub notify: Option<Vec<String>>,
+    /// What it must have shown before it is promoted from shadow; none for what is usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promote: Option<Promote>,
+    /// What makes it fall back to shadow; none for what is usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub demote: Option<Demote>,
 }
 
 impl Rule {
