@@ -75,6 +75,8 @@ const ROUTES: &[(Method, &str, Who)] = &[
     (Method::GET,  "/api/v1/control/watch",     FOLLOWERS),
     (Method::POST, "/api/v1/control/obeyed",    AGENTS),
     (Method::POST, "/api/v1/control/orders",    OPERATORS),
+    (Method::POST, "/api/v1/alerts/promote",    OPERATORS),
+    (Method::POST, "/api/v1/alerts/false-alarm", OPERATORS),
 
     (Method::POST, IMPORT,                      AGENTS),
 

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use flyball_alerts::Alerts;
+use flyball_alerts::books::Histogram;
 use flyball_ingest::Error;
 use flyball_ingest::door::Caller;
 use flyball_ingest::otlp::{Compression, Limits};
@@ -30,6 +31,7 @@ struct Rooms {
     ingest: Arc<Ingest>,
     alerts: Arc<Alerts>,
     gauges: Arc<Gauges>,
+    obeyed: Arc<Histogram>,
 }
 
 /// `GET /healthz`, `/readyz`, `/metrics`, `/api/v1/alerts/status`, `/api/v1/storage`; `POST /api/v1/import`,
@@ -40,6 +42,7 @@ pub(crate) fn router(
     ingest: Arc<Ingest>,
     alerts: Arc<Alerts>,
     gauges: Arc<Gauges>,
+    obeyed: Arc<Histogram>,
     instance: &str,
 ) -> Router {
     let health = health_of(instance);
@@ -64,6 +67,7 @@ pub(crate) fn router(
             ingest,
             alerts,
             gauges,
+            obeyed,
         })
 }
 
@@ -214,6 +218,10 @@ async fn metrics(State(rooms): State<Rooms>) -> Response {
     text.push_str(&metrics::keys(&rooms.ingest.door().counts()));
     text.push_str(&metrics::texts(rooms.ingest.policy()));
     text.push_str(&metrics::objects(&rooms.store.object_operations()));
+    text.push_str(&metrics::alerts(
+        &rooms.alerts.books(),
+        &rooms.obeyed.times(),
+    ));
     text.push_str(&rooms.gauges.text());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -1,6 +1,7 @@
 //! The `flyball` binary: command line, configuration, wiring. No logic of its own.
 
 mod access;
+mod alerts_api;
 mod backups;
 mod cli;
 mod commands;

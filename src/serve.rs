@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::middleware::from_fn_with_state;
+use flyball_alerts::books::Histogram;
 use flyball_alerts::notify::{Notifier, Webhook, WebhookConfig};
 use flyball_alerts::{Alerts, Parts, Rule, Settings, memory, ports, rule};
 use flyball_dashboards::console::{ConsoleState, FleetData, Hosts, same_origin};
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{self, Guard};
+use crate::alerts_api;
 use crate::backups;
 use crate::config::Config;
 use crate::core::{Core, WORKSPACE};
@@ -59,6 +61,7 @@ impl Serving {
             .await
             .context("metrics.catalogue")?;
         let ledger = Arc::new(StoreLedger::new(Arc::clone(&core.store), WORKSPACE));
+        let obeyed = ledger.obeyed();
         let control = Control::open(&data_dir.join("control.db"), ledger).await?;
         let alerts = start_alerts(config, &core, &control)?;
         let closing = CancellationToken::new();
@@ -123,7 +126,7 @@ impl Serving {
             }
             Ok(())
         });
-        let parts = (&control, &alerts, &gauges);
+        let parts = (&control, &alerts, &gauges, obeyed);
         let router = router(&core, parts, &ports.instance, &data_dir, hosts);
         let done = closed();
         servers.spawn(async move {
@@ -273,7 +276,7 @@ fn memory_of(data_dir: &Path) -> Arc<dyn memory::Memory> {
 /// Port 8080: console, REST API, metrics, health.
 fn router(
     core: &Core,
-    (control, alerts, gauges): (&Arc<Control>, &Arc<Alerts>, &Arc<Gauges>),
+    (control, alerts, gauges, obeyed): (&Arc<Control>, &Arc<Alerts>, &Arc<Gauges>, Arc<Histogram>),
     instance: &str,
     data_dir: &Path,
     hosts: Hosts,
@@ -293,6 +296,10 @@ fn router(
         .merge(control::api::router(Arc::clone(control)))
         .merge(flyball_dashboards::console::router(console))
         .merge(backups::router(Arc::clone(&core.store), data_dir))
+        .merge(alerts_api::router(
+            Arc::clone(alerts),
+            Arc::clone(&core.store),
+        ))
         .merge(ledger_api::router(Arc::clone(&core.store)))
         .merge(keys_api::router(Desk {
             store: Arc::clone(&core.store),
@@ -304,6 +311,7 @@ fn router(
             Arc::clone(&core.ingest),
             Arc::clone(alerts),
             Arc::clone(gauges),
+            obeyed,
             instance,
         ))
         .layer(from_fn_with_state(guard, access::guard))

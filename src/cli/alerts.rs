@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use flyball_alerts::backtest::Timing;
 
-use super::Format;
+use super::{Format, StorageFormat};
 
 /// Options of `alerts`.
 #[derive(Debug, Args)]
@@ -21,6 +21,31 @@ pub(crate) enum AlertsCommand {
     /// Replay history through a rule: what would have fired, and what it would have saved or wrongly stopped. Nothing is
     /// ordered.
     Backtest(Backtest),
+    /// Show every rule: its mode, where that comes from, and what it has shown in shadow.
+    List {
+        /// How to print: table or json.
+        #[arg(long, value_enum, default_value = "table")]
+        format: StorageFormat,
+    },
+    /// Put a rule in force that is in shadow, once it has shown what its file asks for (`promote`), until its file changes.
+    Promote {
+        /// Its name.
+        rule: String,
+        /// Although it has not shown that; takes an admin, and a --reason.
+        #[arg(long, requires = "reason")]
+        anyway: bool,
+        /// Why; kept on the ledger.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Say that an action was wrong, be it in shadow or in force: it counts against its rule.
+    FalseAlarm {
+        /// The action's id, as in `actions`.
+        action_id: String,
+        /// Why; kept on the ledger.
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 /// Options of `alerts backtest`.

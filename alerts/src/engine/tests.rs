@@ -8,6 +8,7 @@ mod lost;
 mod lives;
 mod measure;
 mod query;
+mod trusted;
 
 use std::sync::Arc;
 

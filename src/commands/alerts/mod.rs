@@ -3,6 +3,9 @@
 mod backtest;
 mod csv;
 mod picture;
+mod trust;
+
+pub(super) use trust::false_alarm;
 
 use anyhow::Result;
 
@@ -13,5 +16,17 @@ use crate::config::Config;
 pub(super) async fn run(config: &Config, command: &AlertsCommand) -> Result<()> {
     match command {
         AlertsCommand::Backtest(options) => backtest::run(config, options).await,
+        AlertsCommand::List { format } => trust::list(config, *format).await,
+        AlertsCommand::Promote {
+            rule,
+            anyway,
+            reason,
+        } => {
+            let reason = reason.as_deref().filter(|_| *anyway);
+            trust::promote(config, rule, reason).await
+        }
+        AlertsCommand::FalseAlarm { action_id, reason } => {
+            false_alarm(config, action_id, reason).await
+        }
     }
 }
