@@ -77,7 +77,8 @@ async fn promote(
         let standing = standing.await?;
         let record = json!({ "standing": &standing, "anyway": &wanted.anyway });
         let by = actor(&caller, wanted.actor);
-        desk.note("alerts.promoted", by, &wanted.rule, &record).await;
+        desk.note("alerts.promoted", by, &wanted.rule, &record)
+            .await;
         Ok(standing)
     });
     answered(done.await)
@@ -95,7 +96,8 @@ async fn false_alarm(
         let said = desk.alerts.false_alarm(&wrong.action_id).await?;
         let record = json!({ "false_alarm": &said, "reason": &wrong.reason });
         let by = actor(&caller, wrong.actor);
-        desk.note("alerts.false_alarm", by, &said.rule, &record).await;
+        desk.note("alerts.false_alarm", by, &said.rule, &record)
+            .await;
         if said.demoted.is_some() {
             let by = format!("rule:{}", said.rule);
             desk.note("alerts.demoted", by, &said.rule, &record).await;
@@ -130,9 +132,7 @@ fn actor(caller: &Caller, said: String) -> String {
     caller.actor().unwrap_or(said)
 }
 
-fn answered<T: Serialize>(
-    done: Result<Result<T, Error>, tokio::task::JoinError>,
-) -> Response {
+fn answered<T: Serialize>(done: Result<Result<T, Error>, tokio::task::JoinError>) -> Response {
     match done {
         Ok(Ok(told)) => Json(told).into_response(),
         Ok(Err(error)) => {

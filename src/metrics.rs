@@ -187,10 +187,10 @@ pub(crate) fn objects(operations: &[ObjectOperation]) -> String {
 pub(crate) fn alerts(books: &Books, obeyed: &Times) -> String {
     let name = "flyball_loop_seconds";
     let mut text = format!(
-        "# HELP {name} Time from one stage of an action to the next: received to judged, judged to ordered, ordered to \
-         obeyed.\n# TYPE {name} histogram\n"
+        "# HELP {name} Time from one stage of an action of a rule to the next.\n# TYPE {name} histogram\n"
     );
     let stages = [
+        ("ended_to_received", &books.received),
         ("received_to_judged", &books.judged),
         ("judged_to_ordered", &books.ordered),
         ("ordered_to_obeyed", obeyed),
@@ -199,7 +199,10 @@ pub(crate) fn alerts(books: &Books, obeyed: &Times) -> String {
     for (stage, times) in stages {
         for (within, most) in times.within.iter().zip(BOUNDS_MS) {
             let most = most as f64 / 1e3;
-            let _ = writeln!(text, "{name}_bucket{{stage=\"{stage}\",le=\"{most}\"}} {within}");
+            let _ = writeln!(
+                text,
+                "{name}_bucket{{stage=\"{stage}\",le=\"{most}\"}} {within}"
+            );
         }
         let (count, seconds) = (times.count, times.micros as f64 / 1e6);
         let _ = write!(
@@ -255,6 +258,7 @@ mod tests {
             micros,
         };
         let books = Books {
+            received: took(2, 2, 900),
             judged: took(2, 2, 900),
             ordered: took(1, 2, 31_000_000),
             failed: 3,

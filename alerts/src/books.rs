@@ -4,9 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Upper bounds of the parts of a [`Histogram`], milliseconds.
-pub const BOUNDS_MS: [u64; 12] = [
-    1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 5_000, 30_000,
-];
+pub const BOUNDS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 5_000, 30_000];
 
 /// Times by length, for Prometheus.
 #[derive(Debug, Default)]
@@ -68,6 +66,8 @@ impl Histogram {
 /// Times of the stages that pass through the engine.
 #[derive(Debug, Default)]
 pub(crate) struct Stages {
+    /// From the end of the span that caused an action to its receipt.
+    pub(crate) received: Histogram,
     /// From the receipt of what caused an action to its being judged.
     pub(crate) judged: Histogram,
     /// From there to control's answer.
@@ -98,6 +98,8 @@ pub struct RuleBooks {
 /// The books of the engine since its start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Books {
+    /// From the end of the span that caused an action to its receipt.
+    pub received: Times,
     /// From the receipt of what caused an action to its being judged.
     pub judged: Times,
     /// From there to control's answer.

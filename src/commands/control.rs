@@ -33,9 +33,15 @@ pub(super) async fn release(config: &Config, options: &Release) -> Result<()> {
     if options.false_alarm {
         // What holds there can be told only before it is lifted.
         let (scope, name) = scope(&target.scope);
-        let named = |entry: &&InForce| entry.scope.name() == scope && (scope == "global" || name == entry.scope.target());
+        let named = |entry: &&InForce| {
+            entry.scope.name() == scope && (scope == "global" || name == entry.scope.target())
+        };
         let view = view(&Server::need(&config.store.data_dir).await?).await?;
-        let rules = view.entries.iter().filter(named).filter(|entry| entry.actor.starts_with("rule:"));
+        let rules = view
+            .entries
+            .iter()
+            .filter(named)
+            .filter(|entry| entry.actor.starts_with("rule:"));
         wrong.extend(rules.map(|entry| entry.action_id.clone()));
     }
     order(config, "release", target, json!({})).await?;

@@ -132,7 +132,10 @@ impl History<'_> {
                  AND termination IS NOT NULL AND execution_id IN ({list}) ORDER BY coalesce(end_time, start_time), charge_id DESC"
             );
             for batch in self.ask(&sql).await? {
-                let (ids, words) = (texts(&batch, "execution_id")?, texts(&batch, "termination")?);
+                let (ids, words) = (
+                    texts(&batch, "execution_id")?,
+                    texts(&batch, "termination")?,
+                );
                 for (id, word) in ids.into_iter().zip(words) {
                     let ending = endings.entry(id.unwrap_or_default()).or_default();
                     ending.termination = word;

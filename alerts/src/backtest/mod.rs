@@ -148,16 +148,15 @@ pub async fn run(
         .map(|rule| Run::new(rule, stretch, settings))
         .collect();
     let reach = runs.iter().map(|run| run.replay.reach()).max().unwrap_or(0);
-    let slices = history
-        .slices(stretch.since - reach, stretch.until)
-        .await?;
+    let slices = history.slices(stretch.since - reach, stretch.until).await?;
     let total: i64 = slices.iter().map(|slice| slice.rows).sum();
     let mut done = 0;
     for slice in slices {
         if let Some((batch, moments)) = history.entries(slice).await? {
             let mut from = 0;
             for group in moments.chunk_by(|one, other| one == other) {
-                let entries = EntryViews::of(&batch.slice(from, group.len())).map_err(unreadable)?;
+                let entries =
+                    EntryViews::of(&batch.slice(from, group.len())).map_err(unreadable)?;
                 for run in &mut runs {
                     run.see(&entries, group[0]);
                 }
@@ -389,7 +388,10 @@ impl<'a> Run<'a> {
             BTreeMap::new()
         };
         for ((firing, act), bill) in bills {
-            let act = self.firings.get_mut(firing).and_then(|f| f.acts.get_mut(act));
+            let act = self
+                .firings
+                .get_mut(firing)
+                .and_then(|f| f.acts.get_mut(act));
             if let Some(act) = act {
                 (act.sums, act.wrongly_stopped) = verdict::of(bill, stops, &endings);
             }

@@ -207,6 +207,7 @@ impl Alerts {
         let core = self.core.lock();
         let stages = core.stages();
         Books {
+            received: stages.received.times(),
             judged: stages.judged.times(),
             ordered: stages.ordered.times(),
             failed: stages.failed.load(Ordering::Relaxed),
@@ -286,6 +287,7 @@ impl Task {
                 biased;
                 () = end.cancelled() => break,
                 _ = ticks.tick() => {
+                    dirty |= self.core.lock().learnt();
                     if dirty && saving.as_ref().is_none_or(JoinHandle::is_finished) {
                         saving = Some(self.save());
                         dirty = false;

@@ -192,8 +192,8 @@ impl Replay {
         let Some(action_id) = deed.action_id.clone() else {
             return steps.push(Step::Withheld { alert_id, deed, at });
         };
-        let same = |order: &Box<Order>| order.action_id.as_ref() == Some(&action_id);
-        let place = orders.iter().position(same);
+        let mut ids = orders.iter().map(|order| order.action_id.as_ref());
+        let place = ids.position(|id| id == Some(&action_id));
         let Some(order) = place.and_then(|place| orders.remove(place)) else {
             return;
         };
@@ -247,7 +247,13 @@ impl Replay {
 /// and cool-downs run out, one after the other.
 fn settles(rule: &Rule) -> i64 {
     let window = rule.when.window();
-    window + bucket_of(window) + FRESH + rule.hold + rule.keep_firing_for + 3 * rule.cool_down + SECOND
+    window
+        + bucket_of(window)
+        + FRESH
+        + rule.hold
+        + rule.keep_firing_for
+        + 3 * rule.cool_down
+        + SECOND
 }
 
 /// What was done, or why not, as the row of an alert says it.

@@ -3,9 +3,9 @@
 
 mod action;
 mod healthy;
+mod lives;
 mod loops;
 mod lost;
-mod lives;
 mod measure;
 mod query;
 mod trusted;

@@ -29,6 +29,12 @@ impl Core {
         }
     }
 
+    /// Whether something was learnt since this was last asked: it is to be kept.
+    pub(super) fn learnt(&mut self) -> bool {
+        let learnt = self.watches.iter_mut().map(|watch| watch.trust.learnt());
+        learnt.fold(false, |any, one| any | one)
+    }
+
     /// Notes what has been ordered, and which alerts are over.
     pub(super) fn note(&mut self, effects: &[Effect], now: i64) {
         for effect in effects {
@@ -36,7 +42,11 @@ impl Core {
                 Effect::Order { order, key } => {
                     if let Some(cause) = &order.cause {
                         let received = cause.received_at_unix_nano;
-                        self.stages().judged.add_nanos(now - received);
+                        let stages = self.stages();
+                        stages
+                            .received
+                            .add_nanos(received - cause.ended_at_unix_nano);
+                        stages.judged.add_nanos(now - received);
                     }
                     if let Some(watch) = order.rule.as_deref().and_then(|rule| self.watch(rule)) {
                         watch.trust.ordered(order, key, now);
@@ -81,7 +91,8 @@ impl Core {
                     let summary = format!("over: rule {name} was changed");
                     row(name, id, State::Ok, summary, now)
                 });
-                self.closing.extend(over.map(|row| Effect::Alert(Box::new(row))));
+                self.closing
+                    .extend(over.map(|row| Effect::Alert(Box::new(row))));
             }
         }
         for (name, kept) in kept {
@@ -89,7 +100,8 @@ impl Core {
                 let summary = format!("over: rule {name} was removed");
                 row(&name, id, State::Ok, summary, now)
             });
-            self.closing.extend(over.map(|row| Effect::Alert(Box::new(row))));
+            self.closing
+                .extend(over.map(|row| Effect::Alert(Box::new(row))));
         }
     }
 

@@ -85,8 +85,11 @@ impl Watch {
         let entry = if fact.reversal() {
             self.keys.get_mut(key)
         } else {
-            self.keys
-                .entry(key, || Entry::new(rule, now), |entry| entry.worth(rule, now))
+            self.keys.entry(
+                key,
+                || Entry::new(rule, now),
+                |entry| entry.worth(rule, now),
+            )
         };
         if let Some(entry) = entry {
             entry.feed(fact, rule.scope, anew, now);
@@ -168,9 +171,11 @@ impl Watch {
         }
         for (key, value) in &rows {
             let (rule, now) = (&self.rule, scene.now);
-            let entry = self
-                .keys
-                .entry(key, || Entry::new(rule, now), |entry| entry.worth(rule, now));
+            let entry = self.keys.entry(
+                key,
+                || Entry::new(rule, now),
+                |entry| entry.worth(rule, now),
+            );
             let Some(entry) = entry else {
                 continue;
             };
@@ -260,9 +265,9 @@ impl Watch {
         self.health = saved.health;
         for (key, saved) in saved.keys {
             let rule = &self.rule;
-            if let Some(entry) = self
-                .keys
-                .entry(&key, || Entry::new(rule, now), |e| e.worth(rule, now))
+            if let Some(entry) =
+                self.keys
+                    .entry(&key, || Entry::new(rule, now), |e| e.worth(rule, now))
             {
                 entry.restore(saved);
             }

@@ -108,6 +108,9 @@ pub(crate) struct Trust {
     pub(crate) alert_id: Option<String>,
     /// Trials that are watched.
     watching: usize,
+    /// Whether an action was judged since this was last asked.
+    #[serde(skip)]
+    learnt: bool,
     /// Since the start.
     #[serde(skip)]
     books: RuleBooks,
@@ -188,7 +191,11 @@ impl Trust {
 
     /// Forgets to watch for what has not ended for a day.
     pub(crate) fn expire(&mut self, now: i64) {
-        for trial in self.trials.iter_mut().filter(|trial| now - trial.at > WATCHED) {
+        for trial in self
+            .trials
+            .iter_mut()
+            .filter(|trial| now - trial.at > WATCHED)
+        {
             trial.watches = false;
         }
         self.count();
@@ -205,7 +212,9 @@ impl Trust {
     /// Counts what has been judged since.
     fn count(&mut self) {
         for trial in &mut self.trials {
-            match trial.judge() {
+            let judged = trial.judge();
+            self.learnt |= judged.is_some();
+            match judged {
                 Some(true) => self.evidence.right += 1,
                 Some(false) => {
                     self.evidence.wrong += 1;
@@ -215,6 +224,11 @@ impl Trust {
             }
         }
         self.watching = self.trials.iter().filter(|trial| trial.watches).count();
+    }
+
+    /// Whether an action was judged since this was last asked.
+    pub(crate) fn learnt(&mut self) -> bool {
+        std::mem::take(&mut self.learnt)
     }
 
     /// What the rule did since the start.

@@ -200,25 +200,36 @@ async fn by_the_clock_of_the_calls_what_was_imported_fires_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_only_slows_or_tells_saves_nothing_and_stops_nobody() {
-    let throttle = SPEND.replace("action: freeze", "action:\n      throttle: { calls_per_minute: 5 }");
+    let throttle = SPEND.replace(
+        "action: freeze",
+        "action:\n      throttle: { calls_per_minute: 5 }",
+    );
     let tell = SPEND.replace("    action: freeze\n", "");
     let backtest = replay(&throttle, Timing::Known).await.remove(0);
     assert_eq!(backtest.sums.orders, 3, "no cap on those");
     assert_eq!(backtest.sums.spent_usd, Decimal::new(1_550, 2));
-    assert_eq!((backtest.sums.stopped, backtest.sums.saved_usd), (0, Decimal::ZERO));
+    assert_eq!(
+        (backtest.sums.stopped, backtest.sums.saved_usd),
+        (0, Decimal::ZERO)
+    );
     let backtest = replay(&tell, Timing::Known).await.remove(0);
     assert_eq!((backtest.sums.firings, backtest.sums.orders), (3, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_rules_are_replayed_apart_in_one_reading() {
-    let lower = SPEND.replace("name: spend", "name: lower").replace("5.00", "4.00");
+    let lower = SPEND
+        .replace("name: spend", "name: lower")
+        .replace("5.00", "4.00");
     let both = format!("{SPEND}{}", lower.trim_start_matches("rules:\n"));
     let backtests = replay(&both, Timing::Known).await;
     let alone = replay(SPEND, Timing::Known).await.remove(0);
     assert_eq!(backtests[0].sums, alone.sums);
     assert_eq!(backtests[1].rule, "lower");
-    assert_eq!(backtests[1].firings[0].fired_at_unix_nano, START + 3_500_000_000);
+    assert_eq!(
+        backtests[1].firings[0].fired_at_unix_nano,
+        START + 3_500_000_000
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

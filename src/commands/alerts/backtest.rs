@@ -26,7 +26,10 @@ pub(super) async fn run(config: &Config, options: &Backtest) -> Result<()> {
     let until = options.until.as_deref();
     let stretch = Stretch {
         since: moment("--since", &options.since, now)?,
-        until: until.map_or_else(|| moment("--until", "0s", now), |text| moment("--until", text, now))?,
+        until: until.map_or_else(
+            || moment("--until", "0s", now),
+            |text| moment("--until", text, now),
+        )?,
         timing: options.clock.into(),
         parts: picture::parts(),
     };
@@ -84,7 +87,11 @@ fn rules(config: &Config, options: &Backtest) -> Result<Vec<Rule>> {
 fn moment(option: &str, text: &str, now: chrono::DateTime<chrono::Utc>) -> Result<i64> {
     let at = match text.parse() {
         Ok(Moment::Ago(ago)) => now - ago,
-        _ => return instant(option, text).with_context(|| format!("{option} {text:?}: accepted is also how long ago, such as 30d, 12h or 90m")),
+        _ => {
+            return instant(option, text).with_context(|| {
+                format!("{option} {text:?}: accepted is also how long ago, such as 30d, 12h or 90m")
+            });
+        }
     };
     at.timestamp_nanos_opt()
         .with_context(|| format!("{option} {text:?}: expected a time between 1678 and 2262"))

@@ -47,11 +47,15 @@ pub(super) fn text(backtests: &[Backtest]) -> Result<String> {
         }
     }
     let columns = COLUMNS.iter().map(|(name, value)| {
-        let values = lines.iter().map(|(backtest, firing, act)| value(backtest, firing, *act));
+        let values = lines
+            .iter()
+            .map(|(backtest, firing, act)| value(backtest, firing, *act));
         let column: StringArray = values.collect();
         (*name, Arc::new(column) as ArrayRef)
     });
-    let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true)))?;
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        columns.map(|(name, column)| (name, column, true)),
+    )?;
     Ok(render(&[batch], Format::Csv)?)
 }
 

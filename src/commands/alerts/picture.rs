@@ -26,7 +26,7 @@ pub(super) fn parts() -> usize {
     wide.saturating_sub(NAME + 2).clamp(PARTS.0, PARTS.1)
 }
 
-/// All of it.
+/// All of it. Writing to a String cannot fail.
 pub(super) fn draw(backtest: &Backtest) -> String {
     let mut text = String::new();
     head(&mut text, backtest);
@@ -130,8 +130,18 @@ fn firings(backtest: &Backtest) -> comfy_table::Table {
     table
         .load_preset(comfy_table::presets::NOTHING)
         .set_header([
-            "fired", "key", "value", "limit", "pending", "lasted", "order", "calls", "spent USD",
-            "saved USD", "stopped", "wrong",
+            "fired",
+            "key",
+            "value",
+            "limit",
+            "pending",
+            "lasted",
+            "order",
+            "calls",
+            "spent USD",
+            "saved USD",
+            "stopped",
+            "wrong",
         ]);
     for firing in backtest.firings.iter().take(LINES) {
         for row in rows(firing) {

@@ -17,7 +17,9 @@ pub(super) async fn list(config: &Config, format: StorageFormat) -> Result<()> {
     let answer = server.send(|http| http.get(url)).await?;
     let status: Value =
         serde_json::from_slice(&answer).context("the server's answer is not JSON")?;
-    let rules = status["rules"].as_array().context("no rules in the server's answer")?;
+    let rules = status["rules"]
+        .as_array()
+        .context("no rules in the server's answer")?;
     if format == StorageFormat::Json {
         // The keys are what `status` is for.
         let rules = rules.iter().map(|rule| {
@@ -27,7 +29,10 @@ pub(super) async fn list(config: &Config, format: StorageFormat) -> Result<()> {
             }
             rule
         });
-        say!("{}", serde_json::to_string_pretty(&rules.collect::<Vec<_>>())?);
+        say!(
+            "{}",
+            serde_json::to_string_pretty(&rules.collect::<Vec<_>>())?
+        );
         return Ok(());
     }
     let mut table = comfy_table::Table::new();

@@ -67,7 +67,11 @@ impl Door {
     }
 
     /// The rows of a statement, at least one batch.
-    pub(in crate::commands) async fn rows(&self, sql: &str, moment: Moment) -> Result<Vec<RecordBatch>> {
+    pub(in crate::commands) async fn rows(
+        &self,
+        sql: &str,
+        moment: Moment,
+    ) -> Result<Vec<RecordBatch>> {
         let mut bytes = Vec::new();
         self.answer(sql, moment, Format::Arrow, &mut bytes).await?;
         let reader = StreamReader::try_new(&bytes[..], None).context("the answer is not Arrow")?;

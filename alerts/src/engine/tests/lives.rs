@@ -56,8 +56,15 @@ const AGENTS: usize = 4;
 /// What can happen.
 #[derive(Debug, Clone)]
 enum Event {
-    Model { agent: usize, cents: i64 },
-    Tool { agent: usize, input: u8, fails: bool },
+    Model {
+        agent: usize,
+        cents: i64,
+    },
+    Tool {
+        agent: usize,
+        input: u8,
+        fails: bool,
+    },
     /// One of the last calls is taken back.
     Correct(usize),
     /// Second by second.
@@ -156,7 +163,9 @@ impl Life {
                     let charge = charges.rev().nth(*back).cloned();
                     let taken = |row: &ChargeRow| {
                         row.entry == "reversal"
-                            && charge.as_ref().is_some_and(|c| c.charge_id == row.charge_id)
+                            && charge
+                                .as_ref()
+                                .is_some_and(|c| c.charge_id == row.charge_id)
                     };
                     if let Some(charge) = &charge
                         && !self.journal.iter().any(taken)
@@ -177,9 +186,9 @@ impl Life {
                 Event::Release(of) => {
                     let whose = format!("agent-{of}");
                     let run = format!("run-{of}");
-                    self.view
-                        .entries
-                        .retain(|entry| ![&whose, &run].contains(&&entry.scope.target().to_owned()));
+                    self.view.entries.retain(|entry| {
+                        ![&whose, &run].contains(&&entry.scope.target().to_owned())
+                    });
                     self.see();
                 }
                 Event::Restart => self.restart(),
@@ -206,9 +215,9 @@ impl Life {
     }
 
     fn post(&mut self, row: ChargeRow) {
-        let effects = self
-            .core
-            .charges(Origin::Live, &entries(std::slice::from_ref(&row)), self.now);
+        let effects =
+            self.core
+                .charges(Origin::Live, &entries(std::slice::from_ref(&row)), self.now);
         self.journal.push(row);
         self.take(effects);
     }
@@ -246,7 +255,10 @@ impl Life {
                         action_id,
                         ..
                     } = &*order;
-                    lines.push(format!("{} {rule:?} orders {scope:?} {action_id:?}", self.now));
+                    lines.push(format!(
+                        "{} {rule:?} orders {scope:?} {action_id:?}",
+                        self.now
+                    ));
                     self.orders.push(*order);
                 }
                 Effect::Alert(row) => {

@@ -105,7 +105,10 @@ fn a_rule_is_promoted_on_evidence_and_stays_so_until_its_file_changes() {
     let effects = bench.core.warmed(bench.now);
     bench.take(effects);
     let stands = standing(&bench);
-    assert_eq!((stands.mode, stands.origin), (Mode::Enforce, From::Promoted));
+    assert_eq!(
+        (stands.mode, stands.origin),
+        (Mode::Enforce, From::Promoted)
+    );
     assert!(bench.frozen().is_empty());
     burst(&mut bench, "a");
     assert_eq!(bench.frozen(), [&agent("a")]);
@@ -158,9 +161,14 @@ fn false_alarms_send_a_rule_back_to_shadow_and_people_are_told() {
     let stands = standing(&bench);
     assert_eq!((stands.mode, stands.origin), (Mode::Shadow, From::Demoted));
     let notice = bench.notices.last().unwrap();
-    assert_eq!((notice.status, notice.key.as_str()), (About::Firing, "trust"));
+    assert_eq!(
+        (notice.status, notice.key.as_str()),
+        (About::Firing, "trust")
+    );
     assert!(
-        notice.summary.contains("2 of its actions were false alarms within 1d"),
+        notice
+            .summary
+            .contains("2 of its actions were false alarms within 1d"),
         "{}",
         notice.summary
     );
@@ -175,7 +183,10 @@ fn false_alarms_send_a_rule_back_to_shadow_and_people_are_told() {
     let (_, effects) = bench.core.promote("spend", true, bench.now).unwrap();
     bench.take(effects);
     let trust = row(&bench, "trust");
-    assert_eq!((trust[0].state.as_str(), trust[1].state.as_str()), ("firing", "ok"));
+    assert_eq!(
+        (trust[0].state.as_str(), trust[1].state.as_str()),
+        ("firing", "ok")
+    );
     assert_eq!(trust[0].alert_id, trust[1].alert_id);
     assert_eq!(trust.len(), 2);
 }
