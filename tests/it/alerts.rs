@@ -50,7 +50,7 @@ fn a_rule_is_tried_on_the_past_earns_trust_and_loses_it() {
 
     // The rule that froze the runaway would do so again, and says what that was worth.
     let text = printed(&dir, &["backtest", "runaway-loop", "--since", "1h"]);
-    assert!(text.contains("1 firings on 1 keys, 1 orders"), "{text}");
+    assert!(text.contains("firings: 1 on 1 keys; orders: 1;"), "{text}");
     assert!(text.contains("freeze agent"), "{text}");
     assert!(text.contains('!'), "its moment on the timeline: {text}");
     let json = printed(

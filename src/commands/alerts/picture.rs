@@ -89,7 +89,7 @@ fn sums(text: &mut String, backtest: &Backtest) {
     } = &backtest.sums;
     let _ = writeln!(
         text,
-        "\n{firings} firings on {keys} keys, {orders} orders, {withheld} withheld; {} alerts came near and did not fire",
+        "\nfirings: {firings} on {keys} keys; orders: {orders}; withheld: {withheld}; near, and did not fire: {}",
         backtest.only_pending
     );
     let of = &backtest.sums;
