@@ -163,16 +163,9 @@ impl Trust {
         self.books.shadow += u64::from(shadow);
         self.books.enforced += u64::from(!shadow);
         self.evidence.actions += u64::from(shadow);
-        self.trials.push_back(Trial {
-            action_id: id.clone(),
-            scope: order.scope.clone(),
-            key: key.to_owned(),
-            at: now,
-            mode: order.mode,
-            // What is only slowed says nothing by how it ends.
-            watches: shadow && order.state == Control::Frozen,
-            ..Trial::default()
-        });
+        // What is only slowed says nothing by how it ends.
+        let watches = shadow && order.state == Control::Frozen;
+        self.trials.push_back(Trial::new(order, id, key, now, watches));
         self.count();
     }
 

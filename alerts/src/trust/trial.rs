@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use flyball_runtime::control::{Mode, Scope};
+use flyball_runtime::control::{Mode, Order, Scope};
 use flyball_store::rows::Kind;
 use serde::{Deserialize, Serialize};
 
@@ -35,15 +35,16 @@ pub(super) struct Trial {
     verdict: Option<bool>,
 }
 
-impl Default for Trial {
-    fn default() -> Self {
+impl Trial {
+    /// The action of an order for the alert of a key.
+    pub(super) fn new(order: &Order, id: &str, key: &str, at: i64, watches: bool) -> Self {
         Self {
-            action_id: String::new(),
-            scope: Scope::Global,
-            key: String::new(),
-            at: 0,
-            mode: Mode::Shadow,
-            watches: false,
+            action_id: id.to_owned(),
+            scope: order.scope.clone(),
+            key: key.to_owned(),
+            at,
+            mode: order.mode,
+            watches,
             over: false,
             found_wrong: false,
             running: BTreeSet::new(),
@@ -52,9 +53,7 @@ impl Default for Trial {
             verdict: None,
         }
     }
-}
 
-impl Trial {
     pub(super) fn see(&mut self, fact: &Fact<'_>) {
         if !fact.charge() {
             return;
