@@ -215,7 +215,7 @@ impl Core {
             self.living.expire(now);
             self.guard.expire(now);
             for watch in &mut self.watches {
-                watch.sweep(now);
+                watch.sweep(&self.view, now);
             }
         }
         self.note(&out, now);
@@ -283,7 +283,7 @@ impl Core {
         let rules = self
             .watches
             .iter()
-            .map(|w| (w.rule.name.clone(), w.save(now)));
+            .map(|w| (w.rule.name.clone(), w.save(&self.view, now)));
         let in_force = scopes(&self.view).map(|scope| SavedState {
             scope: scope.clone(),
             state: self.view.state_of(scope).clone(),

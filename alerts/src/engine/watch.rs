@@ -16,7 +16,7 @@ use crate::notify::Deed;
 use crate::rule::{Key, Rule, SECOND, When};
 use crate::state::{Change, Machine, NoData, Policy, Sample, State, Threshold};
 use crate::trust::Trust;
-use crate::window::Keyed;
+use crate::window::{Keyed, Worth};
 
 /// What a rule may look at and change while it judges.
 pub(super) struct Scene<'a> {
@@ -243,17 +243,20 @@ impl Watch {
         self.health_id = (change.to != State::Ok).then_some(id);
     }
 
-    pub(super) fn sweep(&mut self, now: i64) {
+    pub(super) fn sweep(&mut self, view: &View, now: i64) {
         let rule = &self.rule;
-        self.keys.sweep(|entry| entry.worth(rule, now));
+        self.keys.sweep(|entry| match entry.held(view) {
+            true => Worth::Keep,
+            false => entry.worth(rule, now),
+        });
         self.trust.expire(now);
     }
 
-    pub(super) fn save(&self, now: i64) -> SavedRule {
+    pub(super) fn save(&self, view: &View, now: i64) -> SavedRule {
         let keys = self
             .keys
             .iter()
-            .filter_map(|(key, entry)| Some((key.to_owned(), entry.save(now)?)));
+            .filter_map(|(key, entry)| Some((key.to_owned(), entry.save(view, now)?)));
         SavedRule {
             by: self.rule.key.as_str().to_owned(),
             health: self.health,

@@ -165,7 +165,8 @@ impl Trust {
         self.evidence.actions += u64::from(shadow);
         // What is only slowed says nothing by how it ends.
         let watches = shadow && order.state == Control::Frozen;
-        self.trials.push_back(Trial::new(order, id, key, now, watches));
+        self.trials
+            .push_back(Trial::new(order, id, key, now, watches));
         self.count();
     }
 

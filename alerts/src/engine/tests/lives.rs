@@ -40,6 +40,7 @@ rules:
     no_data: alert
     when:
       error_rate: { at_least: 0.7, window: 30s, min_calls: 3 }
+    for: 40s
     cool_down: 30s
   - name: again
     key: execution
@@ -65,6 +66,8 @@ enum Event {
         input: u8,
         fails: bool,
     },
+    /// The same call, five times.
+    Loop(usize),
     /// One of the last calls is taken back.
     Correct(usize),
     /// Second by second.
@@ -80,6 +83,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         8 => (0..AGENTS, 0i64..400).prop_map(|(agent, cents)| Event::Model { agent, cents }),
         8 => (0..AGENTS, 0u8..3, any::<bool>())
             .prop_map(|(agent, input, fails)| Event::Tool { agent, input, fails }),
+        1 => (0..AGENTS).prop_map(Event::Loop),
         2 => (0usize..6).prop_map(Event::Correct),
         6 => (1i64..20).prop_map(Event::Pass),
         1 => (1i64..200).prop_map(Event::Sleep),
@@ -144,6 +148,14 @@ impl Life {
                         ..self.call("model_call", *agent)
                     };
                     self.post(row);
+                }
+                Event::Loop(agent) => {
+                    let same = Event::Tool {
+                        agent: *agent,
+                        input: 9,
+                        fails: false,
+                    };
+                    self.live(&vec![same; 5]);
                 }
                 Event::Tool {
                     agent,
