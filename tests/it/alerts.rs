@@ -11,11 +11,12 @@ use crate::harness::{Server, flyball, query, row, run};
 const RULES: &str = "\
 rules:
   - name: repeats
-    key: agent
+    key: execution
     when:
       repeated_tool_calls: { at_least: 4, window: 1m }
     cool_down: 1m
     action: freeze
+    scope: agent
     promote: { after: 0s, actions: 1 }
     demote: { wrong: 1, within: 1d }
   - name: watched
@@ -88,7 +89,7 @@ fn a_rule_is_tried_on_the_past_earns_trust_and_loses_it() {
     );
     assert!(csv.starts_with("rule,key,fired_at,"), "{csv}");
     assert!(
-        csv.lines().count() > 1 && csv.contains("\nrepeats,agent="),
+        csv.lines().count() > 1 && csv.contains("\nrepeats,execution="),
         "{csv}"
     );
 
