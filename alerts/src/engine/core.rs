@@ -33,7 +33,7 @@ pub(super) struct Core {
     pub(super) watches: Vec<Watch>,
     once: Once,
     living: Living,
-    guard: Guard,
+    pub(super) guard: Guard,
     view: Arc<View>,
     /// Whether the windows hold what was there before the restart; until then nothing is judged.
     warm: bool,

@@ -85,7 +85,7 @@ impl Core {
         for watch in &mut self.watches {
             if let Some(kept) = kept.remove(&watch.rule.name) {
                 let (mode, over) = watch.trust.restore(kept, &watch.rule);
-                watch.rule.mode = mode;
+                watch.be(mode);
                 let name = &watch.rule.name;
                 let over = over.map(|id| {
                     let summary = format!("over: rule {name} was changed");
@@ -126,8 +126,15 @@ impl Core {
             Effect::Alert(Box::new(row(rule, id, State::Ok, summary, now)))
         });
         watch.trust.promote();
-        watch.rule.mode = Mode::Enforce;
-        Ok((watch.standing(now), told.into_iter().collect()))
+        watch.be(Mode::Enforce);
+        // What fires already was dealt with on paper only: the next span of it acts.
+        for (_, entry) in watch.keys.iter_mut() {
+            entry.acted = None;
+            entry.resting_until = 0;
+        }
+        let standing = watch.standing(now);
+        self.guard.rouse(rule);
+        Ok((standing, told.into_iter().collect()))
     }
 
     /// A person says that an action was wrong. A rule of which that is said too often falls back to shadow.
@@ -152,7 +159,7 @@ impl Core {
         let mut effects = Vec::new();
         if let Some(why) = &demoted {
             watch.trust.demote(now);
-            watch.rule.mode = Mode::Shadow;
+            watch.be(Mode::Shadow);
             let summary = format!(
                 "rule {} is in shadow from now on: {why}. It records what it would do and acts no more, until somebody \
                  promotes it",
@@ -201,6 +208,11 @@ impl Core {
 }
 
 impl Watch {
+    fn be(&mut self, mode: Mode) {
+        self.rule.mode = mode;
+        self.version = self.trust.version();
+    }
+
     /// How the rule stands with people.
     pub(super) fn standing(&self, now: i64) -> Standing {
         let rule = &self.rule;

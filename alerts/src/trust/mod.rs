@@ -148,6 +148,15 @@ impl Trust {
         (mode, over)
     }
 
+    /// The rule's version, and whether its mode is its file's: what is ordered in one mode is not what was ordered in
+    /// the other.
+    pub(crate) fn version(&self) -> String {
+        match self.origin {
+            Origin::File => self.version.clone(),
+            origin => format!("{}+{}", self.version, origin.as_str()),
+        }
+    }
+
     /// The rule has ordered something.
     pub(crate) fn ordered(&mut self, order: &Order, key: &str, now: i64) {
         let Some(id) = &order.action_id else {

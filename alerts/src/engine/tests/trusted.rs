@@ -133,8 +133,14 @@ fn one_wrong_action_keeps_a_rule_in_shadow_unless_it_is_promoted_anyway() {
         refused.to_string(),
         "rule spend is not promoted: 1 of those were wrong, and at most 0 may be"
     );
+    // What fires at that moment was dealt with on paper only.
+    burst(&mut bench, "b");
+    let on_paper = bench.orders.last().unwrap().action_id.clone();
     let (stands, _) = bench.core.promote("spend", true, bench.now).unwrap();
     assert_eq!(stands.mode, Mode::Enforce);
+    burst(&mut bench, "b");
+    assert_eq!(bench.frozen(), [&agent("b")]);
+    assert_ne!(bench.orders.last().unwrap().action_id, on_paper);
     for (rule, why) in [("spent", "is not in use")] {
         let refused = bench.core.promote(rule, true, bench.now).unwrap_err();
         assert!(refused.to_string().contains(why), "{refused}");
