@@ -97,14 +97,9 @@ impl Account {
 
 impl Bill {
     fn enter(&mut self, fact: &Fact<'_>, room: &mut usize) {
-        if fact.kind(Kind::Execution) {
-            // It was at work, whenever it had begun.
-            if fact.charge() && fact.ended > self.at {
-                self.execution(fact.row.execution_id, Decimal::ZERO, room);
-            }
-            return;
-        }
-        if fact.row.start_unix_nano < self.at || !(fact.charge() || fact.reversal()) {
+        // An execution is stopped at its next call: one that makes none ends as it would have.
+        let call = !fact.kind(Kind::Execution) && (fact.charge() || fact.reversal());
+        if !call || fact.row.start_unix_nano < self.at {
             return;
         }
         self.calls += fact.sign();

@@ -59,14 +59,10 @@ impl Trial {
             return;
         }
         let ending = fact.kind(Kind::Execution);
-        let begun = if ending {
-            fact.ended
-        } else {
-            fact.row.start_unix_nano
-        };
         let id = fact.row.execution_id;
-        // Whoever went on after it would have been stopped.
-        if !self.over && begun > self.at && self.concerns(fact) && self.running.len() < EXECUTIONS {
+        // Whoever began another call after it would have been stopped there.
+        let went_on = !ending && fact.row.start_unix_nano > self.at;
+        if !self.over && went_on && self.concerns(fact) && self.running.len() < EXECUTIONS {
             self.running.insert(id.to_owned());
         }
         if let Some(termination) = fact.row.termination.filter(|_| ending)
