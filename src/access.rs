@@ -80,6 +80,8 @@ const ROUTES: &[(Method, &str, Who)] = &[
     // A person who is not told stops nothing.
     (Method::POST, "/api/v1/alerts/silences",   OPERATORS),
     (Method::POST, "/api/v1/alerts/unsilence",  OPERATORS),
+    (Method::POST, "/api/v1/alerts/promote",    OPERATORS),
+    (Method::POST, "/api/v1/alerts/false-alarm", OPERATORS),
 
     (Method::POST, IMPORT,                      AGENTS),
 

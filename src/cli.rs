@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use alerts::{Alerts, AlertsCommand};
+pub(crate) use alerts::{Alerts, AlertsCommand, Backtest, Telling};
 pub(crate) use keys::{Keys, KeysAdd, KeysCommand};
 
 /// Watches AI agents, counts what they cost to the last digit, and stops the ones that go wrong.
@@ -45,10 +45,10 @@ pub(crate) enum Command {
     /// Let them go on with less: a cheaper tier, read-only tools, shallower plans.
     Degrade(Degrade),
     /// Lift what was set on that very scope.
-    Release(Target),
+    Release(Release),
     /// Show what is in force.
     Status,
-    /// Who is told of alerts, and what need not be told for a while.
+    /// Alert rules and who is told of them: try a rule on the past, see what it has shown, put it in force, keep quiet.
     Alerts(Alerts),
     /// Show what the tables take up, or tidy them now.
     Storage(Storage),
@@ -207,6 +207,17 @@ pub(crate) struct Target {
     /// Why; kept on the ledger.
     #[arg(long)]
     pub reason: String,
+}
+
+/// Options of `release`.
+#[derive(Debug, Args)]
+pub(crate) struct Release {
+    /// Whom and why.
+    #[command(flatten)]
+    pub target: Target,
+    /// What rules had set there was wrong: it counts against them.
+    #[arg(long)]
+    pub false_alarm: bool,
 }
 
 /// Exactly one of these.

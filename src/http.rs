@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use flyball_alerts::Alerts;
+use flyball_alerts::books::Histogram;
 use flyball_alerts::notify::Outbox;
 use flyball_ingest::Error;
 use flyball_ingest::door::Caller;
@@ -32,6 +33,7 @@ struct Rooms {
     alerts: Arc<Alerts>,
     outbox: Arc<Outbox>,
     gauges: Arc<Gauges>,
+    obeyed: Arc<Histogram>,
 }
 
 /// `GET /healthz`, `/readyz`, `/metrics`, `/api/v1/alerts/status`, `/api/v1/storage`; `POST /api/v1/import`,
@@ -43,6 +45,7 @@ pub(crate) fn router(
     alerts: Arc<Alerts>,
     outbox: Arc<Outbox>,
     gauges: Arc<Gauges>,
+    obeyed: Arc<Histogram>,
     instance: &str,
 ) -> Router {
     let health = health_of(instance);
@@ -68,6 +71,7 @@ pub(crate) fn router(
             alerts,
             outbox,
             gauges,
+            obeyed,
         })
 }
 
@@ -219,6 +223,10 @@ async fn metrics(State(rooms): State<Rooms>) -> Response {
     text.push_str(&metrics::texts(rooms.ingest.policy()));
     text.push_str(&metrics::objects(&rooms.store.object_operations()));
     text.push_str(&metrics::notifiers(&rooms.outbox.figures()));
+    text.push_str(&metrics::alerts(
+        &rooms.alerts.books(),
+        &rooms.obeyed.times(),
+    ));
     text.push_str(&rooms.gauges.text());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -1,17 +1,26 @@
 //! The control plane's ledger, kept by the store: every control event becomes a row of `actions` and a record of `audit`.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use flyball_alerts::books::Histogram;
 use flyball_runtime::control::{ControlEvent, Decision, Ledger, Mode, Obeyed, Scope, State};
 use flyball_store::rows::{ActionRow, AuditRow, Date, Micros};
 use flyball_store::{OwnEvent, Store};
+use parking_lot::Mutex;
+
+/// Actions whose obeying is waited for.
+const TIMED: usize = 1_000;
 
 /// Keeps control events in a store, under one workspace.
 #[derive(Debug)]
 pub(crate) struct StoreLedger {
     store: Arc<Store>,
     workspace: String,
+    /// Actions that nobody has obeyed yet, and when each was decided.
+    decided: Mutex<VecDeque<(String, i64)>>,
+    obeyed: Arc<Histogram>,
 }
 
 impl StoreLedger {
@@ -21,6 +30,34 @@ impl StoreLedger {
         Self {
             store,
             workspace: workspace.into(),
+            decided: Mutex::default(),
+            obeyed: Arc::default(),
+        }
+    }
+
+    /// How long actions took from being decided to being obeyed, since the start.
+    pub(crate) fn obeyed(&self) -> Arc<Histogram> {
+        Arc::clone(&self.obeyed)
+    }
+
+    /// Keeps time. An event that is told again, since the store did not take it, counts once.
+    fn time(&self, event: &ControlEvent) {
+        let mut decided = self.decided.lock();
+        match event {
+            ControlEvent::Decided(decision) if decision.mode == Mode::Enforce => {
+                decided.retain(|(id, _)| *id != decision.action_id);
+                if decided.len() == TIMED {
+                    decided.pop_front();
+                }
+                decided.push_back((decision.action_id.clone(), decision.decided_at_unix_nano));
+            }
+            ControlEvent::Obeyed(obeyed) => {
+                let place = decided.iter().position(|(id, _)| *id == obeyed.action_id);
+                if let Some((_, at)) = place.and_then(|place| decided.remove(place)) {
+                    self.obeyed.add_nanos(obeyed.obeyed_at_unix_nano - at);
+                }
+            }
+            ControlEvent::Decided(_) | ControlEvent::Released(_) => {}
         }
     }
 }
@@ -28,6 +65,7 @@ impl StoreLedger {
 #[async_trait]
 impl Ledger for StoreLedger {
     async fn record(&self, event: &ControlEvent) -> Result<(), String> {
+        self.time(event);
         let (action, actor, subject) = match event {
             ControlEvent::Decided(decision) => decided(decision, "decided"),
             ControlEvent::Released(decision) => decided(decision, "released"),

@@ -21,6 +21,7 @@ mod running;
 mod say;
 mod serve;
 mod tls;
+mod trust_api;
 
 use clap::Parser as _;
 

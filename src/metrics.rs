@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use flyball_alerts::books::{BOUNDS_MS, Books, RuleBooks, Times};
 use flyball_alerts::notify::Figures;
 use flyball_ingest::door::Count;
 use flyball_ingest::redact::Policy;
@@ -74,6 +75,16 @@ const RESOLVER: &[Figure<Counts>] = &[
 const TEXTS: &[Figure<Policy>] = &[
     ("flyball_texts_redacted_total", "counter", "Texts that a key, a card number or the like was taken out of.", |p| p.redacted()),
     ("flyball_contents_cut_total", "counter", "Contents that were cut to the size that is kept.", |p| p.cut()),
+];
+
+#[rustfmt::skip]
+const RULES: &[(&str, &str, fn(&RuleBooks) -> u64)] = &[
+    ("flyball_rule_actions_total", "Actions in force that a rule ordered.", |r| r.enforced),
+    ("flyball_rule_shadow_actions_total", "Actions that a rule in shadow would have ordered.", |r| r.shadow),
+    ("flyball_rule_withheld_total", "Actions withheld, since too many agents would have been frozen.", |r| r.withheld),
+    ("flyball_rule_false_alarms_total", "Actions in force that a person found to be false alarms.", |r| r.false_alarms),
+    ("flyball_rule_shadow_wrong_total", "Actions in shadow that would have stopped successful work, or that a person found wrong.", |r| r.wrong),
+    ("flyball_rule_demotions_total", "Times that a rule fell back to shadow.", |r| r.demotions),
 ];
 
 #[rustfmt::skip]
@@ -198,6 +209,51 @@ pub(crate) fn objects(operations: &[ObjectOperation]) -> String {
     text
 }
 
+/// The loop's own books: how long each of its stages took, and what became of what rules wished.
+pub(crate) fn alerts(books: &Books, obeyed: &Times) -> String {
+    let name = "flyball_loop_seconds";
+    let mut text = format!(
+        "# HELP {name} Time from one stage of an action of a rule to the next.\n# TYPE {name} histogram\n"
+    );
+    let stages = [
+        ("ended_to_received", &books.received),
+        ("received_to_judged", &books.judged),
+        ("judged_to_ordered", &books.ordered),
+        ("ordered_to_obeyed", obeyed),
+    ];
+    // Writing to a String cannot fail.
+    for (stage, times) in stages {
+        for (within, most) in times.within.iter().zip(BOUNDS_MS) {
+            let most = most as f64 / 1e3;
+            let _ = writeln!(
+                text,
+                "{name}_bucket{{stage=\"{stage}\",le=\"{most}\"}} {within}"
+            );
+        }
+        let (count, seconds) = (times.count, times.micros as f64 / 1e6);
+        let _ = write!(
+            text,
+            "{name}_bucket{{stage=\"{stage}\",le=\"+Inf\"}} {count}\n\
+             {name}_sum{{stage=\"{stage}\"}} {seconds}\n{name}_count{{stage=\"{stage}\"}} {count}\n"
+        );
+    }
+    let name = "flyball_orders_failed_total";
+    let _ = writeln!(
+        text,
+        "# HELP {name} Orders of rules that could not be carried out, in spite of all tries.\n# TYPE {name} counter\n\
+         {name} {}",
+        books.failed
+    );
+    for (name, meaning, read) in RULES {
+        let _ = write!(text, "# HELP {name} {meaning}\n# TYPE {name} counter\n");
+        for of in &books.rules {
+            // No rule's name has a quote or a backslash in it.
+            let _ = writeln!(text, "{name}{{rule=\"{}\"}} {}", of.rule, read(of));
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +275,37 @@ mod tests {
         };
         let text = text(&stats, &Counts::default());
         assert!(text.contains("# TYPE flyball_log_bytes gauge\nflyball_log_bytes 7\n"));
+    }
+
+    #[test]
+    fn the_loops_books_are_histograms_and_counters() {
+        let took = |within, count, micros| Times {
+            within: [within; BOUNDS_MS.len()],
+            count,
+            micros,
+        };
+        let books = Books {
+            received: took(2, 2, 900),
+            judged: took(2, 2, 900),
+            ordered: took(1, 2, 31_000_000),
+            failed: 3,
+            rules: vec![RuleBooks {
+                rule: "spend".to_owned(),
+                enforced: 5,
+                ..RuleBooks::default()
+            }],
+        };
+        let text = alerts(&books, &Times::default());
+        for line in [
+            "flyball_loop_seconds_bucket{stage=\"received_to_judged\",le=\"0.001\"} 2\n",
+            "flyball_loop_seconds_sum{stage=\"judged_to_ordered\"} 31\n",
+            "flyball_loop_seconds_bucket{stage=\"judged_to_ordered\",le=\"+Inf\"} 2\n",
+            "flyball_loop_seconds_count{stage=\"ordered_to_obeyed\"} 0\n",
+            "flyball_orders_failed_total 3\n",
+            "flyball_rule_actions_total{rule=\"spend\"} 5\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
     }
 
     #[test]

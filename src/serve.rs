@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::middleware::from_fn_with_state;
+use flyball_alerts::books::Histogram;
 use flyball_alerts::notify::Outbox;
 use flyball_alerts::{Alerts, Parts, Rule, Settings, memory, ports, rule};
 use flyball_dashboards::console::{ConsoleState, FleetData, Hosts, same_origin};
@@ -34,6 +35,7 @@ use crate::ledger_api;
 use crate::notifiers;
 use crate::running::Ports;
 use crate::tls::Tls;
+use crate::trust_api;
 
 /// How long a stop waits for requests under way.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
@@ -65,6 +67,7 @@ impl Serving {
             .await
             .context("metrics.catalogue")?;
         let ledger = Arc::new(StoreLedger::new(Arc::clone(&core.store), WORKSPACE));
+        let obeyed = ledger.obeyed();
         let control = Control::open(&data_dir.join("control.db"), ledger).await?;
         let outbox = notifiers::open(config)?;
         let alerts = start_alerts(config, &core, &control, &outbox)?;
@@ -139,7 +142,7 @@ impl Serving {
             }
             Ok(())
         });
-        let parts = (&control, &alerts, &outbox, &gauges);
+        let parts = (&control, &alerts, &outbox, &gauges, obeyed);
         let router = router(&core, parts, &ports.instance, &data_dir, hosts);
         let (at, done) = (acceptor()?, closed());
         servers.spawn(async move {
@@ -290,7 +293,13 @@ fn memory_of(data_dir: &Path) -> Arc<dyn memory::Memory> {
 /// Port 8080: console, REST API, metrics, health.
 fn router(
     core: &Core,
-    (control, alerts, outbox, gauges): (&Arc<Control>, &Arc<Alerts>, &Arc<Outbox>, &Arc<Gauges>),
+    (control, alerts, outbox, gauges, obeyed): (
+        &Arc<Control>,
+        &Arc<Alerts>,
+        &Arc<Outbox>,
+        &Arc<Gauges>,
+        Arc<Histogram>,
+    ),
     instance: &str,
     data_dir: &Path,
     hosts: Hosts,
@@ -310,6 +319,10 @@ fn router(
         .merge(control::api::router(Arc::clone(control)))
         .merge(flyball_dashboards::console::router(console))
         .merge(backups::router(Arc::clone(&core.store), data_dir))
+        .merge(trust_api::router(
+            Arc::clone(alerts),
+            Arc::clone(&core.store),
+        ))
         .merge(ledger_api::router(Arc::clone(&core.store)))
         .merge(alerts_api::router(
             Arc::clone(outbox),
@@ -326,6 +339,7 @@ fn router(
             Arc::clone(alerts),
             Arc::clone(outbox),
             Arc::clone(gauges),
+            obeyed,
             instance,
         ))
         .layer(from_fn_with_state(guard, access::guard))

@@ -134,6 +134,53 @@ pub enum Error {
         /// What went wrong.
         reason: String,
     },
+    /// No rule has this name.
+    #[error("rule {rule} is not in use; rules are: {known}")]
+    RuleUnknown {
+        /// The name.
+        rule: String,
+        /// The names in use.
+        known: String,
+    },
+    /// A rule is not promoted.
+    #[error("rule {rule} is not promoted: {why}")]
+    NotPromoted {
+        /// The rule.
+        rule: String,
+        /// Why.
+        why: String,
+    },
+    /// No rule took this action lately.
+    #[error("action {action_id} is none of the last 200 actions of any rule in use")]
+    ActionUnknown {
+        /// Its id.
+        action_id: String,
+    },
+    /// The engine has ended.
+    #[error("alerting has ended")]
+    Ended,
+    /// A rule that history cannot be replayed through.
+    #[error("rule {rule} cannot be backtested: {reason}")]
+    NotReplayable {
+        /// The rule.
+        rule: String,
+        /// Why.
+        reason: String,
+    },
+    /// A backtest's stretch of time is empty.
+    #[error("backtest: since is {since} and until is {until}; accepted is a since before until")]
+    Stretch {
+        /// Its begin, RFC 3339.
+        since: String,
+        /// Its end, RFC 3339.
+        until: String,
+    },
+    /// The journal of the past cannot be read.
+    #[error("history: {reason}")]
+    History {
+        /// What went wrong.
+        reason: String,
+    },
 }
 
 impl Error {

@@ -157,6 +157,11 @@ impl Guard {
             .retain(|(frozen, _), _| frozen.as_ref() != Some(scope));
     }
 
+    /// A rule that acted in shadow acts for real from now on: what it had wished for is still to be done.
+    pub(crate) fn rouse(&mut self, rule: &str) {
+        self.resting.retain(|(resting, _), _| resting != rule);
+    }
+
     pub(crate) fn expire(&mut self, now: i64) {
         self.resting.retain(|_, until| *until > now);
         self.touched.retain(|_, at| now - *at < self.blast.window);

@@ -7,14 +7,19 @@
 //! tells people ([`notify`]). Rules in SQL ask on a schedule, and their `answer` takes the same way from
 //! the state machine on. What survives a restart is in [`memory`]; what is needed from outside, in [`ports`].
 //!
+//! [`trust`] keeps what a rule in shadow has shown, until somebody promotes it. [`backtest`] takes the same way with the journal of the past, before a rule is trusted.
+//!
 //! History never acts: what was imported, replayed or late fills windows in silence, or not at all.
 
+pub mod backtest;
+pub mod books;
 pub mod engine;
 pub mod memory;
 pub mod notify;
 pub mod ports;
 pub mod rule;
 pub mod state;
+pub mod trust;
 
 mod answer;
 mod error;

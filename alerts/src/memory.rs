@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::guard::Remembered;
 use crate::state::Machine;
-use crate::{Error, Result};
+use crate::{Error, Result, trust};
 
 /// Everything that is kept. A plain value: how it is kept is [`Memory`]'s affair.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct Saved {
     pub(crate) rules: BTreeMap<String, SavedRule>,
     pub(crate) guard: Remembered,
     pub(crate) in_force: Vec<SavedState>,
+    #[serde(default)]
+    pub(crate) trust: trust::Kept,
 }
 
 /// A scope and the state that was in force for it.
@@ -46,6 +48,9 @@ pub(crate) struct SavedRule {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SavedKey {
     pub(crate) machine: Machine,
+    /// The value that was judged last; unknown in what older versions saved.
+    #[serde(default)]
+    pub(crate) value: Option<Decimal>,
     pub(crate) alert_id: Option<String>,
     pub(crate) acted: Option<String>,
     pub(crate) resting_until: i64,

@@ -30,6 +30,16 @@ pub enum State {
 }
 
 impl State {
+    /// Every one.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Ok,
+        Self::Pending,
+        Self::Firing,
+        Self::Recovering,
+        Self::NoData,
+        Self::Error,
+    ];
+
     /// The word in the `state` column.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -1,9 +1,10 @@
 //! `freeze`, `throttle`, `degrade`, `release`, `status`: a person's hand on the throttle.
 
 use anyhow::{Context as _, Result};
+use flyball_runtime::control::{InForce, View};
 use serde_json::{Value, json};
 
-use crate::cli::{Degrade, ScopeArgs, Target, Throttle};
+use crate::cli::{Degrade, Release, ScopeArgs, Target, Throttle};
 use crate::config::Config;
 use crate::running::Server;
 
@@ -26,8 +27,28 @@ pub(super) async fn degrade(config: &Config, options: &Degrade) -> Result<()> {
     order(config, "degrade", &options.target, how).await
 }
 
-pub(super) async fn release(config: &Config, target: &Target) -> Result<()> {
-    order(config, "release", target, json!({})).await
+pub(super) async fn release(config: &Config, options: &Release) -> Result<()> {
+    let target = &options.target;
+    let mut wrong = Vec::new();
+    if options.false_alarm {
+        // What holds there can be told only before it is lifted.
+        let (scope, name) = scope(&target.scope);
+        let named = |entry: &&InForce| {
+            entry.scope.name() == scope && (scope == "global" || name == entry.scope.target())
+        };
+        let view = view(&Server::need(&config.store.data_dir).await?).await?;
+        let rules = view
+            .entries
+            .iter()
+            .filter(named)
+            .filter(|entry| entry.actor.starts_with("rule:"));
+        wrong.extend(rules.map(|entry| entry.action_id.clone()));
+    }
+    order(config, "release", target, json!({})).await?;
+    for action_id in wrong {
+        super::alerts::false_alarm(config, &action_id, &target.reason).await?;
+    }
+    Ok(())
 }
 
 async fn order(config: &Config, action: &str, target: &Target, mut body: Value) -> Result<()> {
@@ -71,13 +92,17 @@ pub(super) fn actor() -> String {
     )
 }
 
-/// What is in force, most recent last.
-pub(super) async fn status(config: &Config) -> Result<()> {
-    let server = Server::need(&config.store.data_dir).await?;
+async fn view(server: &Server) -> Result<View> {
     let answer = server
         .send(|http| http.get(server.url("/api/v1/control")))
         .await?;
-    let view: flyball_runtime::control::View = serde_json::from_slice(&answer)?;
+    serde_json::from_slice(&answer).context("the server's answer is not what is in force")
+}
+
+/// What is in force, most recent last.
+pub(super) async fn status(config: &Config) -> Result<()> {
+    let server = Server::need(&config.store.data_dir).await?;
+    let view = view(&server).await?;
     if view.entries.is_empty() {
         println!("nothing is throttled, degraded or frozen");
         return Ok(());

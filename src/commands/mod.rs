@@ -57,7 +57,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Freeze(target) => control::freeze(&config, &target).await?,
         Command::Throttle(options) => control::throttle(&config, &options).await?,
         Command::Degrade(options) => control::degrade(&config, &options).await?,
-        Command::Release(target) => control::release(&config, &target).await?,
+        Command::Release(options) => control::release(&config, &options).await?,
         Command::Status => control::status(&config).await?,
         Command::Alerts(options) => alerts::run(&config, &options.command).await?,
         Command::Conventions(options) => conventions::run(&options)?,

@@ -11,6 +11,7 @@ use super::history;
 use super::status::{KeyStatus, RuleStatus, Status, Traffic};
 use super::watch::{Scene, Watch};
 use super::{Effect, Settings, words};
+use crate::books::Stages;
 use crate::fact::{EntryView, EntryViews, Fact};
 use crate::guard::{Guard, state_of};
 use crate::living::Living;
@@ -31,18 +32,21 @@ const LISTED: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Core {
     workspace: Arc<str>,
-    watches: Vec<Watch>,
+    pub(super) watches: Vec<Watch>,
     once: Once,
     living: Living,
-    guard: Guard,
+    pub(super) guard: Guard,
     view: Arc<View>,
     /// Whether the windows hold what was there before the restart; until then nothing is judged.
     warm: bool,
     /// Left by rules that are no more, to be told once there is somebody to tell.
-    closing: Vec<Effect>,
+    pub(super) closing: Vec<Effect>,
     swept: i64,
     position: LogPosition,
     traffic: Traffic,
+    stages: Arc<Stages>,
+    /// The latest time it was told.
+    latest: i64,
 }
 
 impl Core {
@@ -72,7 +76,14 @@ impl Core {
             swept: now,
             position: 0,
             traffic: Traffic::default(),
+            stages: Arc::default(),
+            latest: now,
         }
+    }
+
+    /// Times of what passes through.
+    pub(super) fn stages(&self) -> &Arc<Stages> {
+        &self.stages
     }
 
     pub(super) fn workspace(&self) -> &str {
@@ -124,6 +135,9 @@ impl Core {
                 }
                 continue;
             }
+            if origin != Origin::Import {
+                self.learn(&fact);
+            }
             if !fact.counts() {
                 self.traffic.history += 1;
                 continue;
@@ -145,6 +159,7 @@ impl Core {
                 }
             }
         }
+        self.note(&out, now);
         out
     }
 
@@ -182,6 +197,7 @@ impl Core {
     /// Time has passed.
     pub(super) fn tick(&mut self, now: i64) -> Vec<Effect> {
         let mut out = Vec::new();
+        self.latest = now;
         if !self.warm {
             return out;
         }
@@ -197,9 +213,10 @@ impl Core {
             self.living.expire(now);
             self.guard.expire(now);
             for watch in &mut self.watches {
-                watch.sweep(now);
+                watch.sweep(&self.view, now);
             }
         }
+        self.note(&out, now);
         out
     }
 
@@ -239,6 +256,7 @@ impl Core {
             let (watch, mut scene) = self.scene(i, now, &workspace, &mut out);
             watch.answered(answer, &mut scene);
         }
+        self.note(&out, now);
         out
     }
 
@@ -284,6 +302,7 @@ impl Core {
             let to = watch.rule.notify.clone();
             let standing = watch.standing(&self.workspace).into_iter();
             standing
+                .chain(watch.distrusted(&self.workspace))
                 .map(move |notice| (to.clone(), notice))
                 .collect::<Vec<_>>()
         };
@@ -295,7 +314,7 @@ impl Core {
         let rules = self
             .watches
             .iter()
-            .map(|w| (w.rule.name.clone(), w.save(now)));
+            .map(|w| (w.rule.name.clone(), w.save(&self.view, now)));
         let in_force = scopes(&self.view).map(|scope| SavedState {
             scope: scope.clone(),
             state: self.view.state_of(scope).clone(),
@@ -305,12 +324,14 @@ impl Core {
             rules: rules.collect(),
             guard: self.guard.remember(),
             in_force: in_force.collect(),
+            trust: self.trust(),
         }
     }
 
     pub(super) fn restore(&mut self, saved: Saved, view: Arc<View>, now: i64) {
         self.position = saved.position;
         self.guard.recall(saved.guard);
+        self.recall(saved.trust, now);
         let mut rules: BTreeMap<_, _> = saved.rules;
         for watch in &mut self.watches {
             let by = watch.rule.key.as_str();
@@ -388,6 +409,7 @@ impl Core {
                 version: watch.version.clone(),
                 severity: watch.rule.severity,
                 mode: watch.rule.mode,
+                standing: watch.stance(self.latest),
                 key: watch.rule.key,
                 condition: watch.rule.condition(),
                 action: watch.rule.action.clone(),

@@ -2,7 +2,8 @@
 //! anything is written down or told.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use flyball_runtime::control::Order;
@@ -11,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::Effect;
+use crate::books::Stages;
 use crate::notify::{Notice, Notifier};
 use crate::ports::{Ask, Orders, Records};
 
@@ -56,6 +58,7 @@ pub(super) struct Deliver {
     rows: Option<mpsc::UnboundedSender<AlertRow>>,
     scribe: JoinHandle<()>,
     outcomes: mpsc::UnboundedSender<Outcome>,
+    stages: Arc<Stages>,
 }
 
 impl Deliver {
@@ -65,6 +68,7 @@ impl Deliver {
         records: Arc<dyn Records>,
         ask: Arc<dyn Ask>,
         notifiers: Vec<Arc<dyn Notifier>>,
+        stages: Arc<Stages>,
     ) -> (Self, mpsc::UnboundedReceiver<Outcome>) {
         let workspace: Arc<str> = workspace.into();
         // As many rows as keys can change state: bounded by the rules' keys and cool-downs.
@@ -81,6 +85,7 @@ impl Deliver {
                 rows: Some(rows),
                 scribe,
                 outcomes,
+                stages,
             },
             came,
         )
@@ -126,18 +131,20 @@ impl Deliver {
     fn order(&mut self, order: Box<Order>, key: String) {
         let (orders, outcomes) = (Arc::clone(&self.orders), self.outcomes.clone());
         while self.under_way.try_join_next().is_some() {}
+        let (stages, judged) = (Arc::clone(&self.stages), Instant::now());
         self.under_way.spawn(async move {
             let mut waits = ORDER_WAITS.iter();
             loop {
                 let tried = tokio::time::timeout(ORDER, orders.order((*order).clone())).await;
                 let reason = match tried {
-                    Ok(Ok(_)) => return,
+                    Ok(Ok(_)) => return stages.ordered.add(judged.elapsed()),
                     Ok(Err(reason)) => reason,
                     // Should it come through after all, trying again is the same order.
                     Err(_) => format!("no answer within {} ms", ORDER.as_millis()),
                 };
                 tracing::error!(rule = order.rule, scope = ?order.scope, reason, "order not carried out");
                 let Some(wait) = waits.next() else {
+                    stages.failed.fetch_add(1, Relaxed);
                     // The engine is gone when nobody hears this, and so is the need to try again.
                     let _ = outcomes.send(Outcome::Failed { order, key });
                     return;

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use flyball_runtime::control::Scope;
+use flyball_runtime::control::{Scope, State as Control, View};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use crate::fact::{Fact, Sighting, SpanRef};
+use crate::fact::{FRESH, Fact, Sighting, SpanRef};
 use crate::measure::Measure;
 use crate::memory::SavedKey;
 use crate::rule::{Key, Rule, SECOND, Target};
@@ -137,8 +137,13 @@ impl Entry {
         }
     }
 
-    pub(super) fn worth(&mut self, now: i64) -> Worth {
+    /// Whether it may go. A change of state is remembered for a cool-down, or a key that was swept away in between
+    /// could change more often than it may; a release, for as long as what was known by then can still come in.
+    pub(super) fn worth(&mut self, rule: &Rule, now: i64) -> Worth {
+        let changed = self.machine.changed_at;
         let busy = self.machine.state != State::Ok
+            || changed.is_some_and(|at| now - at < rule.cool_down)
+            || now - self.forgiven_until < rule.when.window().max(FRESH)
             || self.acted.is_some()
             || self.resting_until.max(self.wants_calm_until) > now;
         if busy {
@@ -150,20 +155,28 @@ impl Entry {
         }
     }
 
+    /// Whether something is in force on whom it is about: its release is yet to be heard of.
+    pub(super) fn held(&self, view: &View) -> bool {
+        let state = self.scope.as_ref().map(|scope| view.state_of(scope));
+        state.is_some_and(|state| *state != Control::Running)
+    }
+
     /// What must survive a restart; none when nothing is going on.
-    pub(super) fn save(&self, now: i64) -> Option<SavedKey> {
+    pub(super) fn save(&self, view: &View, now: i64) -> Option<SavedKey> {
         let forgets = self.resting_until.max(self.wants_calm_until) <= now
             && now - self.forgiven_until > FORGIVEN;
         if self.machine.at_rest()
             && self.machine.changed_at.is_none()
             && self.acted.is_none()
             && self.measure.save().is_none()
+            && !self.held(view)
             && forgets
         {
             return None;
         }
         Some(SavedKey {
             machine: self.machine,
+            value: self.value,
             alert_id: self.alert_id.clone(),
             acted: self.acted.clone(),
             resting_until: self.resting_until,
@@ -177,6 +190,7 @@ impl Entry {
     pub(super) fn restore(&mut self, saved: SavedKey, now: i64) {
         self.measure.restore(&saved, now);
         self.machine = saved.machine;
+        self.value = saved.value;
         self.alert_id = saved.alert_id;
         self.acted = saved.acted;
         self.resting_until = saved.resting_until;

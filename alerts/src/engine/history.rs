@@ -154,7 +154,11 @@ impl History {
             return Ok(());
         }
         for key in told.keys() {
-            keys.entry(key, || Entry::new(rule, now), |entry| entry.worth(now));
+            keys.entry(
+                key,
+                || Entry::new(rule, now),
+                |entry| entry.worth(rule, now),
+            );
         }
         for (key, entry) in keys.iter_mut() {
             entry.stirred = true;

@@ -7,15 +7,21 @@ mod core;
 mod deliver;
 mod entry;
 mod history;
+mod replay;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trusted;
 mod watch;
 mod words;
 
 pub use status::{KeyStatus, RuleStatus, Status, Traffic};
 
+pub(crate) use replay::{Replay, Step};
+pub(crate) use words::rfc3339;
+
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -23,18 +29,20 @@ use flyball_runtime::control::{Order, View};
 use flyball_store::rows::AlertRow;
 use flyball_store::{Event, Origin};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch as channel};
+use tokio::sync::{mpsc, oneshot, watch as channel};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::core::Core;
 use self::deliver::{Deliver, Outcome};
+use crate::books::Books;
 use crate::fact::{COLUMNS, EntryViews};
 use crate::guard::BlastRadius;
 use crate::memory::{Memory, Saved};
 use crate::notify::{Notice, Notifier};
 use crate::ports::{Ask, Clock, Orders, Records};
 use crate::rule::Rule;
+use crate::trust::{FalseAlarm, Standing};
 use crate::{Error, Result};
 
 /// How often time passes for rules on which nothing arrives.
@@ -110,8 +118,23 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Alerts {
     core: Arc<Mutex<Core>>,
+    said: mpsc::UnboundedSender<Said>,
     end: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What people say of rules and of what they did.
+#[derive(Debug)]
+enum Said {
+    Promote {
+        rule: String,
+        anyway: bool,
+        answer: oneshot::Sender<Result<Standing>>,
+    },
+    FalseAlarm {
+        action_id: String,
+        answer: oneshot::Sender<Result<FalseAlarm>>,
+    },
 }
 
 impl Alerts {
@@ -133,9 +156,11 @@ impl Alerts {
             clock: parts.clock.clone(),
             memory: Arc::clone(&parts.memory),
         };
-        let task = tokio::spawn(task.run(parts, view, end.clone()));
+        let (said, heard) = mpsc::unbounded_channel();
+        let task = tokio::spawn(task.run(parts, view, heard, end.clone()));
         Ok(Arc::new(Self {
             core,
+            said,
             end,
             task: Mutex::new(Some(task)),
         }))
@@ -145,6 +170,52 @@ impl Alerts {
     #[must_use]
     pub fn status(&self) -> Status {
         self.core.lock().status()
+    }
+
+    /// Puts a rule in force that is in shadow, whatever its file says, until the file changes. What its file asks for
+    /// must have been shown, unless it shall be `anyway`. It is kept when this returns.
+    ///
+    /// # Errors
+    /// [`Error::RuleUnknown`]; [`Error::NotPromoted`], which says what is lacking; [`Error::Ended`].
+    pub async fn promote(&self, rule: &str, anyway: bool) -> Result<Standing> {
+        let (answer, answered) = oneshot::channel();
+        let rule = rule.to_owned();
+        self.tell(Said::Promote {
+            rule,
+            anyway,
+            answer,
+        })?;
+        answered.await.map_err(|_| Error::Ended)?
+    }
+
+    /// A person found an action wrong, be it in force or in shadow. A rule in force of which that is said too often
+    /// falls back to shadow. It is kept when this returns.
+    ///
+    /// # Errors
+    /// [`Error::ActionUnknown`]; [`Error::Ended`].
+    pub async fn false_alarm(&self, action_id: &str) -> Result<FalseAlarm> {
+        let (answer, answered) = oneshot::channel();
+        let action_id = action_id.to_owned();
+        self.tell(Said::FalseAlarm { action_id, answer })?;
+        answered.await.map_err(|_| Error::Ended)?
+    }
+
+    fn tell(&self, said: Said) -> Result<()> {
+        self.said.send(said).map_err(|_| Error::Ended)
+    }
+
+    /// How long its stages took since the start, and what became of what rules wished.
+    #[must_use]
+    pub fn books(&self) -> Books {
+        let core = self.core.lock();
+        let stages = core.stages();
+        Books {
+            received: stages.received.times(),
+            judged: stages.judged.times(),
+            ordered: stages.ordered.times(),
+            failed: stages.failed.load(Ordering::Relaxed),
+            rules: core.rule_books(),
+        }
     }
 
     /// Ends it: what was decided is still delivered (for a few seconds at most), and the state is saved.
@@ -197,6 +268,7 @@ impl Task {
         self,
         parts: Parts,
         mut view: channel::Receiver<Arc<View>>,
+        mut heard: mpsc::UnboundedReceiver<Said>,
         end: CancellationToken,
     ) {
         let mut events = parts.events;
@@ -206,6 +278,7 @@ impl Task {
             parts.records,
             parts.ask,
             parts.notifiers,
+            Arc::clone(self.core.lock().stages()),
         );
         self.warm_up(&deliver);
         let mut ticks = tokio::time::interval(TICK);
@@ -219,6 +292,7 @@ impl Task {
                 biased;
                 () = end.cancelled() => break,
                 _ = ticks.tick() => {
+                    dirty |= self.core.lock().learnt();
                     if dirty && saving.as_ref().is_none_or(JoinHandle::is_finished) {
                         saving = Some(self.save());
                         dirty = false;
@@ -241,6 +315,7 @@ impl Task {
                     self.with(|core, now| { core.viewed(view, now); Vec::new() })
                 }
                 Some(outcome) = outcomes.recv() => self.came_of(outcome),
+                Some(said) = heard.recv() => self.hear(said).await,
                 event = events.recv() => match event {
                     Some(event) => self.event(&event),
                     // The store has closed.
@@ -263,6 +338,42 @@ impl Task {
             let _ = saving.await;
         }
         let _ = self.save().await;
+    }
+
+    /// Does what somebody says, and keeps it before it says so.
+    async fn hear(&self, said: Said) -> Vec<Effect> {
+        let now = self.clock.now();
+        match said {
+            Said::Promote {
+                rule,
+                anyway,
+                answer,
+            } => {
+                let done = self.core.lock().promote(&rule, anyway, now);
+                self.answer(done, answer).await
+            }
+            Said::FalseAlarm { action_id, answer } => {
+                let done = self.core.lock().false_alarm(&action_id, now);
+                self.answer(done, answer).await
+            }
+        }
+    }
+
+    async fn answer<T: Send>(
+        &self,
+        done: Result<(T, Vec<Effect>)>,
+        answer: oneshot::Sender<Result<T>>,
+    ) -> Vec<Effect> {
+        let (told, effects) = match done {
+            Ok((told, effects)) => (Ok(told), effects),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        if told.is_ok() {
+            let _ = self.save().await;
+        }
+        // Whoever asked may have gone.
+        let _ = answer.send(told);
+        effects
     }
 
     fn with(&self, step: impl FnOnce(&mut Core, i64) -> Vec<Effect>) -> Vec<Effect> {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::rule::{Action, Key, Severity, Target};
 use crate::state::State;
+use crate::trust::Standing;
 
 /// How alerting stands.
 #[derive(Debug, Clone, Serialize)]
@@ -50,6 +51,8 @@ pub struct RuleStatus {
     pub severity: Severity,
     /// Shadow or enforce.
     pub mode: Mode,
+    /// Where that comes from, and what the rule has shown.
+    pub standing: Standing,
     /// By what numbers are kept apart.
     pub key: Key,
     /// When it fires, in words.

@@ -8,12 +8,14 @@ mod composite;
 mod counts;
 mod detector;
 mod healthy;
+mod lives;
 mod loops;
 mod lost;
 mod measure;
 mod objective;
 mod query;
 mod standing;
+mod trusted;
 
 use std::sync::Arc;
 

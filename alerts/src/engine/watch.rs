@@ -19,7 +19,8 @@ use crate::memory::SavedRule;
 use crate::notify::{Deed, Notice};
 use crate::rule::{Key, Rule, SECOND, When, spoken};
 use crate::state::{Change, Machine, NoData, Policy, Sample, State, Threshold};
-use crate::window::Keyed;
+use crate::trust::Trust;
+use crate::window::{Keyed, Worth};
 
 /// What a rule may look at and change while it judges.
 pub(super) struct Scene<'a> {
@@ -45,6 +46,9 @@ pub(super) struct Watch {
     health_id: Option<String>,
     pub(super) trouble: Option<String>,
     limit: usize,
+    pub(super) trust: Trust,
+    /// Actions withheld since too many agents would have been touched.
+    pub(super) withheld: u64,
     due: i64,
     asking: bool,
     /// Of rules that ask the tables for what lies further back than the stream.
@@ -67,6 +71,8 @@ impl Watch {
             history: rule.when.asks_history().then(History::default),
             hearing,
             version: rule.version(),
+            trust: Trust::new(&rule, now),
+            withheld: 0,
             policy: rule.policy(),
             rule,
             keys: Keyed::new(limit),
@@ -118,7 +124,7 @@ impl Watch {
                     }
                     entry
                 },
-                |entry| entry.worth(now),
+                |entry| entry.worth(rule, now),
             )
         };
         if let Some(entry) = entry {
@@ -297,9 +303,11 @@ impl Watch {
     /// A key's value is told from outside.
     fn told(&mut self, key: &str, value: Option<Decimal>, scene: &Scene<'_>) {
         let (rule, now) = (&self.rule, scene.now);
-        let entry = self
-            .keys
-            .entry(key, || Entry::new(rule, now), |entry| entry.worth(now));
+        let entry = self.keys.entry(
+            key,
+            || Entry::new(rule, now),
+            |entry| entry.worth(rule, now),
+        );
         let Some(entry) = entry else {
             return;
         };
@@ -412,15 +420,20 @@ impl Watch {
         standing
     }
 
-    pub(super) fn sweep(&mut self, now: i64) {
-        self.keys.sweep(|entry| entry.worth(now));
+    pub(super) fn sweep(&mut self, view: &View, now: i64) {
+        let rule = &self.rule;
+        self.keys.sweep(|entry| match entry.held(view) {
+            true => Worth::Keep,
+            false => entry.worth(rule, now),
+        });
+        self.trust.expire(now);
     }
 
-    pub(super) fn save(&self, now: i64) -> SavedRule {
+    pub(super) fn save(&self, view: &View, now: i64) -> SavedRule {
         let keys = self
             .keys
             .iter()
-            .filter_map(|(key, entry)| Some((key.to_owned(), entry.save(now)?)));
+            .filter_map(|(key, entry)| Some((key.to_owned(), entry.save(view, now)?)));
         SavedRule {
             by: self.rule.key.as_str().to_owned(),
             health: self.health,
@@ -434,9 +447,9 @@ impl Watch {
         self.health_id = saved.health_id;
         for (key, saved) in saved.keys {
             let rule = &self.rule;
-            if let Some(entry) = self
-                .keys
-                .entry(&key, || Entry::new(rule, now), |e| e.worth(now))
+            if let Some(entry) =
+                self.keys
+                    .entry(&key, || Entry::new(rule, now), |e| e.worth(rule, now))
             {
                 entry.restore(saved, now);
             }

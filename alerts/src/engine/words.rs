@@ -11,7 +11,7 @@ use super::Effect;
 use super::watch::Scene;
 use crate::memory::SavedRule;
 use crate::notify::{About, Deed, Notice};
-use crate::rule::{Action, Period, Rule, Series, Severity, When, percent, spoken};
+use crate::rule::{Action, Period, Rule, Series, Severity, When, percent};
 use crate::state::{Change, Machine, State};
 
 /// What there is to tell.
@@ -314,6 +314,6 @@ fn about(change: Change) -> Option<About> {
 }
 
 /// A time in words.
-pub(super) fn rfc3339(unix_nano: i64) -> String {
+pub(crate) fn rfc3339(unix_nano: i64) -> String {
     DateTime::from_timestamp_nanos(unix_nano).to_rfc3339_opts(SecondsFormat::Millis, true)
 }

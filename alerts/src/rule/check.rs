@@ -8,6 +8,7 @@ use super::deed::{action, scope};
 use super::file::{Leaf, RuleForm, WhenForm};
 use super::kinds::soft_share;
 use super::scalar::Place;
+use super::trust::{demote, promote};
 use super::{Action, Key, Rule, SECOND, Severity, When};
 use crate::Result;
 use crate::state::{NoData, Threshold};
@@ -142,6 +143,8 @@ fn rule(file: &str, line: u64, form: &RuleForm) -> Result<Rule> {
         action,
         scope,
         notify,
+        promote: promote(place, acts, form.promote.as_ref())?,
+        demote: demote(place, acts, form.demote.as_ref())?,
     };
     Ok(rule)
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use super::trust::{DemoteForm, PromoteForm};
 use super::{Rule, check, composite};
 use crate::{Error, Result};
 
@@ -44,6 +45,8 @@ pub(super) struct RuleForm {
     pub(super) action: Option<Spanned<ActionForm>>,
     pub(super) scope: Option<Leaf>,
     pub(super) notify: Option<Vec<Leaf>>,
+    pub(super) promote: Option<Spanned<PromoteForm>>,
+    pub(super) demote: Option<Spanned<DemoteForm>>,
 }
 
 /// What is measured, as written.

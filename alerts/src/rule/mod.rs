@@ -18,6 +18,7 @@ mod proof;
 mod scalar;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod when;
 mod words;
 
@@ -29,6 +30,7 @@ pub use objective::{Aim, BurnWindow, Objective};
 pub use period::Period;
 pub use proof::{Pace, Proof};
 pub(crate) use scalar::Place;
+pub use trust::{Demote, Promote};
 pub use when::{Calls, Quantity, Series, When};
 pub(crate) use words::{percent, spoken};
 
@@ -216,6 +218,12 @@ pub struct Rule {
     pub scope: Option<Target>,
     /// Which notifiers are told; none means all.
     pub notify: Option<Vec<String>>,
+    /// What it must have shown before it is promoted from shadow; none for what is usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promote: Option<Promote>,
+    /// What makes it fall back to shadow; none for what is usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub demote: Option<Demote>,
 }
 
 impl Rule {

@@ -413,3 +413,43 @@ proptest! {
         let _ = parse("any", &rule(field, &leaf));
     }
 }
+
+#[test]
+fn how_trust_is_earned_and_lost_stands_in_the_file() {
+    let with = |more: &str| format!("{}    {more}\n", rule("", ""));
+    let rules = with("promote: { after: 2d, actions: 9 }\n    demote: { within: 1h }");
+    let rule_of = |text: &str| parse("rules.yaml", text).unwrap().remove(0);
+    let wanted = Promote {
+        after: 2 * 86_400 * SECOND,
+        actions: 9,
+        wrong_at_most: 0,
+    };
+    assert_eq!(rule_of(&rules).promote, Some(wanted));
+    let within = Demote {
+        wrong: 2,
+        within: 3_600 * SECOND,
+    };
+    assert_eq!(rule_of(&rules).demote, Some(within));
+    // A rule that says nothing of it is the rule that it was.
+    let plain = serde_json::to_string(&rule_of(&rule("", ""))).unwrap();
+    assert!(!plain.contains("mote"), "{plain}");
+
+    for (more, want) in [
+        ("promote: { after: soon }", "after is \"soon\""),
+        ("promote: { actions: 0 }", "actions is \"0\""),
+        ("promote: { sooner: 1d }", "sooner"),
+        ("demote: { wrong: 0 }", "wrong is \"0\""),
+        ("demote: { within: 0s }", "within is \"0s\""),
+    ] {
+        let said = message(&with(more));
+        assert!(said.contains(want), "{said}");
+    }
+    let tells = rule("    action: freeze\n", "    promote: { after: 1d }\n");
+    let said = message(&tells);
+    assert!(
+        said.contains(
+            "rules.yaml:9: rule loop: promote is \"set\"; accepted only for a rule that acts"
+        ),
+        "{said}"
+    );
+}

@@ -2,6 +2,7 @@
 //! The crate's public face: the engine on a channel of store events, with the real control plane, and the
 //! notifiers against servers of our own.
 
+mod backtest;
 mod engine;
 mod mail;
 mod notify;

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::engine::{Kept, NoLedger, charge, event, now, until};
 
-async fn over(charges: &[ChargeRow]) -> Arc<Engine> {
+pub(crate) async fn over(charges: &[ChargeRow]) -> Arc<Engine> {
     let tables = Table::ALL.map(|table| {
         let buffered = match table {
             Table::Charges => vec![ChargeRow::batch(charges).unwrap()],

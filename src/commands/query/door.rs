@@ -15,13 +15,13 @@ use crate::core::{Core, WORKSPACE};
 use crate::running::Server;
 
 /// A way to ask.
-pub(super) enum Door {
+pub(in crate::commands) enum Door {
     Server(Server),
     Own(Box<Core>),
 }
 
 impl Door {
-    pub(super) async fn open(config: &Config) -> Result<Self> {
+    pub(in crate::commands) async fn open(config: &Config) -> Result<Self> {
         Ok(match Server::find(&config.store.data_dir).await {
             Some(server) => Self::Server(server),
             None => Self::Own(Box::new(Core::open_to_read(config).await?)),
@@ -29,7 +29,7 @@ impl Door {
     }
 
     /// Gives the directory back, where it was taken.
-    pub(super) async fn close(self) -> Result<()> {
+    pub(in crate::commands) async fn close(self) -> Result<()> {
         match self {
             Self::Server(_) => Ok(()),
             Self::Own(core) => core.close().await,
@@ -67,7 +67,11 @@ impl Door {
     }
 
     /// The rows of a statement, at least one batch.
-    pub(super) async fn rows(&self, sql: &str, moment: Moment) -> Result<Vec<RecordBatch>> {
+    pub(in crate::commands) async fn rows(
+        &self,
+        sql: &str,
+        moment: Moment,
+    ) -> Result<Vec<RecordBatch>> {
         let mut bytes = Vec::new();
         self.answer(sql, moment, Format::Arrow, &mut bytes).await?;
         let reader = StreamReader::try_new(&bytes[..], None).context("the answer is not Arrow")?;

@@ -1,7 +1,7 @@
 //! `flyball query`: SQL, asked of the running server or of the data directory itself; one statement, those of a file
 //! on standard input, or one after the other at a prompt.
 
-mod door;
+pub(super) mod door;
 mod shell;
 mod split;
 

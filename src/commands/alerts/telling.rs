@@ -5,23 +5,23 @@ use chrono::{TimeDelta, Utc};
 use flyball_alerts::notify::SilenceOrder;
 use serde_json::Value;
 
-use super::control::actor;
-use super::keys::seconds;
 use crate::alerts_api::{Unwanted, Wanted};
-use crate::cli::AlertsCommand;
+use crate::cli::Telling;
+use crate::commands::control::actor;
+use crate::commands::keys::seconds;
 use crate::config::Config;
 use crate::running::Server;
 use crate::say::say;
 
 /// Through the running server: it alone tells.
-pub(super) async fn run(config: &Config, command: &AlertsCommand) -> Result<()> {
+pub(super) async fn run(config: &Config, command: &Telling) -> Result<()> {
     let server = Server::need(&config.store.data_dir).await?;
     match command {
-        AlertsCommand::Notifiers => {
+        Telling::Notifiers => {
             let url = server.url("/api/v1/alerts/notifiers");
             print_notifiers(&json(&server.send(|http| http.get(url)).await?)?);
         }
-        AlertsCommand::Silence {
+        Telling::Silence {
             matchers,
             lasts,
             why,
@@ -49,11 +49,11 @@ pub(super) async fn run(config: &Config, command: &AlertsCommand) -> Result<()> 
                 words(&silence["matchers"])
             );
         }
-        AlertsCommand::Silences => {
+        Telling::Silences => {
             let url = server.url("/api/v1/alerts/silences");
             print_silences(&json(&server.send(|http| http.get(url)).await?)?);
         }
-        AlertsCommand::Unsilence { id } => {
+        Telling::Unsilence { id } => {
             let unwanted = Unwanted {
                 id: id.clone(),
                 actor: Some(actor()),
