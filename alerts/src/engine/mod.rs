@@ -7,6 +7,7 @@ mod core;
 mod deliver;
 mod entry;
 mod history;
+mod judge;
 mod replay;
 mod status;
 #[cfg(test)]

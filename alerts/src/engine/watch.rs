@@ -2,23 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use flyball_runtime::control::{Mode, Order, View};
+use flyball_runtime::control::{Mode, View};
 use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::Effect;
 use super::entry::Entry;
 use super::history::History;
+use super::judge::{Judge, Reading, alert_id};
 use super::words;
 use crate::answer;
 use crate::fact::{Fact, scope_of};
-use crate::guard::{Guard, Verdict, action_id, digest, spell, state_of};
+use crate::guard::Guard;
 use crate::living::Living;
 use crate::measure::{Hearing, Measure};
 use crate::memory::SavedRule;
-use crate::notify::{Deed, Notice};
+use crate::notify::Notice;
 use crate::rule::{Key, Rule, SECOND, When, spoken};
-use crate::state::{Change, Machine, NoData, Policy, Sample, State, Threshold};
+use crate::state::{Machine, NoData, Policy, Sample, State, Threshold};
 use crate::trust::Trust;
 use crate::window::{Keyed, Worth};
 
@@ -454,172 +455,5 @@ impl Watch {
                 entry.restore(saved, now);
             }
         }
-    }
-}
-
-/// How a key of a rule is read.
-#[derive(Clone, Copy)]
-struct Reading {
-    at: i64,
-    /// Whether all that is needed is there; else what is there may be too little.
-    whole: bool,
-    threshold: Threshold,
-}
-
-impl Reading {
-    fn of(self, entry: &mut Entry) -> Option<Decimal> {
-        let value = entry.measure.value(self.at)?;
-        // A part of what was spent may be too much already.
-        let enough = matches!(entry.measure, Measure::Budget(_)) && self.threshold.breached(value);
-        (self.whole || enough).then_some(value)
-    }
-}
-
-fn alert_id(rule: &Rule, key: &str, now: i64) -> String {
-    digest(&[&rule.name, key, &now.to_string()])
-}
-
-/// A rule without its keys, so that a key can be judged while they are walked.
-struct Judge<'a> {
-    rule: &'a Rule,
-    version: &'a str,
-    policy: &'a Policy,
-}
-
-impl Judge<'_> {
-    /// Judges a key by what its window holds now.
-    fn read(&self, key: &str, entry: &mut Entry, reading: Reading, scene: &mut Scene<'_>) {
-        let sample = match reading.of(entry) {
-            Some(value) => Sample::Value(value),
-            // A key that has not begun is not missing.
-            None if entry.machine.at_rest() => return,
-            None => Sample::NoData,
-        };
-        entry.stirred = false;
-        self.judge(key, entry, sample, scene);
-    }
-
-    fn judge(&self, key: &str, entry: &mut Entry, sample: Sample, scene: &mut Scene<'_>) {
-        let (machine, change) = entry.machine.step(sample, scene.now, self.policy);
-        entry.machine = machine;
-        let mut breached = false;
-        if let Sample::Value(value) = sample {
-            entry.value = Some(value);
-            breached = self.policy.threshold.breached(value);
-            if !breached {
-                entry.wants_calm_until = 0;
-            }
-        }
-        if entry.alert_id.is_none() && change.is_some() {
-            entry.alert_id = Some(alert_id(self.rule, key, scene.now));
-        }
-        // First act, then talk.
-        let acts = self.rule.acts() && breached && machine.state == State::Firing;
-        let deed = if acts {
-            self.act(key, entry, scene)
-        } else {
-            None
-        };
-        let ordered = deed.as_ref().is_some_and(|deed| deed.action_id.is_some());
-        if change.is_some() || ordered {
-            // An action without a change of state is told as if it had just begun to fire.
-            let told = change.unwrap_or(Change {
-                from: State::Firing,
-                to: State::Firing,
-            });
-            self.tell(key, entry, told, deed, scene);
-        }
-        if change.is_some_and(|change| change.to == State::Ok) {
-            entry.alert_id = None;
-            entry.acted = None;
-        }
-    }
-
-    /// Orders the action, unless something speaks against it. None when there is nothing new to say.
-    fn act(&self, key: &str, entry: &mut Entry, scene: &mut Scene<'_>) -> Option<Deed> {
-        let now = scene.now;
-        if entry.acted.is_some() || entry.resting_until.max(entry.wants_calm_until) > now {
-            return None;
-        }
-        let scope = entry.scope.clone()?;
-        let mut deed = Deed {
-            action: words::verb(&self.rule.action).to_owned(),
-            target: spell(&scope),
-            action_id: None,
-            outcome: String::new(),
-        };
-        let Some(sighting) = entry.sighting.filter(|sighting| sighting.fresh(now)) else {
-            "not ordered: no live span of it ended within the last minute"
-                .clone_into(&mut deed.outcome);
-            return Some(deed);
-        };
-        let agent = entry.agent.as_deref();
-        match scene
-            .guard
-            .judge(self.rule, &scope, agent, scene.living, scene.view, now)
-        {
-            Verdict::Act => {}
-            Verdict::Holds(why) => {
-                entry.resting_until = now + self.rule.cool_down;
-                deed.outcome = format!("not ordered: {why}");
-                return Some(deed);
-            }
-            Verdict::Withheld { why, until } => {
-                entry.resting_until = until;
-                deed.outcome = format!("withheld: {why}");
-                return Some(deed);
-            }
-        }
-        let window = self.rule.when.window();
-        let start = (sighting.received.div_euclid(window) * window).max(entry.forgiven_until);
-        let id = action_id(self.rule, self.version, &scope, start);
-        let evidence = entry.evidence(self.rule, now);
-        let order = Order {
-            scope,
-            state: state_of(&self.rule.action),
-            actor: format!("rule:{}", self.rule.name),
-            reason: words::describe(self.rule, key, entry.value, &evidence),
-            rule: Some(self.rule.name.clone()),
-            mode: self.rule.mode,
-            cause: Some(sighting.cause()),
-            evidence: Some(evidence),
-            action_id: Some(id.clone()),
-        };
-        scene.out.push(Effect::Order {
-            order: Box::new(order),
-            key: key.to_owned(),
-        });
-        entry.acted = Some(id.clone());
-        deed.action_id = Some(id);
-        match self.rule.mode {
-            Mode::Enforce => "ordered",
-            Mode::Shadow => "shadow: recorded, without effect",
-        }
-        .clone_into(&mut deed.outcome);
-        Some(deed)
-    }
-
-    fn tell(
-        &self,
-        key: &str,
-        entry: &mut Entry,
-        change: Change,
-        deed: Option<Deed>,
-        scene: &mut Scene<'_>,
-    ) {
-        let evidence = entry.evidence(self.rule, scene.now);
-        let summary = words::describe(self.rule, key, entry.value, &evidence);
-        let id = entry.alert_id.clone().unwrap_or_default();
-        let key = format!("{}={key}", self.rule.key.as_str());
-        let told = words::Told {
-            id: &id,
-            key: &key,
-            change,
-            value: entry.value,
-            summary,
-            evidence: Some(evidence),
-            deed,
-        };
-        words::tell(self.rule, &told, scene);
     }
 }
