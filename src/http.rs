@@ -42,10 +42,8 @@ pub(crate) fn router(
     store: Arc<Store>,
     counts: Asker,
     ingest: Arc<Ingest>,
-    alerts: Arc<Alerts>,
-    outbox: Arc<Outbox>,
+    (alerts, outbox, obeyed): (Arc<Alerts>, Arc<Outbox>, Arc<Histogram>),
     gauges: Arc<Gauges>,
-    obeyed: Arc<Histogram>,
     instance: &str,
 ) -> Router {
     let health = health_of(instance);

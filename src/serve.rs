@@ -336,10 +336,8 @@ fn router(
             Arc::clone(&core.store),
             core.asker(),
             Arc::clone(&core.ingest),
-            Arc::clone(alerts),
-            Arc::clone(outbox),
+            (Arc::clone(alerts), Arc::clone(outbox), obeyed),
             Arc::clone(gauges),
-            obeyed,
             instance,
         ))
         .layer(from_fn_with_state(guard, access::guard))

@@ -79,7 +79,7 @@ fn again(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     });
     let parts: Vec<Expr> = parts.collect();
     let sets = renamed(sets, &keys, &columns)?;
-    let coarse = Aggregate::try_new(Arc::new(finest), vec![sets], parts.clone())?;
+    let coarse = Aggregate::try_new(Arc::new(finest), vec![sets], parts)?;
     // Under the names and of the types that it had.
     let outside = aggregate.schema.iter().zip(coarse.schema.iter());
     let first = aggregate.schema.fields().len() - ways.len();

@@ -61,7 +61,7 @@ fn plainly(expr: Expr) -> Transformed<Expr> {
     let Expr::Literal(ScalarValue::TimestampMicrosecond(Some(at), zone), _) = right.as_ref() else {
         return Transformed::no(expr);
     };
-    if !zone.as_deref().is_none_or(|zone| zone == "UTC") {
+    if zone.as_deref().is_some_and(|zone| zone != "UTC") {
         return Transformed::no(expr);
     }
     let instant = |at| ScalarValue::TimestampMicrosecond(Some(at), zone.clone());

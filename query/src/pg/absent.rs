@@ -155,11 +155,7 @@ fn no_row_of(select: &Select, named: &HashSet<String>) -> bool {
 
 /// What [`without_rows`] leaves.
 fn put_already(select: &Select) -> bool {
-    select.from.is_empty()
-        && select
-            .selection
-            .as_ref()
-            .is_some_and(|condition| is_false(condition))
+    select.from.is_empty() && select.selection.as_ref().is_some_and(is_false)
 }
 
 fn is_false(condition: &Expr) -> bool {

@@ -13,6 +13,7 @@ mod ledger;
 mod live;
 mod metrics;
 mod moment;
+mod optimised;
 mod pg;
 mod pg_keys;
 mod retold;
