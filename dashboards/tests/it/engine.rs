@@ -9,7 +9,7 @@ use flyball_dashboards::console::{ConsoleState, FleetData, Hosts, router};
 use flyball_dashboards::grafana::{TimeRange, catalogue, queries};
 use flyball_query::{Config, Engine};
 use flyball_runtime::control::View;
-use flyball_store::rows::{ActionRow, AlertRow, ChargeRow, Date, Micros, Row};
+use flyball_store::rows::{ActionRow, AlertRow, ChargeRow, Date, Micros, Row, SpanRow};
 use flyball_store::{Minutes, Snapshot, Table, TableSnapshot};
 use serde_json::Value;
 
@@ -142,6 +142,22 @@ fn tool_call() -> ChargeRow {
     }
 }
 
+/// A person let the agent go on.
+fn approval() -> SpanRow {
+    let start = micros(460);
+    SpanRow {
+        date: Date::of_micros(start.0),
+        start_time: start,
+        end_time: Micros(start.0 + 1_000_000),
+        received_at: start,
+        trace_id: "t".to_owned(),
+        span_id: "s".to_owned(),
+        agent_name: Some("triage".to_owned()),
+        intervention: Some("approve".to_owned()),
+        ..SpanRow::default()
+    }
+}
+
 async fn engine(filled: bool) -> Arc<Engine> {
     engine_over(filled.then(journal)).await
 }
@@ -153,6 +169,7 @@ async fn engine_over(rows: Option<Vec<ChargeRow>>) -> Arc<Engine> {
         Table::Charges => vec![ChargeRow::batch(&rows.clone().unwrap()).unwrap()],
         Table::Alerts => vec![AlertRow::batch(&alerts()).unwrap()],
         Table::Actions => vec![ActionRow::batch(&actions()).unwrap()],
+        Table::Spans => vec![SpanRow::batch(&[approval()]).unwrap()],
         _ => Vec::new(),
     };
     let tables: HashMap<Table, TableSnapshot> = Table::ALL

@@ -114,7 +114,7 @@ mod tests {
             None,
             Some(-1),
             Some(1_795_392_000_123_456),
-            Some(-62_000_000_000_000_001),
+            Some(-2_000_000_000_000_001),
             Some(951_782_399_999_999),
         ];
         let times = TimestampMicrosecondArray::from(micros.to_vec()).with_timezone("UTC");

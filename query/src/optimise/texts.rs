@@ -7,6 +7,7 @@ use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, Like, LogicalPlan, lit};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+use datafusion::scalar::ScalarValue;
 
 /// The shortest piece that is worth a look of its own, bytes.
 const PIECE_MIN: usize = 3;
@@ -72,10 +73,17 @@ fn piece(term: &Expr) -> Option<Expr> {
     let Expr::Like(like) = term else {
         return None;
     };
-    let Expr::Literal(pattern, _) = like.pattern.as_ref() else {
+    let Expr::Literal(literal, _) = like.pattern.as_ref() else {
         return None;
     };
-    let pattern = pattern.try_as_str().flatten()?;
+    // Both are of one type by now, and stay so.
+    let text: fn(Option<String>) -> ScalarValue = match literal {
+        ScalarValue::Utf8(_) => ScalarValue::Utf8,
+        ScalarValue::Utf8View(_) => ScalarValue::Utf8View,
+        ScalarValue::LargeUtf8(_) => ScalarValue::LargeUtf8,
+        _ => return None,
+    };
+    let pattern = literal.try_as_str().flatten()?;
     // A backslash escapes: such a pattern is left alone.
     if like.negated || like.case_insensitive || like.escape_char.is_some() || pattern.contains('\\')
     {
@@ -88,7 +96,7 @@ fn piece(term: &Expr) -> Option<Expr> {
         Expr::Like(Like::new(
             false,
             like.expr.clone(),
-            Box::new(lit(format!("%{longest}%"))),
+            Box::new(lit(text(Some(format!("%{longest}%"))))),
             None,
             false,
         ))
