@@ -7,7 +7,8 @@
 //! tells people ([`notify`]). Rules in SQL ask on a schedule, and their `answer` takes the same way from
 //! the state machine on. What survives a restart is in [`memory`]; what is needed from outside, in [`ports`].
 //!
-//! [`trust`] keeps what a rule in shadow has shown, until somebody promotes it. [`backtest`] takes the same way with the journal of the past, before a rule is trusted.
+//! Before a rule is trusted, [`backtest`] takes the journal of the past the same way, and [`trust`] keeps what the rule shows
+//! in shadow, until somebody promotes it. What the loop itself does, and how long it takes, is in its [`books`].
 //!
 //! History never acts: what was imported, replayed or late fills windows in silence, or not at all.
 

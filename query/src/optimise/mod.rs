@@ -12,7 +12,11 @@ mod twice;
 
 use std::sync::Arc;
 
+use datafusion::common::Result;
+use datafusion::common::tree_node::Transformed;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 
 /// Adds them behind DataFusion's own.
 pub(crate) fn with_ours(builder: SessionStateBuilder) -> SessionStateBuilder {
@@ -21,4 +25,29 @@ pub(crate) fn with_ours(builder: SessionStateBuilder) -> SessionStateBuilder {
         .with_optimizer_rule(Arc::new(texts::LongestPieceFirst))
         .with_optimizer_rule(Arc::new(cube::FinestFirst))
         .with_physical_optimizer_rule(Arc::new(twice::NotTwice))
+}
+
+/// A filter or a scan with its conditions, all of which hold, put in other words; None of `tell` leaves them.
+fn with_conditions(
+    plan: LogicalPlan,
+    tell: impl Fn(&[Expr]) -> Result<Option<Vec<Expr>>>,
+) -> Result<Transformed<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Filter(mut filter) => {
+            let told = tell(&split_conjunction_owned(filter.predicate.clone()))?;
+            let told = told.and_then(conjunction);
+            let transformed = told.is_some();
+            filter.predicate = told.unwrap_or(filter.predicate);
+            let plan = LogicalPlan::Filter(filter);
+            Ok(Transformed::new_transformed(plan, transformed))
+        }
+        LogicalPlan::TableScan(mut scan) => {
+            let told = tell(&scan.filters)?;
+            let transformed = told.is_some();
+            scan.filters = told.unwrap_or(scan.filters);
+            let plan = LogicalPlan::TableScan(scan);
+            Ok(Transformed::new_transformed(plan, transformed))
+        }
+        other => Ok(Transformed::no(other)),
+    }
 }

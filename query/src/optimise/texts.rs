@@ -3,11 +3,12 @@
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
-use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, Like, LogicalPlan, lit};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::scalar::ScalarValue;
+
+use super::with_conditions;
 
 /// The shortest piece that is worth a look of its own, bytes.
 const PIECE_MIN: usize = 3;
@@ -30,27 +31,7 @@ impl OptimizerRule for LongestPieceFirst {
         plan: LogicalPlan,
         _config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        match plan {
-            LogicalPlan::Filter(mut filter) => {
-                let terms: Vec<Expr> = split_conjunction(&filter.predicate)
-                    .into_iter()
-                    .cloned()
-                    .collect();
-                let more = looked_for_first(&terms).and_then(conjunction);
-                let transformed = more.is_some();
-                filter.predicate = more.unwrap_or(filter.predicate);
-                let plan = LogicalPlan::Filter(filter);
-                Ok(Transformed::new_transformed(plan, transformed))
-            }
-            LogicalPlan::TableScan(mut scan) => {
-                let more = looked_for_first(&scan.filters);
-                let transformed = more.is_some();
-                scan.filters = more.unwrap_or(scan.filters);
-                let plan = LogicalPlan::TableScan(scan);
-                Ok(Transformed::new_transformed(plan, transformed))
-            }
-            other => Ok(Transformed::no(other)),
-        }
+        with_conditions(plan, |terms| Ok(looked_for_first(terms)))
     }
 }
 

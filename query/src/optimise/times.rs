@@ -10,6 +10,8 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::scalar::ScalarValue;
 
+use super::with_conditions;
+
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
@@ -31,26 +33,16 @@ impl OptimizerRule for ComparedTimes {
         plan: LogicalPlan,
         _config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        match plan {
-            LogicalPlan::Filter(mut filter) => {
-                let told = filter.predicate.clone().transform_up(|e| Ok(plainly(e)))?;
-                let transformed = told.transformed;
-                filter.predicate = told.data;
-                let plan = LogicalPlan::Filter(filter);
-                Ok(Transformed::new_transformed(plan, transformed))
+        with_conditions(plan, |terms| {
+            let mut transformed = false;
+            let mut told = Vec::with_capacity(terms.len());
+            for term in terms {
+                let term = term.clone().transform_up(|e| Ok(plainly(e)))?;
+                transformed |= term.transformed;
+                told.push(term.data);
             }
-            LogicalPlan::TableScan(mut scan) => {
-                let mut transformed = false;
-                for filter in &mut scan.filters {
-                    let told = filter.clone().transform_up(|e| Ok(plainly(e)))?;
-                    transformed |= told.transformed;
-                    *filter = told.data;
-                }
-                let plan = LogicalPlan::TableScan(scan);
-                Ok(Transformed::new_transformed(plan, transformed))
-            }
-            other => Ok(Transformed::no(other)),
-        }
+            Ok(transformed.then_some(told))
+        })
     }
 }
 
