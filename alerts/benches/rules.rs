@@ -4,9 +4,10 @@
 //!
 //! Charges go in as the store sends them, a thousand at a time as an Arrow batch; what is timed is until the
 //! order arrives that the last one causes, under a rule of its own. Printed: nanoseconds a charge with that
-//! rule alone, and with twenty more.
+//! rule alone, and with twenty more; once where no charge is of the agent of the one before, and once where
+//! charges come by executions, three model calls and a tool call at a time. KEYS (10000) can be set.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -20,7 +21,6 @@ use flyball_store::{Event, Origin};
 use rust_decimal::Decimal;
 use tokio::sync::{mpsc, watch};
 
-const KEYS: usize = 10_000;
 const CHARGES: usize = 200_000;
 const BATCH: usize = 1_000;
 
@@ -96,9 +96,19 @@ impl Ask for Nobody {
     }
 }
 
-/// Three model calls to a tool call, round the agents.
-fn charge(n: usize, now: i64) -> ChargeRow {
+/// How many agents there are.
+fn keys() -> usize {
+    static KEYS: LazyLock<usize> = LazyLock::new(|| {
+        let told = std::env::var("KEYS").ok().and_then(|n| n.parse().ok());
+        told.unwrap_or(10_000)
+    });
+    *KEYS
+}
+
+/// Three model calls to a tool call, round the agents; so many in a row are of one.
+fn charge(n: usize, row: usize, now: i64) -> ChargeRow {
     let tool = n % 4 == 3;
+    let agent = n / row * 7 % keys();
     ChargeRow {
         charge_id: format!("{n:032x}"),
         entry: "charge".to_owned(),
@@ -106,8 +116,8 @@ fn charge(n: usize, now: i64) -> ChargeRow {
         calls: 1,
         trace_id: format!("{n:032x}"),
         span_id: format!("{n:016x}"),
-        agent_name: Some(format!("agent-{}", n * 7 % KEYS)),
-        execution_id: format!("run-{}", n * 7 % KEYS),
+        agent_name: Some(format!("agent-{agent}")),
+        execution_id: format!("run-{}-{agent}", n / row / keys()),
         start_unix_nano: now - 1_000_000_000,
         duration_ns: Some(1_000_000_000),
         received_at: Micros::of_nanos(now),
@@ -122,7 +132,7 @@ fn charge(n: usize, now: i64) -> ChargeRow {
     }
 }
 
-async fn round(rules: &str) -> Result<Duration, Box<dyn std::error::Error>> {
+async fn round(rules: &str, row: usize) -> Result<Duration, Box<dyn std::error::Error>> {
     let (events, received) = mpsc::unbounded_channel();
     let (rung, mut rings) = mpsc::unbounded_channel();
     let view = watch::channel(Arc::default()).0;
@@ -146,7 +156,7 @@ async fn round(rules: &str) -> Result<Duration, Box<dyn std::error::Error>> {
         let now = Clock::default().now();
         let batches = (0..CHARGES / BATCH).map(|batch| {
             let rows: Vec<_> = (0..BATCH)
-                .map(|n| charge(half * CHARGES + batch * BATCH + n, now))
+                .map(|n| charge(half * CHARGES + batch * BATCH + n, row, now))
                 .collect();
             ChargeRow::batch(&rows)
         });
@@ -155,7 +165,7 @@ async fn round(rules: &str) -> Result<Duration, Box<dyn std::error::Error>> {
         batches.push(ChargeRow::batch(&[ChargeRow {
             tenant: Some(last.target().to_owned()),
             cost_usd: Some(Decimal::TEN),
-            ..charge(2 * CHARGES + 4 * half, now)
+            ..charge(2 * CHARGES + 4 * half, row, now)
         }])?);
         let begun = Instant::now();
         for batch in batches {
@@ -180,13 +190,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|(i, when)| format!("  - name: r{i}\n    key: agent\n    when:\n      {when}\n"))
         .collect();
     let each = |took: Duration| took.as_nanos() as f64 / CHARGES as f64;
-    let without = each(round(LAST).await?);
-    let with = each(round(&format!("{LAST}{rules}")).await?);
-    println!("{CHARGES} charges, {KEYS} keys");
-    println!("no other rule  {without:>8.0} ns a charge");
-    println!(
-        "20 rules       {with:>8.0} ns a charge, {:.0} ns for each rule",
-        (with - without) / 20.0
-    );
+    println!("{CHARGES} charges, {} keys, nanoseconds a charge\n", keys());
+    println!("in a row  no other rule  20 rules  for each rule");
+    for row in [1, 4] {
+        let without = each(round(LAST, row).await?);
+        let with = each(round(&format!("{LAST}{rules}"), row).await?);
+        let more = (with - without) / 20.0;
+        println!("{row:>8} {without:>14.0} {with:>9.0} {more:>14.0}");
+    }
     Ok(())
 }

@@ -12,9 +12,10 @@ use crate::rule::{Calls, Key, SECOND, Target};
 pub(crate) const FRESH: i64 = 60 * SECOND;
 
 /// A span by its ids, small enough to keep a few for every key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct SpanRef {
-    pub(crate) trace: u128,
+    /// In two halves, since a `u128` would ask for an alignment that no other number here has.
+    pub(crate) trace: [u64; 2],
     pub(crate) span: u64,
 }
 
@@ -28,7 +29,7 @@ pub(crate) struct SpanName {
 impl SpanRef {
     pub(crate) fn name(self) -> SpanName {
         SpanName {
-            trace_id: format!("{:032x}", self.trace),
+            trace_id: format!("{:016x}{:016x}", self.trace[0], self.trace[1]),
             span_id: format!("{:016x}", self.span),
         }
     }
@@ -169,7 +170,10 @@ impl<'a> Fact<'a> {
         self.span
     }
 
-    pub(crate) fn key<'k>(&'k self, key: Key, workspace: &'k str) -> Option<&'k str> {
+    pub(crate) fn key<'k>(&self, key: Key, workspace: &'k str) -> Option<&'k str>
+    where
+        'a: 'k,
+    {
         let name = match key {
             Key::Workspace => Some(workspace),
             Key::Tenant => self.row.tenant,
@@ -237,6 +241,7 @@ impl<'a> Fact<'a> {
 
 fn span(row: &EntryView<'_>) -> Option<SpanRef> {
     let trace = u128::from_str_radix(row.trace_id, 16).ok()?;
+    let trace = [(trace >> 64) as u64, trace as u64];
     let span = u64::from_str_radix(row.span_id, 16).ok()?;
     Some(SpanRef { trace, span })
 }

@@ -19,10 +19,12 @@ use crate::memory::{Saved, SavedState};
 use crate::notify::Notice;
 use crate::rule::{Key, Rule, SECOND, When};
 use crate::state::State;
-use crate::window::Once;
+use crate::window::{Name, Names, Once};
 
 /// Charges remembered so that each counts once.
 const CHARGES: usize = 1_000_000;
+/// Names of one kind of key that have a number at a time; a key that comes anew costs a rule one more search.
+const NAMES: usize = 1 << 18;
 /// How often idle keys are let go.
 const SWEEP: i64 = 30 * SECOND;
 /// Keys that a status lists for one rule.
@@ -33,6 +35,9 @@ const LISTED: usize = 1_000;
 pub(super) struct Core {
     workspace: Arc<str>,
     pub(super) watches: Vec<Watch>,
+    /// The kinds of key that the rules have, each once, and for each rule which it is.
+    names: Vec<(Key, Names)>,
+    kinds: Vec<usize>,
     once: Once,
     living: Living,
     pub(super) guard: Guard,
@@ -61,7 +66,17 @@ impl Core {
             .collect();
         wanted.sort_unstable_by_key(|key| key.as_str());
         wanted.dedup();
+        let mut names: Vec<(Key, Names)> = Vec::new();
+        let kind = |rule: &Rule| {
+            let known = names.iter().position(|(key, _)| *key == rule.key);
+            known.unwrap_or_else(|| {
+                names.push((rule.key, Names::new(NAMES)));
+                names.len() - 1
+            })
+        };
         Self {
+            kinds: rules.iter().map(kind).collect(),
+            names,
             workspace: settings.workspace.as_str().into(),
             watches: rules
                 .into_iter()
@@ -113,6 +128,8 @@ impl Core {
             facts.partition(|fact| fact.reversal() && self.once.stands(fact.row.charge_id));
         let mut reversed: Vec<(usize, Fact<'_>)> = Vec::new();
         let workspace = Arc::clone(&self.workspace);
+        let mut names: Vec<Option<Name<'_>>> = Vec::with_capacity(self.names.len());
+        let mut concerned: Vec<usize> = Vec::with_capacity(self.watches.len());
         for fact in back.into_iter().chain(rest) {
             self.position = self
                 .position
@@ -121,9 +138,12 @@ impl Core {
                 // What never counted, or has left the windows, cannot be taken out of them.
                 if self.once.reverse(fact.row.charge_id) {
                     self.traffic.reversed += 1;
-                    for i in 0..self.watches.len() {
+                    self.name(&fact, &workspace, &mut names);
+                    self.concern(&fact, &names, &mut concerned);
+                    for i in concerned.iter().copied() {
+                        let key = names[self.kinds[i]];
                         let (watch, mut scene) = self.scene(i, now, &workspace, &mut out);
-                        if watch.feed(&fact, true, false, &mut scene) {
+                        if watch.feed(&fact, key, true, false, &mut scene) {
                             reversed.push((i, fact));
                         }
                     }
@@ -146,9 +166,12 @@ impl Core {
             self.traffic.counted += u64::from(anew);
             self.living.see(&fact, &self.workspace);
             let judge = origin == Origin::Live && self.warm;
-            for i in 0..self.watches.len() {
+            self.name(&fact, &workspace, &mut names);
+            self.concern(&fact, &names, &mut concerned);
+            for i in concerned.iter().copied() {
+                let key = names[self.kinds[i]];
                 let (watch, mut scene) = self.scene(i, now, &workspace, &mut out);
-                watch.feed(&fact, anew, judge, &mut scene);
+                watch.feed(&fact, key, anew, judge, &mut scene);
             }
         }
         if self.warm {
@@ -161,6 +184,27 @@ impl Core {
         }
         self.note(&out, now);
         out
+    }
+
+    /// The fact's keys, one for each kind that the rules have.
+    fn name<'a>(&mut self, fact: &Fact<'a>, workspace: &'a str, out: &mut Vec<Option<Name<'a>>>) {
+        out.clear();
+        let kinds = self.names.iter_mut();
+        out.extend(kinds.map(|(key, names)| Some(names.number(fact.key(*key, workspace)?))));
+    }
+
+    /// The rules that the fact concerns. What each knows of its key lies somewhere else in memory: all of it is
+    /// asked for before the first is waited for.
+    fn concern(&self, fact: &Fact<'_>, names: &[Option<Name<'_>>], out: &mut Vec<usize>) {
+        out.clear();
+        for (i, watch) in self.watches.iter().enumerate() {
+            if watch.concerns(fact) {
+                out.push(i);
+                if let Some(key) = names[self.kinds[i]] {
+                    watch.touch(key);
+                }
+            }
+        }
     }
 
     fn scene<'a>(

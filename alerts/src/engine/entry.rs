@@ -1,7 +1,5 @@
 //! One alert: what is measured for one key of one rule, and where its state machine stands.
 
-use std::collections::VecDeque;
-
 use flyball_runtime::control::{Scope, State as Control, View};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -17,6 +15,34 @@ use crate::window::Worth;
 const SHOWN: usize = 5;
 /// No window but a budget's reaches back further: what was forgiven before has left them, nanoseconds.
 const FORGIVEN: i64 = 73 * 3_600 * SECOND;
+
+/// The last few spans, oldest first.
+#[derive(Debug, Default)]
+struct Recent {
+    spans: [SpanRef; SHOWN],
+    seen: usize,
+}
+
+impl Recent {
+    fn push(&mut self, span: SpanRef) {
+        self.spans[self.seen % SHOWN] = span;
+        // Stays between one and two rounds: enough to know that it is full, and where the next one goes.
+        self.seen += 1;
+        if self.seen == 2 * SHOWN {
+            self.seen = SHOWN;
+        }
+    }
+
+    fn list(&self) -> Vec<SpanRef> {
+        let from = if self.seen < SHOWN {
+            0
+        } else {
+            self.seen % SHOWN
+        };
+        let round = (0..self.seen.min(SHOWN)).map(|i| self.spans[(from + i) % SHOWN]);
+        round.collect()
+    }
+}
 
 /// State of one key.
 #[derive(Debug)]
@@ -42,7 +68,7 @@ pub(super) struct Entry {
     pub(super) agent: Option<Box<str>>,
     /// Whether something came that was not judged yet.
     pub(super) stirred: bool,
-    recent: VecDeque<SpanRef>,
+    recent: Recent,
     fed: i64,
 }
 
@@ -61,13 +87,13 @@ impl Entry {
             scope: None,
             agent: None,
             stirred: true,
-            recent: VecDeque::new(),
+            recent: Recent::default(),
             fed: now,
         }
     }
 
     /// Takes a fact in; `anew` when it was not counted before.
-    pub(super) fn feed(&mut self, fact: &Fact<'_>, target: Option<Target>, anew: bool, now: i64) {
+    pub(super) fn feed(&mut self, fact: &Fact<'_>, rule: &Rule, anew: bool, now: i64) {
         let forgiven = fact.ended.min(fact.received) < self.forgiven_until;
         if forgiven && !self.measure.keeps_pardons() {
             return;
@@ -77,34 +103,43 @@ impl Entry {
         if anew {
             self.measure.add(fact, now);
             if let Some(span) = fact.span().filter(|_| fact.charge()) {
-                if self.recent.len() == SHOWN {
-                    self.recent.pop_front();
-                }
-                self.recent.push_back(span);
+                self.recent.push(span);
             }
         }
         if !self.measure.blames(fact) {
             return;
         }
         let sighting = fact.sighting();
-        if let Some(target) = target
+        if let Some(target) = rule.scope
             && (sighting.is_some() || self.scope.is_none())
         {
-            self.aim(fact, target);
+            self.aim(fact, target, rule.key);
         }
         self.sighting = sighting.or(self.sighting);
     }
 
-    /// Remembers whom an action would be about; allocates only when that changes.
-    fn aim(&mut self, fact: &Fact<'_>, target: Target) {
-        let name = fact.key(target.key(), "");
-        if self.scope.as_ref().map(Scope::target) != name {
-            self.scope = fact.scope(target);
+    /// Remembers whom an action would be about; allocates only when that changes. What the key itself says
+    /// never does.
+    fn aim(&mut self, fact: &Fact<'_>, target: Target, by: Key) {
+        if self.scope.is_none() || target.key() != by {
+            let name = fact.key(target.key(), "");
+            if self.scope.as_ref().map(Scope::target) != name {
+                self.scope = fact.scope(target);
+            }
         }
-        let agent = fact.key(Key::Agent, "");
-        if self.agent.as_deref() != agent {
-            self.agent = agent.map(Into::into);
+        if self.agent.is_none() || by != Key::Agent {
+            let agent = fact.key(Key::Agent, "");
+            if self.agent.as_deref() != agent {
+                self.agent = agent.map(Into::into);
+            }
         }
+    }
+
+    /// Numbers from all over it, so that the processor fetches them.
+    pub(super) fn touch(&self) -> i64 {
+        let held = self.machine.last ^ self.forgiven_until ^ self.fed;
+        let held = held ^ self.measure.touch() ^ self.recent.seen as i64;
+        held ^ self.sighting.map_or(0, |sighting| sighting.received)
     }
 
     /// The numbers and spans behind the value, for the record.
@@ -112,7 +147,7 @@ impl Entry {
         let spans = self
             .measure
             .spans(now)
-            .unwrap_or_else(|| self.recent.iter().copied().collect());
+            .unwrap_or_else(|| self.recent.list());
         let spans: Vec<_> = spans.into_iter().map(SpanRef::name).collect();
         json!({
             "measure": rule.when.as_str(),
@@ -128,7 +163,7 @@ impl Entry {
     /// A person released the target: only what is new may act again.
     pub(super) fn forgive(&mut self, rule: &Rule, now: i64) {
         self.measure.clear(now);
-        self.recent.clear();
+        self.recent = Recent::default();
         self.acted = None;
         self.resting_until = 0;
         self.forgiven_until = now;

@@ -155,7 +155,7 @@ impl History {
         }
         for key in told.keys() {
             keys.entry(
-                key,
+                key.as_str(),
                 || Entry::new(rule, now),
                 |entry| entry.worth(rule, now),
             );

@@ -53,6 +53,13 @@ impl Judge<'_> {
         scene: &mut Scene<'_>,
     ) {
         let sample = match reading.of(entry) {
+            // Nearly all are well and were well before: such a sample changes nothing of a machine at rest.
+            Some(value) if entry.machine.at_rest() && !reading.threshold.breached(value) => {
+                entry.value = Some(value);
+                entry.wants_calm_until = 0;
+                entry.stirred = false;
+                return;
+            }
             Some(value) => Sample::Value(value),
             // A key that has not begun is not missing.
             None if entry.machine.at_rest() => return,

@@ -21,7 +21,7 @@ use crate::notify::Notice;
 use crate::rule::{Key, Rule, SECOND, When, spoken};
 use crate::state::{Machine, NoData, Policy, Sample, State, Threshold};
 use crate::trust::Trust;
-use crate::window::{Keyed, Worth};
+use crate::window::{Keyed, Name, Worth};
 
 /// What a rule may look at and change while it judges.
 pub(super) struct Scene<'a> {
@@ -87,22 +87,32 @@ impl Watch {
         }
     }
 
-    /// Takes a fact in, and judges its key at once if that is wished. Answers whether it concerned one.
+    pub(super) fn concerns(&self, fact: &Fact<'_>) -> bool {
+        Measure::concerns(&self.rule.when, fact)
+    }
+
+    /// Has the processor fetch what is known of a key.
+    pub(super) fn touch(&self, key: Name<'_>) {
+        if let Some(entry) = self.keys.glance(key) {
+            std::hint::black_box(entry.touch());
+        }
+    }
+
+    /// Takes a fact in that concerns the rule, and judges its key at once if that is wished. Answers whether it
+    /// was of one.
     pub(super) fn feed(
         &mut self,
         fact: &Fact<'_>,
+        key: Option<Name<'_>>,
         anew: bool,
         judge: bool,
         scene: &mut Scene<'_>,
     ) -> bool {
-        let (now, workspace) = (scene.now, scene.workspace);
-        if !Measure::concerns(&self.rule.when, fact) {
-            return false;
-        }
+        let now = scene.now;
         if let Some(hearing) = &mut self.hearing {
             hearing.hear(now);
         }
-        let Some(key) = fact.key(self.rule.key, workspace) else {
+        let Some(key) = key else {
             self.unkeyed += 1;
             return false;
         };
@@ -129,14 +139,14 @@ impl Watch {
             )
         };
         if let Some(entry) = entry {
-            entry.feed(fact, rule.scope, anew, reading.at);
+            entry.feed(fact, rule, anew, reading.at);
             if judge {
                 let judge = Judge {
                     rule,
                     version: &self.version,
                     policy: &self.policy,
                 };
-                judge.read(key, entry, reading, scene);
+                judge.read(key.text(), entry, reading, scene);
             }
         }
         if let Some(history) = &mut self.history
@@ -149,8 +159,8 @@ impl Watch {
 
     /// An entry came for the time that the tables tell of.
     pub(super) fn doubt(&mut self, fact: &Fact<'_>) {
-        if let Some(history) = &mut self.history
-            && Measure::concerns(&self.rule.when, fact)
+        if self.concerns(fact)
+            && let Some(history) = &mut self.history
         {
             history.doubt(fact);
         }
@@ -448,10 +458,11 @@ impl Watch {
         self.health_id = saved.health_id;
         for (key, saved) in saved.keys {
             let rule = &self.rule;
-            if let Some(entry) =
-                self.keys
-                    .entry(&key, || Entry::new(rule, now), |e| e.worth(rule, now))
-            {
+            if let Some(entry) = self.keys.entry(
+                key.as_str(),
+                || Entry::new(rule, now),
+                |e| e.worth(rule, now),
+            ) {
                 entry.restore(saved, now);
             }
         }

@@ -57,6 +57,10 @@ impl Budget {
         }
     }
 
+    pub(crate) fn touch(&self) -> i64 {
+        self.recent.back().map_or(0, |(minute, _)| *minute)
+    }
+
     /// Adds what was received at `at`; what belongs to an earlier period is over.
     pub(crate) fn add(&mut self, at: i64, dollars: Decimal, now: i64) {
         self.turn(now);

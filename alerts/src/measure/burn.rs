@@ -72,6 +72,14 @@ impl Burn {
         }
     }
 
+    pub(crate) fn touch(&self) -> i64 {
+        let pairs = self.pairs.iter();
+        let held = pairs.fold(0, |held, pair| {
+            held ^ pair.short.touch() ^ pair.long.touch()
+        });
+        held ^ self.recent.back().map_or(0, |(minute, _)| *minute)
+    }
+
     pub(crate) fn add(&mut self, fact: &Fact<'_>, now: i64) {
         if let Some(bad) = self.aim.bad(fact) {
             let sign = fact.sign();

@@ -52,15 +52,34 @@ impl Sum for Tally {
     }
 }
 
+/// Dollars and calls of a bucket.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Spent {
+    dollars: Decimal,
+    calls: i64,
+}
+
+impl Sum for Spent {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            dollars: self.dollars.plus(other.dollars),
+            calls: self.calls.plus(other.calls),
+        }
+    }
+    fn minus(self, other: Self) -> Self {
+        Self {
+            dollars: self.dollars.minus(other.dollars),
+            calls: self.calls.minus(other.calls),
+        }
+    }
+}
+
 /// The state of one key.
 #[derive(Debug)]
 pub(crate) enum Measure {
     /// What the last answer said.
     Told(Option<Decimal>),
-    Spend {
-        dollars: Ring<Decimal>,
-        calls: Ring<i64>,
-    },
+    Spend(Ring<Spent>),
     Repeats(Repeats),
     Share {
         tally: Ring<Tally>,
@@ -106,10 +125,7 @@ impl Measure {
                 Self::Watched(Box::new(Watched::new(*of, *every, *change)))
             }
             When::SloBurn(objective) => Self::Burn(Burn::new(objective)),
-            When::SpendRate { window } => Self::Spend {
-                dollars: Ring::new(*window),
-                calls: Ring::new(*window),
-            },
+            When::SpendRate { window } => Self::Spend(Ring::new(*window)),
             When::RepeatedToolCalls { window, proof } => {
                 Self::Repeats(Repeats::new(*window, *proof))
             }
@@ -154,9 +170,16 @@ impl Measure {
         let (at, sign) = (fact.received, fact.sign());
         match self {
             Self::Told(_) => {}
-            Self::Spend { dollars, calls } => {
-                dollars.add(at, fact.cost(), now);
-                calls.add(at, sign, now);
+            Self::Spend(spent) => {
+                let dollars = fact.cost();
+                spent.add(
+                    at,
+                    Spent {
+                        dollars,
+                        calls: sign,
+                    },
+                    now,
+                );
             }
             Self::Repeats(repeats) => repeats.add(fact, now),
             Self::Share { tally, .. } => {
@@ -191,11 +214,23 @@ impl Measure {
         }
     }
 
+    /// Numbers from what lies elsewhere, so that the processor fetches it.
+    pub(crate) fn touch(&self) -> i64 {
+        match self {
+            Self::Watched(series) => series.touch(),
+            Self::Burn(burn) => burn.touch(),
+            Self::Budget(budget) => budget.touch(),
+            Self::Repeats(repeats) => repeats.touch(),
+            Self::Retries(retries) => retries.touch(),
+            _ => 0,
+        }
+    }
+
     /// The number that the threshold is held against; none when there is no telling.
     pub(crate) fn value(&mut self, now: i64) -> Option<Decimal> {
         match self {
             Self::Told(value) => *value,
-            Self::Spend { dollars, .. } => Some(dollars.sum(now)),
+            Self::Spend(spent) => Some(spent.sum(now).dollars),
             Self::Repeats(repeats) => Some(Decimal::from(repeats.most(now))),
             Self::Share { tally, min_calls } => {
                 let Tally { calls, failed } = tally.sum(now);
@@ -218,8 +253,9 @@ impl Measure {
     pub(crate) fn numbers(&mut self, now: i64) -> Value {
         match self {
             Self::Told(_) => json!({}),
-            Self::Spend { dollars, calls } => {
-                json!({ "usd": dollars.sum(now).normalize().to_string(), "calls": calls.sum(now) })
+            Self::Spend(spent) => {
+                let Spent { dollars, calls } = spent.sum(now);
+                json!({ "usd": dollars.normalize().to_string(), "calls": calls })
             }
             Self::Repeats(repeats) => repeats.numbers(now),
             Self::Share { tally, min_calls } => {
@@ -259,7 +295,7 @@ impl Measure {
     pub(crate) fn is_empty(&mut self, now: i64) -> bool {
         match self {
             Self::Told(value) => value.is_none(),
-            Self::Spend { dollars, calls } => dollars.is_empty(now) && calls.is_empty(now),
+            Self::Spend(spent) => spent.is_empty(now),
             Self::Repeats(repeats) => repeats.is_empty(now),
             Self::Share { tally, .. } => tally.is_empty(now),
             Self::Count(count) | Self::Strangers { calls: count, .. } => count.is_empty(now),
@@ -283,10 +319,7 @@ impl Measure {
             Self::Reprompts(reprompts) => reprompts.clear(),
             Self::Growth(growth) => growth.clear(),
             Self::Burn(burn) => burn.forgive(now),
-            Self::Spend { dollars, calls } => {
-                dollars.clear();
-                calls.clear();
-            }
+            Self::Spend(spent) => spent.clear(),
             Self::Repeats(repeats) => repeats.clear(),
             Self::Share { tally, .. } => tally.clear(),
             Self::Count(count) | Self::Strangers { calls: count, .. } => count.clear(),
@@ -297,7 +330,7 @@ impl Measure {
     pub(crate) fn only_falls(&self) -> bool {
         matches!(
             self,
-            Self::Spend { .. }
+            Self::Spend(_)
                 | Self::Count(_)
                 | Self::Strangers { .. }
                 | Self::Retries(_)

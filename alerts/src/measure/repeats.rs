@@ -46,6 +46,10 @@ impl Repeats {
         }
     }
 
+    pub(crate) fn touch(&self) -> i64 {
+        self.trails.first().map_or(0, |trail| trail.fed)
+    }
+
     pub(crate) fn add(&mut self, fact: &Fact<'_>, now: i64) {
         if fact.reversal() {
             for trail in &mut self.trails {

@@ -60,6 +60,10 @@ impl Retries {
         }
     }
 
+    pub(crate) fn touch(&self) -> i64 {
+        self.inputs.first().map_or(0, |input| input.fed)
+    }
+
     pub(crate) fn add(&mut self, fact: &Fact<'_>, now: i64) {
         let row = fact.row;
         let (Some(tool), Some(hash)) = (row.tool_name, row.tool_input_hash) else {

@@ -152,6 +152,14 @@ impl Watched {
         }
     }
 
+    pub(crate) fn touch(&self) -> i64 {
+        let block = self
+            .spent
+            .as_ref()
+            .map_or(0, |spent| i64::from(spent.last.1));
+        self.last ^ self.sums.tokens ^ block
+    }
+
     pub(crate) fn add(&mut self, fact: &Fact<'_>) {
         let step = fact.received.div_euclid(self.every);
         match self.step {

@@ -4,6 +4,6 @@ mod keyed;
 mod once;
 mod ring;
 
-pub(crate) use keyed::{Keyed, Worth};
+pub(crate) use keyed::{Keyed, Name, Names, Worth};
 pub(crate) use once::Once;
 pub(crate) use ring::{Ring, Sum, bucket_of};

@@ -43,15 +43,21 @@ impl Sum for i64 {
 }
 
 /// Sum over the last `window` nanoseconds, the current bucket being a part one.
+///
+/// The newest bucket lies in the ring itself: most facts go there, and reach for no other memory.
 #[derive(Debug)]
 pub(crate) struct Ring<T> {
     bucket: i64,
     buckets: i64,
-    /// (number of the bucket, its sum), oldest first, none empty.
-    slots: VecDeque<(i64, T)>,
     total: T,
     /// Buckets up to this number have left the window.
     gone: i64,
+    /// The number of the first bucket that holds something; the largest there is when none does.
+    oldest: i64,
+    /// The last bucket and its sum; the lowest number there is when there is none.
+    newest: (i64, T),
+    /// (number of the bucket, its sum) of those before, oldest first, none empty.
+    older: VecDeque<(i64, T)>,
 }
 
 impl<T: Sum> Ring<T> {
@@ -61,13 +67,14 @@ impl<T: Sum> Ring<T> {
 
     /// The same in buckets of another length, nanoseconds.
     pub(crate) fn by(bucket: i64, window: i64) -> Self {
-        let buckets = (window / bucket).max(1);
         Self {
             bucket,
-            buckets,
-            slots: VecDeque::new(),
+            buckets: (window / bucket).max(1),
             total: T::default(),
             gone: i64::MIN,
+            oldest: i64::MAX,
+            newest: (i64::MIN, T::default()),
+            older: VecDeque::new(),
         }
     }
 
@@ -79,18 +86,43 @@ impl<T: Sum> Ring<T> {
             return;
         }
         self.total = self.total.plus(amount);
-        // Receive times come nearly in order: the place is nearly always the last.
-        let place = self.slots.iter().rposition(|(n, _)| *n <= number);
+        self.oldest = self.oldest.min(number);
+        let newest = &mut self.newest;
+        if number == newest.0 {
+            newest.1 = newest.1.plus(amount);
+            if newest.1 == T::default() {
+                self.newest = self.older.pop_back().unwrap_or((i64::MIN, T::default()));
+                self.find_oldest();
+            }
+        } else if number > newest.0 {
+            let before = std::mem::replace(newest, (number, amount));
+            if before.0 > i64::MIN {
+                self.older.push_back(before);
+            }
+        } else {
+            self.add_late(number, amount);
+        }
+    }
+
+    /// To a bucket before the newest. Receive times come nearly in order: it is one of the last.
+    fn add_late(&mut self, number: i64, amount: T) {
+        let place = self.older.iter().rposition(|(n, _)| *n <= number);
         match place {
-            Some(i) if self.slots[i].0 == number => {
-                self.slots[i].1 = self.slots[i].1.plus(amount);
-                if self.slots[i].1 == T::default() {
-                    self.slots.remove(i);
+            Some(i) if self.older[i].0 == number => {
+                self.older[i].1 = self.older[i].1.plus(amount);
+                if self.older[i].1 == T::default() {
+                    self.older.remove(i);
+                    self.find_oldest();
                 }
             }
-            Some(i) => self.slots.insert(i + 1, (number, amount)),
-            None => self.slots.push_front((number, amount)),
+            Some(i) => self.older.insert(i + 1, (number, amount)),
+            None => self.older.push_front((number, amount)),
         }
+    }
+
+    /// A number of it, so that the processor fetches it.
+    pub(crate) fn touch(&self) -> i64 {
+        self.oldest ^ self.newest.0
     }
 
     /// The sum at `now`.
@@ -102,24 +134,39 @@ impl<T: Sum> Ring<T> {
     /// Whether nothing is left in the window.
     pub(crate) fn is_empty(&mut self, now: i64) -> bool {
         self.advance(now);
-        self.slots.is_empty()
+        self.newest.0 == i64::MIN
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.slots.clear();
+        self.older.clear();
+        self.newest = (i64::MIN, T::default());
+        self.oldest = i64::MAX;
         self.total = T::default();
     }
 
     fn advance(&mut self, now: i64) {
         self.gone = self.gone.max(now.div_euclid(self.bucket) - self.buckets);
-        while let Some((number, amount)) = self.slots.front().copied() {
+        if self.oldest > self.gone {
+            return;
+        }
+        while let Some((number, amount)) = self.older.front().copied() {
             if number > self.gone {
                 break;
             }
             self.total = self.total.minus(amount);
-            self.slots.pop_front();
+            self.older.pop_front();
         }
+        if self.newest.0 <= self.gone {
+            // The total of nothing, whatever was cut off at the ends of its range.
+            self.clear();
+        }
+        self.find_oldest();
+    }
+
+    fn find_oldest(&mut self) {
+        let first = self.older.front().map_or(self.newest.0, |(n, _)| *n);
+        self.oldest = if first == i64::MIN { i64::MAX } else { first };
     }
 }
 
