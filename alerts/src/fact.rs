@@ -153,6 +153,11 @@ impl<'a> Fact<'a> {
         self.origin != Origin::Import && self.received.saturating_sub(self.ended) <= FRESH
     }
 
+    /// Whether it is read again after a restart.
+    pub(crate) fn replayed(&self) -> bool {
+        self.origin == Origin::Replay
+    }
+
     /// It as a possible cause: only what arrives live.
     pub(crate) fn sighting(&self) -> Option<Sighting> {
         if self.origin != Origin::Live || !self.charge() {

@@ -60,6 +60,9 @@ pub(crate) struct SavedKey {
     /// What a person has forgiven of a budget; older versions had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) pardon: Option<SavedPardon>,
+    /// The tools it is known to use, where a rule learns them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tools: Option<SavedTools>,
 }
 
 /// What a person has forgiven of a budget.
@@ -70,6 +73,28 @@ pub(crate) struct SavedPardon {
     pub(crate) dollars: Decimal,
     /// And all that the tables say besides, once they say it.
     pub(crate) all: bool,
+}
+
+/// The tools of a key, and what they were learnt from. Times in nanoseconds since 1970.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SavedTools {
+    pub(crate) since: i64,
+    /// Calls that stand.
+    pub(crate) calls: i64,
+    /// When the latest of them was received.
+    pub(crate) last: i64,
+    /// Until when there were more tools than are kept.
+    pub(crate) crowded_until: i64,
+    pub(crate) tools: Vec<SavedTool>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SavedTool {
+    pub(crate) name: String,
+    pub(crate) calls: i64,
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+    pub(crate) known: bool,
 }
 
 /// Where the state is kept.

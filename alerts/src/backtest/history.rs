@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use rust_decimal::Decimal;
 use serde::Serialize;
 
+use crate::fact::COLUMNS;
 use crate::ports::Ask;
 use crate::{Error, Result};
 
@@ -88,10 +89,9 @@ impl History<'_> {
     pub(super) async fn entries(&self, slice: Slice) -> Result<Option<(RecordBatch, Vec<i64>)>> {
         let [entries, moment, received] = self.timing.words();
         let sql = format!(
-            "SELECT CAST({moment} AS BIGINT) AS moment, charge_id, entry, kind, trace_id, span_id, start_unix_nano, \
-             duration_ns, {received} AS received_at, execution_id, agent_name, session_id, tenant, tool_name, \
-             tool_input_hash, error_type, calls, cost_usd, progress, termination, escalated, log_position \
-             FROM {entries} WHERE {} ORDER BY moment, known_at, charge_id, entry",
+            "SELECT CAST({moment} AS BIGINT) AS moment, {} FROM {entries} WHERE {} \
+             ORDER BY moment, known_at, charge_id, entry",
+            COLUMNS.replace("received_at", &format!("{received} AS received_at")),
             between(moment, slice.from, slice.to)
         );
         let batches = self.ask(&sql).await?;

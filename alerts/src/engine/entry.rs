@@ -198,12 +198,14 @@ impl Entry {
 
     /// What must survive a restart; none when nothing is going on.
     pub(super) fn save(&self, view: &View, now: i64) -> Option<SavedKey> {
+        let tools = self.measure.tools();
         let forgets = self.resting_until.max(self.wants_calm_until) <= now
             && now - self.forgiven_until > FORGIVEN;
         if self.machine.at_rest()
             && self.machine.changed_at.is_none()
             && self.acted.is_none()
             && self.measure.save().is_none()
+            && tools.is_none()
             && !self.held(view)
             && forgets
         {
@@ -219,6 +221,7 @@ impl Entry {
             wants_calm_until: self.wants_calm_until,
             scope: self.scope.clone(),
             pardon: self.measure.save(),
+            tools,
         })
     }
 

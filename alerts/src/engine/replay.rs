@@ -64,6 +64,7 @@ pub(crate) struct Replay {
     /// From when on, without new data, time alone changes nothing any more.
     still_at: i64,
     settles: i64,
+    learns: i64,
 }
 
 impl Replay {
@@ -75,6 +76,7 @@ impl Replay {
         };
         Self {
             settles: settles(&rule),
+            learns: rule.when.learns().unwrap_or(0),
             core: Core::new(vec![rule], settings, start),
             view: View::default(),
             standing: Vec::new(),
@@ -83,9 +85,9 @@ impl Replay {
         }
     }
 
-    /// How far before its start the windows reach, nanoseconds.
+    /// How far before its start the windows reach, and what is learnt of keys, nanoseconds.
     pub(crate) fn reach(&self) -> i64 {
-        self.core.reach().unwrap_or(0)
+        self.core.reach().unwrap_or(0).max(self.learns)
     }
 
     /// What was there before the start: it fills windows, and nothing is judged.

@@ -15,6 +15,7 @@ mod measure;
 mod objective;
 mod query;
 mod standing;
+mod tools;
 mod trusted;
 
 use std::sync::Arc;

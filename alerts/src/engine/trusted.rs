@@ -31,7 +31,10 @@ impl Core {
 
     /// Whether something was learnt since this was last asked: it is to be kept.
     pub(super) fn learnt(&mut self) -> bool {
-        let learnt = self.watches.iter_mut().map(|watch| watch.trust.learnt());
+        let learnt = self.watches.iter_mut().map(|watch| {
+            let keys = watch.rule.when.learns().is_some() && watch.has_learnt();
+            watch.trust.learnt() || keys
+        });
         learnt.fold(false, |any, one| any | one)
     }
 

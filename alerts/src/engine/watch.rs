@@ -431,6 +431,12 @@ impl Watch {
         standing
     }
 
+    /// Whether a key has learnt what is to be kept.
+    pub(super) fn has_learnt(&mut self) -> bool {
+        let learnt = self.keys.iter_mut().map(|(_, e)| e.measure.learnt());
+        learnt.fold(false, |any, one| any | one)
+    }
+
     pub(super) fn sweep(&mut self, view: &View, now: i64) {
         let rule = &self.rule;
         self.keys.sweep(|entry| match entry.held(view) {

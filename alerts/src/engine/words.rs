@@ -106,6 +106,15 @@ pub(super) fn describe(rule: &Rule, key: &str, value: Option<Decimal>, evidence:
             "{who}: {value} model calls in a row within {within}, without a tool call or progress between; \
              the rule fires at {limit}"
         ),
+        When::UnknownTool {
+            learn: Some(learn), ..
+        } => format!(
+            "{who} called {}, which is none of the {} tools that it was learnt to use in {} or more; such calls within \
+             {within}: {value}, and the rule fires at {limit}",
+            text("tool").unwrap_or("a tool"),
+            number("tools_known"),
+            crate::rule::spoken(learn.period),
+        ),
         When::UnknownTool { .. } => format!(
             "{who} called {}, which is not on the list; such calls within {within}: {value}, and the rule fires at \
              {limit}",

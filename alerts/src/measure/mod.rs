@@ -9,6 +9,7 @@ mod reprompts;
 mod retries;
 mod series;
 mod silence;
+mod tools;
 
 pub(crate) use self::silence::Hearing;
 
@@ -24,8 +25,9 @@ use self::reprompts::Reprompts;
 use self::retries::Retries;
 use self::series::Watched;
 use self::silence::Silence;
+use self::tools::Tools;
 use crate::fact::{Fact, SpanRef};
-use crate::memory::{SavedKey, SavedPardon};
+use crate::memory::{SavedKey, SavedPardon, SavedTools};
 use crate::rule::When;
 use crate::state::State;
 use crate::window::{Ring, Sum};
@@ -90,6 +92,7 @@ pub(crate) enum Measure {
         calls: Ring<i64>,
         tool: Option<Box<str>>,
     },
+    Tools(Box<Tools>),
     Budget(Budget),
     Retries(Retries),
     Reprompts(Reprompts),
@@ -107,6 +110,11 @@ impl Measure {
             When::Budget { per } => Self::Budget(Budget::new(*per)),
             When::RetryStorm { window } => Self::Retries(Retries::new(*window)),
             When::Reprompts { window } => Self::Reprompts(Reprompts::new(*window)),
+            When::UnknownTool {
+                learn: Some(learn),
+                window,
+                ..
+            } => Self::Tools(Box::new(Tools::new(*learn, *window))),
             When::UnknownTool { window, .. } => Self::Strangers {
                 calls: Ring::new(*window),
                 tool: None,
@@ -204,6 +212,7 @@ impl Measure {
                     *tool = fact.row.tool_name.map(Into::into);
                 }
             }
+            Self::Tools(tools) => tools.add(fact, now),
             Self::Budget(budget) => budget.add(at, fact.cost(), now),
             Self::Retries(retries) => retries.add(fact, now),
             Self::Reprompts(reprompts) => reprompts.add(fact, now),
@@ -239,6 +248,7 @@ impl Measure {
             Self::Count(count) | Self::Strangers { calls: count, .. } => {
                 Some(Decimal::from(count.sum(now)))
             }
+            Self::Tools(tools) => tools.value(now),
             Self::Budget(budget) => Some(budget.value(now)),
             Self::Retries(retries) => Some(Decimal::from(retries.most(now))),
             Self::Reprompts(reprompts) => Some(Decimal::from(reprompts.count(now))),
@@ -264,6 +274,7 @@ impl Measure {
             }
             Self::Count(count) => json!({ "escalations": count.sum(now) }),
             Self::Strangers { calls, tool } => json!({ "calls": calls.sum(now), "tool": tool }),
+            Self::Tools(tools) => tools.numbers(now),
             Self::Budget(budget) => budget.numbers(now),
             Self::Retries(retries) => retries.numbers(),
             Self::Reprompts(reprompts) => json!({ "model_calls": reprompts.count(now) }),
@@ -299,6 +310,7 @@ impl Measure {
             Self::Repeats(repeats) => repeats.is_empty(now),
             Self::Share { tally, .. } => tally.is_empty(now),
             Self::Count(count) | Self::Strangers { calls: count, .. } => count.is_empty(now),
+            Self::Tools(tools) => tools.is_empty(now),
             Self::Budget(budget) => budget.is_empty(now),
             Self::Retries(retries) => retries.is_empty(now),
             Self::Reprompts(reprompts) => reprompts.is_empty(now),
@@ -314,6 +326,7 @@ impl Measure {
         match self {
             // What a detector learnt of the past is no count; and silence leads to no action to be forgiven.
             Self::Told(_) | Self::Watched(_) | Self::Silence(_) => {}
+            Self::Tools(tools) => tools.accept(),
             Self::Budget(budget) => budget.forgive(),
             Self::Retries(retries) => retries.clear(),
             Self::Reprompts(reprompts) => reprompts.clear(),
@@ -333,6 +346,7 @@ impl Measure {
             Self::Spend(_)
                 | Self::Count(_)
                 | Self::Strangers { .. }
+                | Self::Tools(_)
                 | Self::Retries(_)
                 | Self::Budget(_)
         )
@@ -351,11 +365,32 @@ impl Measure {
         }
     }
 
+    /// The tools that it has learnt, which must survive a restart, too.
+    pub(crate) fn tools(&self) -> Option<SavedTools> {
+        match self {
+            Self::Tools(tools) => tools.save(),
+            _ => None,
+        }
+    }
+
+    /// Whether it has learnt something that is to be kept; asked once.
+    pub(crate) fn learnt(&mut self) -> bool {
+        match self {
+            Self::Tools(tools) => tools.learnt(),
+            _ => false,
+        }
+    }
+
     /// What did survive one.
     pub(crate) fn restore(&mut self, saved: &SavedKey, now: i64) {
         match (self, &saved.pardon) {
             (Self::Budget(budget), Some(pardon)) => budget.restore(pardon, now),
             (Self::Burn(burn), _) if saved.forgiven_until > 0 => burn.forgive(saved.forgiven_until),
+            (Self::Tools(tools), _) => {
+                if let Some(saved) = &saved.tools {
+                    tools.restore(saved);
+                }
+            }
             // Its alert was not over.
             (Self::Silence(silence), _) if saved.machine.state != State::Ok => silence.missed(),
             _ => {}

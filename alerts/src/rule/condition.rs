@@ -30,7 +30,7 @@ pub(super) fn condition<'a>(
     let (when, trigger_leaf, low) = match &form.value {
         WhenForm::Sql(sql) => return query(place, key, form.referenced.line(), sql),
         WhenForm::Budget(f) => return kinds::budget(place, key, f),
-        WhenForm::UnknownTool(f) => return kinds::unknown_tool(place, f),
+        WhenForm::UnknownTool(f) => return kinds::unknown_tool(place, key, f),
         WhenForm::Absence(f) => return kinds::absence(place, f),
         WhenForm::RateOfChange(f) => return kinds::rate_of_change(place, f),
         WhenForm::SpendSpike(f) => return kinds::detector(place, Series::Spend, f),

@@ -79,7 +79,7 @@ pub(super) fn scope(
             "freeze",
             format!(
                 "a freeze needs a deterministic condition: accepted with {} are notify, throttle and degrade \
-                 (spend_rate, budget, repeated_tool_calls, retry_storm and unknown_tool may freeze, sql that says \
+                 (spend_rate, budget, repeated_tool_calls, retry_storm and unknown_tool by a list may freeze, sql that says \
                  deterministic: true, and all_of with evidence from two sides)",
                 when.as_str()
             ),

@@ -130,9 +130,19 @@ pub(super) struct BudgetForm {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UnknownToolForm {
-    pub(super) allow: Vec<Leaf>,
+    pub(super) allow: Option<Vec<Leaf>>,
+    pub(super) learn: Option<Spanned<LearnForm>>,
     pub(super) at_least: Option<Leaf>,
     pub(super) window: Leaf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LearnForm {
+    #[serde(rename = "for")]
+    pub(super) period: Leaf,
+    pub(super) min_calls: Option<Leaf>,
+    pub(super) forget: Option<Leaf>,
 }
 
 #[derive(Debug, Deserialize)]

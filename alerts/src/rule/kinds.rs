@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use rust_decimal::Decimal;
+use serde_saphyr::Spanned;
 
 use super::condition::{Condition, WINDOW_MAX, window};
 use super::file::{
-    AbsenceForm, BudgetForm, LatencyForm, Leaf, RateForm, SeriesForm, UnknownToolForm,
+    AbsenceForm, BudgetForm, LatencyForm, Leaf, LearnForm, RateForm, SeriesForm, UnknownToolForm,
 };
 use super::scalar::Place;
-use super::{Calls, Key, Period, Quantity, SECOND, Series, When, spoken};
+use super::{Calls, Key, Learn, Period, Quantity, SECOND, Series, When, spoken};
 use crate::Result;
 
 /// Most retries of one input that are told apart.
@@ -185,6 +186,7 @@ fn series<'a>(
 
 pub(super) fn unknown_tool<'a>(
     place: Place<'_>,
+    key: Key,
     form: &'a UnknownToolForm,
 ) -> Result<Condition<'a>> {
     let trigger = match &form.at_least {
@@ -194,16 +196,68 @@ pub(super) fn unknown_tool<'a>(
     let allow: Result<BTreeSet<_>> = form
         .allow
         .iter()
+        .flatten()
         .map(|leaf| place.text("allow", leaf, 200))
         .collect();
+    let window = window(place, &form.window)?;
+    let learn = match &form.learn {
+        None => None,
+        Some(written) => Some(learn(place, key, window, written)?),
+    };
+    if learn.is_none() && form.allow.is_none() {
+        let accepted = "accepted with unknown_tool is allow, a list of names, or learn, or both";
+        return Err(place.refuse_leaf("window", &form.window, accepted));
+    }
     Ok(Condition {
         when: When::UnknownTool {
             allow: allow?,
-            window: window(place, &form.window)?,
+            learn,
+            window,
         },
         trigger: Decimal::from(trigger),
         trigger_leaf: &form.window,
         low: false,
+    })
+}
+
+/// Longest that anything is learnt, or remembered.
+const LEARN_MAX: i64 = 90 * 86_400 * SECOND;
+
+fn learn(place: Place<'_>, key: Key, window: i64, form: &Spanned<LearnForm>) -> Result<Learn> {
+    let line = form.referenced.line();
+    let form = &form.value;
+    if !matches!(
+        key,
+        Key::Agent | Key::Tenant | Key::Team | Key::TaskType | Key::Workspace
+    ) {
+        let by = format!("by key {}", key.as_str());
+        let accepted = "accepted with learn is key: agent, tenant, team, task_type or workspace: what comes again";
+        return Err(place.refuse(line, "learn", &by, accepted));
+    }
+    let period = place.length("for", &form.period)?;
+    if period < window.max(60 * SECOND) || period > LEARN_MAX {
+        let accepted = "accepted are 1m to 90d, and no less than the window";
+        return Err(place.refuse_leaf("for", &form.period, accepted));
+    }
+    let min_calls = match &form.min_calls {
+        None => 100,
+        Some(leaf) => place.count("min_calls", leaf, 1, 1_000_000)?,
+    };
+    let forget = match &form.forget {
+        None => period.max(30 * 86_400 * SECOND),
+        Some(leaf) => {
+            let forget = place.length("forget", leaf)?;
+            if forget < period || forget > LEARN_MAX {
+                let accepted = format!("accepted are {} (for) to 90d", spoken(period));
+                return Err(place.refuse_leaf("forget", leaf, accepted));
+            }
+            forget
+        }
+    };
+    Ok(Learn {
+        period,
+        min_calls,
+        forget,
     })
 }
 

@@ -31,7 +31,7 @@ pub use period::Period;
 pub use proof::{Pace, Proof};
 pub(crate) use scalar::Place;
 pub use trust::{Demote, Promote};
-pub use when::{Calls, Quantity, Series, When};
+pub use when::{Calls, Learn, Quantity, Series, When};
 pub(crate) use words::{percent, spoken};
 
 use flyball_runtime::control::Mode;

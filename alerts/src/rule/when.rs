@@ -101,6 +101,17 @@ impl Series {
     }
 }
 
+/// How a key's tools are learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Learn {
+    /// How long, from the first call on, nanoseconds. A stranger counts for as long.
+    pub period: i64,
+    /// And of how many calls at least.
+    pub min_calls: u32,
+    /// What was not called for so long is forgotten, nanoseconds.
+    pub forget: i64,
+}
+
 /// What a rule measures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -147,10 +158,13 @@ pub enum When {
         /// Length, nanoseconds.
         window: i64,
     },
-    /// Calls of tools that are not on the list, in the last `window` nanoseconds.
+    /// Calls of tools that are neither on the list nor learnt, in the last `window` nanoseconds.
     UnknownTool {
         /// The tools that are known.
         allow: BTreeSet<String>,
+        /// How the others are learnt; without it, they are not.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        learn: Option<Learn>,
         /// Length, nanoseconds.
         window: i64,
     },
@@ -269,6 +283,17 @@ impl When {
         matches!(self, Self::Budget { .. } | Self::SloBurn(_))
     }
 
+    /// How long it learns what is usual of a key before it judges, nanoseconds; none when it saves no such thing.
+    #[must_use]
+    pub fn learns(&self) -> Option<i64> {
+        match self {
+            Self::UnknownTool {
+                learn: Some(learn), ..
+            } => Some(learn.period),
+            _ => None,
+        }
+    }
+
     /// Whether it is a fact (money spent, calls counted) rather than a statistical guess. Only facts may freeze.
     #[must_use]
     pub fn deterministic(&self) -> bool {
@@ -277,11 +302,13 @@ impl When {
             | Self::Budget { .. }
             | Self::RepeatedToolCalls { .. }
             | Self::RetryStorm { .. }
-            | Self::UnknownTool { .. } => true,
+            | Self::UnknownTool { learn: None, .. } => true,
             Self::Sql { deterministic, .. } => *deterministic,
             Self::Composite { independent, .. } => *independent,
+            // What is usual was learnt from a sample.
+            Self::UnknownTool { learn: Some(_), .. }
             // A model that answers without tools looks like one that is asked again.
-            Self::Reprompts { .. }
+            | Self::Reprompts { .. }
             | Self::ErrorRate { .. }
             | Self::Escalations { .. }
             | Self::Absence { .. }

@@ -28,6 +28,20 @@ impl Rule {
             When::Reprompts { .. } => format!(
                 "{word} {limit} model calls in a row without a tool call or progress within {within}"
             ),
+            When::UnknownTool {
+                allow,
+                learn: Some(learn),
+                ..
+            } => format!(
+                "{word} {limit} calls within {within} of a tool that was not called in the {} of learning ({} calls or \
+                 more){}",
+                spoken(learn.period),
+                learn.min_calls,
+                match allow.len() {
+                    0 => String::new(),
+                    _ => format!(" and is none of {}", listed(allow)),
+                }
+            ),
             When::UnknownTool { allow, .. } => format!(
                 "{word} {limit} calls within {within} of a tool that is none of {}",
                 listed(allow)

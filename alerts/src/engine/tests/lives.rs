@@ -52,6 +52,20 @@ rules:
       throttle: { calls_per_minute: 5 }
 ";
 
+/// What younger kinds add. They are lived apart, so that the others' lives stay as they are.
+const YOUNGER: &str = "\
+rules:
+  - name: firewall
+    key: agent
+    mode: enforce
+    when:
+      unknown_tool: { learn: { for: 1m, min_calls: 10, forget: 5m }, window: 30s }
+    keep_firing_for: 10s
+    cool_down: 40s
+    action:
+      throttle: { calls_per_minute: 5 }
+";
+
 const AGENTS: usize = 4;
 
 /// What can happen.
@@ -165,7 +179,7 @@ impl Life {
                     fails,
                 } => {
                     let row = ChargeRow {
-                        tool_name: Some("search".into()),
+                        tool_name: Some(self.tool(*input)),
                         tool_input_hash: Some(input.to_string()),
                         error_type: fails.then(|| "timeout".into()),
                         ..self.call("tool_call", *agent)
@@ -207,6 +221,14 @@ impl Life {
                 }
                 Event::Restart => self.restart(),
             }
+        }
+    }
+
+    /// Mostly the same ones, and now and then one that nobody has called before.
+    fn tool(&self, input: u8) -> String {
+        match input {
+            2 => format!("tool-{}", self.journal.len() / 40),
+            _ => "search".into(),
         }
     }
 
@@ -334,16 +356,18 @@ proptest! {
 
     #[test]
     fn no_key_changes_more_than_twice_in_a_cool_down(events in prop::collection::vec(any_event(), 1..250)) {
-        let mut life = Life::new(RULES, true);
-        life.live(&events);
-        let cool_downs: BTreeMap<String, i64> = parse("test.yaml", RULES)
-            .unwrap()
-            .into_iter()
-            .map(|rule| (rule.name, rule.cool_down))
-            .collect();
-        for ((rule, key), changes) in &life.changes {
-            for three in changes.windows(3) {
-                prop_assert!(three[2] - three[0] >= cool_downs[rule], "{rule} {key}: {three:?}");
+        for rules in [RULES, YOUNGER] {
+            let mut life = Life::new(rules, true);
+            life.live(&events);
+            let cool_downs: BTreeMap<String, i64> = parse("test.yaml", rules)
+                .unwrap()
+                .into_iter()
+                .map(|rule| (rule.name, rule.cool_down))
+                .collect();
+            for ((rule, key), changes) in &life.changes {
+                for three in changes.windows(3) {
+                    prop_assert!(three[2] - three[0] >= cool_downs[rule], "{rule} {key}: {three:?}");
+                }
             }
         }
     }
@@ -355,10 +379,12 @@ proptest! {
         // A repetition looks back from each call, and so behind what fills its window again: right after a restart
         // an input that was shown before can count as new, and end a run that would have gone on.
         let (rules, _) = RULES.split_once("  - name: again").unwrap();
-        let (mut steady, mut restarted) = (Life::new(rules, false), Life::new(rules, true));
-        steady.live(&events);
-        restarted.live(&events);
-        prop_assert_eq!(steady.log, restarted.log);
+        for rules in [rules, YOUNGER] {
+            let (mut steady, mut restarted) = (Life::new(rules, false), Life::new(rules, true));
+            steady.live(&events);
+            restarted.live(&events);
+            prop_assert_eq!(steady.log, restarted.log);
+        }
     }
 }
 
@@ -371,7 +397,11 @@ fn those_lives_are_not_idle() {
     let events = events.new_tree(&mut runner).unwrap().current();
     let mut life = Life::new(RULES, true);
     life.live(&events);
+    let mut younger = Life::new(YOUNGER, true);
+    younger.live(&events);
+    life.log.append(&mut younger.log);
     for word in [
+        "firewall\") orders",
         "spend\") orders",
         "again\") orders",
         "firing->recovering",

@@ -63,6 +63,12 @@ fn every_kind_says_what_it_is_about() {
         ),
         (
             "agent",
+            "unknown_tool: { allow: [a], learn: { for: 7d }, window: 1m }",
+            "at least 1 calls within 1m of a tool that was not called in the 7d of learning (100 calls or more) and is \
+             none of a",
+        ),
+        (
+            "agent",
             "slo_burn: { objective: 0.9, of: latency, under: 5s, windows: [{ short: 5m, long: 1h, factor: 4 }] }",
             "model calls within 5s below 90 %: the error budget burns 4 times in 5m and 1h",
         ),
@@ -174,6 +180,36 @@ fn what_makes_no_sense_is_refused_with_line_and_field() {
         ),
         (
             "agent",
+            "unknown_tool: { window: 1m }",
+            "accepted with unknown_tool is allow, a list of names, or learn, or both",
+        ),
+        (
+            "execution",
+            "unknown_tool: { learn: { for: 7d }, window: 1m }",
+            "r.yaml:5: rule r: learn is \"by key execution\"; accepted with learn is key: agent, tenant",
+        ),
+        (
+            "agent",
+            "unknown_tool: { learn: { for: 30s }, window: 1m }",
+            "for is \"30s\"; accepted are 1m to 90d, and no less than the window",
+        ),
+        (
+            "agent",
+            "unknown_tool: { learn: { for: 7d, forget: 1d }, window: 1m }",
+            "forget is \"1d\"; accepted are 7d (for) to 90d",
+        ),
+        (
+            "agent",
+            "unknown_tool: { learn: { for: 7d, min_calls: 0 }, window: 1m }",
+            "min_calls is \"0\"; accepted is a whole number from 1",
+        ),
+        (
+            "agent",
+            "unknown_tool: { learn: { for: 7d, until: 1d }, window: 1m }",
+            "r.yaml:5: unknown field",
+        ),
+        (
+            "agent",
             "slo_burn: { objective: 0.9, of: success, under: 5s }",
             "under is \"5s\"; accepted only with of: latency",
         ),
@@ -217,6 +253,7 @@ fn only_facts_and_evidence_from_two_sides_may_freeze() {
         );
     }
     let may_not = [
+        ("agent", "unknown_tool: { learn: { for: 7d }, window: 1m }"),
         (
             "agent",
             "rate_of_change: { of: spend, at_least: 3, window: 5m, base: 30m, floor: 1 }",
@@ -266,6 +303,7 @@ proptest! {
             "rate_of_change: { of: spend, at_least: LEAF, window: LEAF, base: LEAF, floor: LEAF }",
             "spend_spike: { change: LEAF, at_least: LEAF }",
             "slo_burn: { objective: LEAF, of: latency, under: LEAF, windows: [{ short: LEAF, long: LEAF, factor: LEAF }] }",
+            "unknown_tool: { allow: [LEAF], learn: { for: LEAF, min_calls: LEAF, forget: LEAF }, window: 1m }",
             "all_of: [LEAF, LEAF]",
         ]),
         leaf in "[0-9smhd.e+-]{0,12}|[^\\x00]{0,20}",
