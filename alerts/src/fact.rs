@@ -62,9 +62,9 @@ impl Sighting {
 
 /// The columns of `charges` that make an entry, for a query that fills windows again.
 pub(crate) const COLUMNS: &str = "charge_id, entry, kind, trace_id, span_id, start_unix_nano, duration_ns, \
-     received_at, execution_id, agent_name, session_id, tenant, team, task_type, request_model, response_model, \
-     tool_name, tool_input_hash, error_type, calls, input_tokens, output_tokens, cost_usd, confidence, progress, \
-     termination, escalated, log_position";
+     received_at, execution_id, task_id, agent_name, session_id, tenant, team, task_type, request_model, response_model, \
+     tool_name, tool_input_hash, error_type, calls, input_tokens, output_tokens, cost_usd, decision, confidence, \
+     progress, termination, escalated, value_usd, log_position";
 
 flyball_store::row! {
     pub struct seen as EntryView of EntryViews {
@@ -77,6 +77,7 @@ flyball_store::row! {
         pub duration_ns: Option<i64>,
         pub received_at: Micros,
         pub execution_id: String,
+        pub task_id: String,
         pub agent_name: Option<String>,
         pub session_id: Option<String>,
         pub tenant: Option<String>,
@@ -91,10 +92,12 @@ flyball_store::row! {
         pub input_tokens: Option<i64>,
         pub output_tokens: Option<i64>,
         pub cost_usd: Option<Decimal>,
+        pub decision: Option<bool>,
         pub confidence: Option<f64>,
         pub progress: Option<f64>,
         pub termination: Option<String>,
         pub escalated: Option<bool>,
+        pub value_usd: Option<Decimal>,
         pub log_position: i64,
     }
 }
@@ -185,6 +188,7 @@ impl<'a> Fact<'a> {
             Key::Agent => self.row.agent_name,
             Key::Tool => self.row.tool_name,
             Key::Session => self.row.session_id,
+            Key::Task => self.task(),
             Key::Execution => Some(self.row.execution_id),
             Key::Team => self.row.team,
             Key::TaskType => self.row.task_type,
@@ -200,6 +204,12 @@ impl<'a> Fact<'a> {
 
     pub(crate) fn kind(&self, kind: Kind) -> bool {
         self.kind == Some(kind)
+    }
+
+    /// The task that was sent with it; one that nobody named is only its execution by another name.
+    pub(crate) fn task(&self) -> Option<&'a str> {
+        let task = self.row.task_id;
+        (!task.is_empty() && task != self.row.execution_id).then_some(task)
     }
 
     /// The model used, else asked for.

@@ -110,8 +110,10 @@ impl Entry {
             return;
         }
         let sighting = fact.sighting();
+        // What is read again was live once, and the last of it was what it was about.
+        let again = fact.replayed() && self.sighting.is_none();
         if let Some(target) = rule.scope
-            && (sighting.is_some() || self.scope.is_none())
+            && (sighting.is_some() || self.scope.is_none() || again)
         {
             self.aim(fact, target, rule.key);
         }

@@ -218,6 +218,7 @@ fn read(
 fn name_of(key: Key) -> &'static str {
     match key {
         Key::Model => "coalesce(response_model, request_model)",
+        Key::Task => "nullif(task_id, execution_id)",
         other => other.column().unwrap_or("'all'"),
     }
 }

@@ -7,6 +7,7 @@ mod budget;
 mod composite;
 mod counts;
 mod detector;
+mod executions;
 mod healthy;
 mod lives;
 mod loops;

@@ -64,6 +64,19 @@ pub(super) fn describe(rule: &Rule, key: &str, value: Option<Decimal>, evidence:
                 "{who} spent {value} USD in {calls} calls within {within}; the rule fires at {limit} USD"
             )
         }
+        When::BudgetLeakage { .. } => format!(
+            "{who} cost {value} USD within {within} in executions that each stayed under {limit} USD ({} in all, the \
+             dearest {} USD); the rule fires at {limit} USD together",
+            number("executions"),
+            numbers["dearest"][0]["usd"].as_str().unwrap_or("unknown"),
+        ),
+        When::LowValueExecutions { .. } => format!(
+            "{who}: {} of {} executions that ended within {within} were worth nothing, for {} USD; the rule fires at \
+             {limit}",
+            number("low_value"),
+            number("ended"),
+            text("usd").unwrap_or("0"),
+        ),
         When::RepeatedToolCalls { .. } => {
             let tool = numbers["tool"].as_str().unwrap_or("a tool");
             let calls = number("calls");

@@ -4,12 +4,14 @@ mod budget;
 mod burn;
 mod drivers;
 mod growth;
+mod leakage;
 mod repeats;
 mod reprompts;
 mod retries;
 mod series;
 mod silence;
 mod tools;
+mod worth;
 
 pub(crate) use self::silence::Hearing;
 
@@ -20,12 +22,14 @@ use serde_json::{Value, json};
 use self::budget::Budget;
 use self::burn::Burn;
 use self::growth::Growth;
+use self::leakage::Leakage;
 use self::repeats::Repeats;
 use self::reprompts::Reprompts;
 use self::retries::Retries;
 use self::series::Watched;
 use self::silence::Silence;
 use self::tools::Tools;
+use self::worth::Worthless;
 use crate::fact::{Fact, SpanRef};
 use crate::memory::{SavedKey, SavedPardon, SavedTools};
 use crate::rule::When;
@@ -93,6 +97,8 @@ pub(crate) enum Measure {
         tool: Option<Box<str>>,
     },
     Tools(Box<Tools>),
+    Leakage(Leakage),
+    Worthless(Box<Worthless>),
     Budget(Budget),
     Retries(Retries),
     Reprompts(Reprompts),
@@ -108,6 +114,14 @@ impl Measure {
         match when {
             When::Sql { .. } | When::Composite { .. } => Self::Told(None),
             When::Budget { per } => Self::Budget(Budget::new(*per)),
+            When::BudgetLeakage {
+                window,
+                limit,
+                executions,
+            } => Self::Leakage(Leakage::new(*window, *limit, *executions)),
+            When::LowValueExecutions { window, share } => {
+                Self::Worthless(Box::new(Worthless::new(*window, *share)))
+            }
             When::RetryStorm { window } => Self::Retries(Retries::new(*window)),
             When::Reprompts { window } => Self::Reprompts(Reprompts::new(*window)),
             When::UnknownTool {
@@ -152,6 +166,8 @@ impl Measure {
         match when {
             When::Sql { .. } | When::Composite { .. } => false,
             When::SpendRate { .. } | When::Budget { .. } => !fact.cost().is_zero(),
+            When::BudgetLeakage { .. } => Leakage::concerns(fact),
+            When::LowValueExecutions { .. } => Worthless::concerns(fact),
             When::RetryStorm { .. } => fact.kind(Kind::ToolCall),
             When::Reprompts { .. } => {
                 fact.kind(Kind::ModelCall) || fact.kind(Kind::ToolCall) || fact.progressed()
@@ -213,6 +229,8 @@ impl Measure {
                 }
             }
             Self::Tools(tools) => tools.add(fact, now),
+            Self::Leakage(leakage) => leakage.add(fact, now),
+            Self::Worthless(runs) => runs.add(fact, now),
             Self::Budget(budget) => budget.add(at, fact.cost(), now),
             Self::Retries(retries) => retries.add(fact, now),
             Self::Reprompts(reprompts) => reprompts.add(fact, now),
@@ -249,6 +267,8 @@ impl Measure {
                 Some(Decimal::from(count.sum(now)))
             }
             Self::Tools(tools) => tools.value(now),
+            Self::Leakage(leakage) => Some(leakage.value(now)),
+            Self::Worthless(runs) => Some(Decimal::from(runs.count(now))),
             Self::Budget(budget) => Some(budget.value(now)),
             Self::Retries(retries) => Some(Decimal::from(retries.most(now))),
             Self::Reprompts(reprompts) => Some(Decimal::from(reprompts.count(now))),
@@ -275,6 +295,8 @@ impl Measure {
             Self::Count(count) => json!({ "escalations": count.sum(now) }),
             Self::Strangers { calls, tool } => json!({ "calls": calls.sum(now), "tool": tool }),
             Self::Tools(tools) => tools.numbers(now),
+            Self::Leakage(leakage) => leakage.numbers(now),
+            Self::Worthless(runs) => runs.numbers(now),
             Self::Budget(budget) => budget.numbers(now),
             Self::Retries(retries) => retries.numbers(),
             Self::Reprompts(reprompts) => json!({ "model_calls": reprompts.count(now) }),
@@ -291,6 +313,7 @@ impl Measure {
             Self::Repeats(repeats) => Some(repeats.spans(now)),
             Self::Retries(retries) => Some(retries.spans()),
             Self::Reprompts(reprompts) => Some(reprompts.spans()),
+            Self::Worthless(runs) => Some(runs.spans(now)),
             _ => None,
         }
     }
@@ -311,6 +334,8 @@ impl Measure {
             Self::Share { tally, .. } => tally.is_empty(now),
             Self::Count(count) | Self::Strangers { calls: count, .. } => count.is_empty(now),
             Self::Tools(tools) => tools.is_empty(now),
+            Self::Leakage(leakage) => leakage.is_empty(now),
+            Self::Worthless(runs) => runs.is_empty(now),
             Self::Budget(budget) => budget.is_empty(now),
             Self::Retries(retries) => retries.is_empty(now),
             Self::Reprompts(reprompts) => reprompts.is_empty(now),
@@ -327,6 +352,8 @@ impl Measure {
             // What a detector learnt of the past is no count; and silence leads to no action to be forgiven.
             Self::Told(_) | Self::Watched(_) | Self::Silence(_) => {}
             Self::Tools(tools) => tools.accept(),
+            Self::Leakage(leakage) => leakage.clear(),
+            Self::Worthless(runs) => runs.clear(now),
             Self::Budget(budget) => budget.forgive(),
             Self::Retries(retries) => retries.clear(),
             Self::Reprompts(reprompts) => reprompts.clear(),
@@ -390,6 +417,9 @@ impl Measure {
                 if let Some(saved) = &saved.tools {
                     tools.restore(saved);
                 }
+            }
+            (Self::Worthless(runs), _) if saved.forgiven_until > 0 => {
+                runs.clear(saved.forgiven_until);
             }
             // Its alert was not over.
             (Self::Silence(silence), _) if saved.machine.state != State::Ok => silence.missed(),

@@ -65,6 +65,7 @@ fn rule(file: &str, line: u64, form: &RuleForm) -> Result<Rule> {
             ("agent", Key::Agent),
             ("tool", Key::Tool),
             ("session", Key::Session),
+            ("task", Key::Task),
             ("execution", Key::Execution),
             ("team", Key::Team),
             ("task_type", Key::TaskType),

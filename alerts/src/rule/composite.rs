@@ -81,6 +81,7 @@ fn side(when: &When) -> &'static str {
     match when {
         When::SpendRate { .. }
         | When::Budget { .. }
+        | When::BudgetLeakage { .. }
         | When::RateOfChange {
             of: Quantity::Spend,
             ..

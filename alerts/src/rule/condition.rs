@@ -6,7 +6,7 @@ use serde_saphyr::Spanned;
 use super::file::{Leaf, RuleForm, SqlForm, WhenForm};
 use super::proof::proof;
 use super::scalar::Place;
-use super::{Calls, Key, SECOND, Series, When, kinds, objective};
+use super::{Calls, Key, SECOND, Series, When, executions, kinds, objective};
 use crate::Result;
 use crate::state::Threshold;
 use crate::window::bucket_of;
@@ -30,6 +30,8 @@ pub(super) fn condition<'a>(
     let (when, trigger_leaf, low) = match &form.value {
         WhenForm::Sql(sql) => return query(place, key, form.referenced.line(), sql),
         WhenForm::Budget(f) => return kinds::budget(place, key, f),
+        WhenForm::BudgetLeakage(f) => return executions::budget_leakage(place, key, f),
+        WhenForm::LowValueExecutions(f) => return executions::low_value(place, key, f),
         WhenForm::UnknownTool(f) => return kinds::unknown_tool(place, key, f),
         WhenForm::Absence(f) => return kinds::absence(place, f),
         WhenForm::RateOfChange(f) => return kinds::rate_of_change(place, f),

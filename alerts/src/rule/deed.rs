@@ -79,7 +79,7 @@ pub(super) fn scope(
             "freeze",
             format!(
                 "a freeze needs a deterministic condition: accepted with {} are notify, throttle and degrade \
-                 (spend_rate, budget, repeated_tool_calls, retry_storm and unknown_tool by a list may freeze, sql that says \
+                 (spend_rate, budget, budget_leakage, repeated_tool_calls, retry_storm and unknown_tool by a list may freeze, sql that says \
                  deterministic: true, and all_of with evidence from two sides)",
                 when.as_str()
             ),
@@ -92,8 +92,8 @@ pub(super) fn scope(
         Key::Agent if sql => &[Target::Agent],
         Key::Agent => &[Target::Agent, Target::Execution],
         Key::Tool => &[Target::Tool],
-        Key::Session if sql => &[],
-        Key::Session => &[Target::Agent, Target::Execution],
+        Key::Session | Key::Task if sql => &[],
+        Key::Session | Key::Task => &[Target::Agent, Target::Execution],
         Key::Execution if sql => &[Target::Execution],
         Key::Execution => &[Target::Execution, Target::Agent, Target::Tool],
     };

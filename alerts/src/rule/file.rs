@@ -56,6 +56,8 @@ pub(super) enum WhenForm {
     Sql(SqlForm),
     SpendRate(WindowForm),
     Budget(BudgetForm),
+    BudgetLeakage(LeakageForm),
+    LowValueExecutions(LowValueForm),
     RepeatedToolCalls(RepeatsForm),
     RetryStorm(WindowForm),
     Reprompts(WindowForm),
@@ -125,6 +127,22 @@ pub(super) struct BudgetForm {
     pub(super) limit: Leaf,
     pub(super) per: Leaf,
     pub(super) soft: Option<Leaf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LeakageForm {
+    pub(super) limit: Leaf,
+    pub(super) executions: Option<Leaf>,
+    pub(super) window: Leaf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LowValueForm {
+    pub(super) at_least: Leaf,
+    pub(super) share: Option<Leaf>,
+    pub(super) window: Leaf,
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,7 +2,7 @@
 //!
 //! A [`Rule`] is always valid: it only comes out of [`load`] (or [`parse`]), which refuse what makes no
 //! sense. `file` is the YAML form, `scalar` reads its leaves, `check` turns the form into a rule, with its
-//! `condition` (what is measured; its younger kinds in `kinds`, service levels in `objective`), what a
+//! `condition` (what is measured; its younger kinds in `kinds` and `executions`, service levels in `objective`), what a
 //! repetition must show (`proof`), and its `deed` (what is done, and to whom). `composite` looks at all rules
 //! together, `words` says what a rule is about.
 
@@ -10,6 +10,7 @@ mod check;
 mod composite;
 mod condition;
 mod deed;
+mod executions;
 mod file;
 mod kinds;
 mod objective;
@@ -87,6 +88,9 @@ pub enum Key {
     Tool,
     /// By session. Such a rule can act on the execution or agent it sees in it.
     Session,
+    /// By the task that was sent with it (several executions may try it). Such a rule can act on the execution or
+    /// agent it sees at it.
+    Task,
     /// By execution.
     Execution,
 }
@@ -104,6 +108,7 @@ impl Key {
             Self::Agent => "agent",
             Self::Tool => "tool",
             Self::Session => "session",
+            Self::Task => "task",
             Self::Execution => "execution",
         }
     }
@@ -120,6 +125,7 @@ impl Key {
             Self::Agent => Some("agent_name"),
             Self::Tool => Some("tool_name"),
             Self::Session => Some("session_id"),
+            Self::Task => Some("task_id"),
             Self::Execution => Some("execution_id"),
         }
     }

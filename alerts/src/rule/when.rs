@@ -139,6 +139,23 @@ pub enum When {
         /// The period.
         per: Period,
     },
+    /// US dollars of a task (or session) in the last `window` nanoseconds, in executions that each stayed under the
+    /// limit.
+    BudgetLeakage {
+        /// Length, nanoseconds.
+        window: i64,
+        /// The limit, US dollars.
+        limit: Decimal,
+        /// With fewer executions, there is no leak.
+        executions: u32,
+    },
+    /// Executions that ended in the last `window` nanoseconds and were worth nothing.
+    LowValueExecutions {
+        /// Length, nanoseconds.
+        window: i64,
+        /// They count where they are this share of all that ended, or more.
+        share: Decimal,
+    },
     /// How often the same tool was called with the same input and ended the same way, in the last
     /// `window` nanoseconds, since anything new was tried or progress was made.
     RepeatedToolCalls {
@@ -231,6 +248,8 @@ impl When {
             Self::Sql { .. } => "sql",
             Self::SpendRate { .. } => "spend_rate",
             Self::Budget { .. } => "budget",
+            Self::BudgetLeakage { .. } => "budget_leakage",
+            Self::LowValueExecutions { .. } => "low_value_executions",
             Self::RepeatedToolCalls { .. } => "repeated_tool_calls",
             Self::RetryStorm { .. } => "retry_storm",
             Self::Reprompts { .. } => "reprompts",
@@ -253,6 +272,8 @@ impl When {
         match self {
             Self::Sql { every, .. } | Self::Detector { every, .. } => *every,
             Self::SpendRate { window }
+            | Self::BudgetLeakage { window, .. }
+            | Self::LowValueExecutions { window, .. }
             | Self::RepeatedToolCalls { window, .. }
             | Self::RetryStorm { window }
             | Self::Reprompts { window }
@@ -273,6 +294,8 @@ impl When {
             Self::Sql { .. } | Self::Composite { .. } => None,
             Self::Budget { .. } | Self::SloBurn(_) => Some(RECENT),
             Self::RateOfChange { window, base, .. } => Some(window + base),
+            // What ended within the window began within another before it, or was not seen whole.
+            Self::LowValueExecutions { window, .. } => Some(2 * window),
             _ => Some(self.window()),
         }
     }
@@ -300,13 +323,16 @@ impl When {
         match self {
             Self::SpendRate { .. }
             | Self::Budget { .. }
+            | Self::BudgetLeakage { .. }
             | Self::RepeatedToolCalls { .. }
             | Self::RetryStorm { .. }
             | Self::UnknownTool { learn: None, .. } => true,
             Self::Sql { deterministic, .. } => *deterministic,
             Self::Composite { independent, .. } => *independent,
+            // What was of value is a judgement.
+            Self::LowValueExecutions { .. }
             // What is usual was learnt from a sample.
-            Self::UnknownTool { learn: Some(_), .. }
+            | Self::UnknownTool { learn: Some(_), .. }
             // A model that answers without tools looks like one that is asked again.
             | Self::Reprompts { .. }
             | Self::ErrorRate { .. }

@@ -19,6 +19,13 @@ impl Rule {
                 Period::Execution => format!("{word} {limit} USD in the life of an execution"),
                 _ => format!("{word} {limit} USD in a calendar {} (UTC)", per.as_str()),
             },
+            When::BudgetLeakage { executions, .. } => format!(
+                "{word} {limit} USD within {within} over {executions} executions or more, each under {limit} USD"
+            ),
+            When::LowValueExecutions { share, .. } => format!(
+                "{word} {limit} executions within {within} that were worth nothing, and {} % of all that ended",
+                percent(*share)
+            ),
             When::RepeatedToolCalls { proof, .. } => {
                 format!("{word} {limit} equal tool calls with nothing new within {within}{proof}")
             }

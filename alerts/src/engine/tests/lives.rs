@@ -64,6 +64,24 @@ rules:
     cool_down: 40s
     action:
       throttle: { calls_per_minute: 5 }
+  - name: worthless
+    key: agent
+    mode: enforce
+    when:
+      low_value_executions: { at_least: 3, share: 0.6, window: 60s }
+    keep_firing_for: 10s
+    cool_down: 1m
+    action:
+      throttle: { calls_per_minute: 5 }
+  - name: leak
+    key: task
+    mode: enforce
+    when:
+      budget_leakage: { limit: 6.00, executions: 2, window: 40s }
+    keep_firing_for: 10s
+    cool_down: 1m
+    action: freeze
+    scope: agent
 ";
 
 const AGENTS: usize = 4;
@@ -79,6 +97,12 @@ enum Event {
         agent: usize,
         input: u8,
         fails: bool,
+    },
+    /// An execution of this task ends.
+    End {
+        agent: usize,
+        well: bool,
+        task: u8,
     },
     /// The same call, five times.
     Loop(usize),
@@ -97,6 +121,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         8 => (0..AGENTS, 0i64..400).prop_map(|(agent, cents)| Event::Model { agent, cents }),
         8 => (0..AGENTS, 0u8..3, any::<bool>())
             .prop_map(|(agent, input, fails)| Event::Tool { agent, input, fails }),
+        3 => (0..AGENTS, any::<bool>(), 0u8..3).prop_map(|(agent, well, task)| Event::End { agent, well, task }),
         1 => (0..AGENTS).prop_map(Event::Loop),
         2 => (0usize..6).prop_map(Event::Correct),
         6 => (1i64..20).prop_map(Event::Pass),
@@ -161,7 +186,19 @@ impl Life {
                 Event::Model { agent, cents } => {
                     let row = ChargeRow {
                         cost_usd: Some(Decimal::new(*cents, 2)),
+                        task_id: format!("task-{}", cents % 3),
+                        decision: [None, Some(false), Some(true)][*cents as usize % 3],
                         ..self.call("model_call", *agent)
+                    };
+                    self.post(row);
+                }
+                Event::End { agent, well, task } => {
+                    let made = self.journal.len();
+                    let row = ChargeRow {
+                        execution_id: format!("run-{agent}-{made}"),
+                        task_id: format!("task-{task}"),
+                        termination: Some(if *well { "success" } else { "failure" }.into()),
+                        ..self.call("execution", *agent)
                     };
                     self.post(row);
                 }
@@ -402,6 +439,8 @@ fn those_lives_are_not_idle() {
     life.log.append(&mut younger.log);
     for word in [
         "firewall\") orders",
+        "worthless\") orders",
+        "leak\") orders",
         "spend\") orders",
         "again\") orders",
         "firing->recovering",

@@ -68,6 +68,16 @@ fn every_kind_says_what_it_is_about() {
              none of a",
         ),
         (
+            "task",
+            "budget_leakage: { limit: 5, window: 1h }",
+            "at least 5 USD within 1h over 2 executions or more, each under 5 USD",
+        ),
+        (
+            "agent",
+            "low_value_executions: { at_least: 10, window: 1h }",
+            "at least 10 executions within 1h that were worth nothing, and 80 % of all that ended",
+        ),
+        (
             "agent",
             "slo_burn: { objective: 0.9, of: latency, under: 5s, windows: [{ short: 5m, long: 1h, factor: 4 }] }",
             "model calls within 5s below 90 %: the error budget burns 4 times in 5m and 1h",
@@ -210,6 +220,31 @@ fn what_makes_no_sense_is_refused_with_line_and_field() {
         ),
         (
             "agent",
+            "budget_leakage: { limit: 5, window: 1h }",
+            "r.yaml:5: rule r: limit is \"5\"; accepted with budget_leakage is key: task or session",
+        ),
+        (
+            "task",
+            "budget_leakage: { limit: 5, executions: 1, window: 1h }",
+            "executions is \"1\"; accepted is a whole number from 2 to 64",
+        ),
+        (
+            "task",
+            "budget_leakage: { limit: 5, window: 2h }",
+            "window is \"2h\"; accepted are whole seconds",
+        ),
+        (
+            "execution",
+            "low_value_executions: { at_least: 5, window: 1h }",
+            "accepted with low_value_executions is key: agent, task",
+        ),
+        (
+            "agent",
+            "low_value_executions: { at_least: 5, share: 80, window: 1h }",
+            "share is \"80\"; accepted is a share above 0 and up to 1",
+        ),
+        (
+            "agent",
             "slo_burn: { objective: 0.9, of: success, under: 5s }",
             "under is \"5s\"; accepted only with of: latency",
         ),
@@ -244,6 +279,9 @@ fn only_facts_and_evidence_from_two_sides_may_freeze() {
         ("execution", "retry_storm: { at_least: 5, window: 1m }"),
         ("agent", "unknown_tool: { allow: [a], window: 1m }"),
     ];
+    let leak = by("task", "budget_leakage: { limit: 5, window: 1h }");
+    let leak = format!("{leak}    action: freeze\n    scope: agent\n");
+    assert_eq!(parse("r", &leak).unwrap()[0].action, Action::Freeze);
     for (key, when) in may {
         let text = format!("{}    action: freeze\n", by(key, when));
         assert_eq!(
@@ -253,6 +291,7 @@ fn only_facts_and_evidence_from_two_sides_may_freeze() {
         );
     }
     let may_not = [
+        ("agent", "low_value_executions: { at_least: 5, window: 1h }"),
         ("agent", "unknown_tool: { learn: { for: 7d }, window: 1m }"),
         (
             "agent",
@@ -304,6 +343,7 @@ proptest! {
             "spend_spike: { change: LEAF, at_least: LEAF }",
             "slo_burn: { objective: LEAF, of: latency, under: LEAF, windows: [{ short: LEAF, long: LEAF, factor: LEAF }] }",
             "unknown_tool: { allow: [LEAF], learn: { for: LEAF, min_calls: LEAF, forget: LEAF }, window: 1m }",
+            "low_value_executions: { at_least: LEAF, share: LEAF, window: 1m }",
             "all_of: [LEAF, LEAF]",
         ]),
         leaf in "[0-9smhd.e+-]{0,12}|[^\\x00]{0,20}",
