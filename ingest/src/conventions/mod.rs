@@ -149,6 +149,7 @@ pub enum Column {
     ToolCallId,
     ToolEffect,
     ToolInputHash,
+    ToolTarget,
     ErrorType,
     State,
     Step,

@@ -10,8 +10,8 @@ use super::Column::{
     ImageOutputTokens, InputTokens, Intervention, Outcome, OutputTokens, PolicyRule, PolicyVerdict,
     Progress, Provider, QueueWaitMs, ReasoningTokens, RequestModel, ResponseId, ResponseModel,
     ServiceTier, SessionId, State, Step, TaskId, TaskType, Team, Tenant, Termination,
-    TerminationReason, ToolCallId, ToolEffect, ToolInputHash, ToolName, ToolType, UserId, ValueUsd,
-    VersionSet, Workflow,
+    TerminationReason, ToolCallId, ToolEffect, ToolInputHash, ToolName, ToolTarget, ToolType,
+    UserId, ValueUsd, VersionSet, Workflow,
 };
 use super::Convention::{
     ClaudeCode, Codex, Flyball, Framework, GeminiCli, General, LangSmith, Langfuse, Mlflow,
@@ -339,6 +339,7 @@ pub const RULES: &[Rule] = &[
     marked(only("execute_tool", row(ToolCallId, Codex, Span, "call_id", Text))),
     row(ToolEffect, Flyball, Span, "flyball.tool.effect", Word),
     row(ToolInputHash, Flyball, Span, "flyball.tool.input_hash", Text),
+    row(ToolTarget, Flyball, Span, "flyball.tool.target", Text),
     row(ErrorType, General, Span, "error.type", Text),
     marked(only("chat", row(ErrorType, ClaudeCode, Span, "status_code", Text))),
     marked(only("chat", row(ErrorType, GeminiCli, Span, "error_type", Text))),

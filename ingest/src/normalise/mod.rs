@@ -14,8 +14,10 @@ mod columns;
 mod content;
 mod json;
 mod logs;
+mod markers;
 mod metrics;
 mod span;
+mod target;
 mod usage;
 mod value;
 

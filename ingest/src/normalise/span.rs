@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 use super::accept::Place as Stands;
 use super::attributes::{Attributes, find};
 use super::columns::{Columns, Reading};
+use super::markers::{self, Found, Markers};
 use super::usage::{Apart, Counts};
-use super::{answer, json, value};
+use super::{answer, json, target, value};
 use crate::conventions::{
     Column, Convention, Key, Side, is_model_call, is_named_by_span, misnamed, operation_of, sources,
 };
@@ -105,6 +106,7 @@ pub(super) struct Said<'a> {
     status: &'static str,
     usage: Option<Usage>,
     output_has_tool_call: Option<bool>,
+    markers: Markers,
     /// Keys whose values stand in columns just as they were sent.
     in_columns: Vec<Key>,
 }
@@ -140,6 +142,7 @@ impl<'a> Said<'a> {
             status: status(sent),
             usage: None,
             output_has_tool_call: None,
+            markers: Markers::default(),
             in_columns,
         };
         said.derive(sent, attributes);
@@ -163,9 +166,11 @@ impl<'a> Said<'a> {
             .derive(Column::ErrorType, || failure(sent, status));
         if self.operation().is_some_and(is_model_call) {
             self.output_has_tool_call = describe_call(&mut self.columns, attributes);
+            self.markers = markers::of_model_call(sent, attributes);
         }
         if self.operation() == Some("execute_tool") {
             describe_tool(&mut self.columns, attributes);
+            self.markers = markers::of_tool(attributes);
         }
         // The span's name where it is the agent's, or the tool's, and nothing else says it.
         let operation = self.operation().unwrap_or_default();
@@ -217,6 +222,11 @@ impl<'a> Said<'a> {
         out.operation.set(at, self.operation());
         out.usage.set(at, self.usage.map(Usage::as_str));
         out.output_has_tool_call.set(at, self.output_has_tool_call);
+        let markers = |found: Option<Found>| found.map(Found::text);
+        let injection = markers(self.markers.injection);
+        out.injection_markers.set(at, injection.as_deref());
+        let arguments = markers(self.markers.arguments);
+        out.argument_markers.set(at, arguments.as_deref());
         fill(out, at, &self.columns);
         out.attributes
             .set(at, json::attributes(attributes, &self.in_columns, text));
@@ -243,6 +253,8 @@ impl<'a> Said<'a> {
             operation: self.operation().map(owned),
             usage: self.usage.map(Usage::as_str).map(owned),
             output_has_tool_call: self.output_has_tool_call,
+            injection_markers: self.markers.injection.map(|found| found.text().into()),
+            argument_markers: self.markers.arguments.map(|found| found.text().into()),
             resource: setting.resource.json.clone(),
             ..SpanRow::default()
         };
@@ -347,6 +359,7 @@ filled! {
     tool_call_id: text = ToolCallId,
     tool_effect: text = ToolEffect,
     tool_input_hash: text = ToolInputHash,
+    tool_target: text = ToolTarget,
     error_type: text = ErrorType,
     state: text = State,
     step: count = Step,
@@ -428,6 +441,10 @@ const ARGUMENTS: &[&str] = &[
 
 fn describe_tool(columns: &mut Columns<'_>, attributes: &Attributes<'_, '_>) {
     if attributes.has_content(Side::Input) {
+        columns.derive(Column::ToolTarget, || {
+            let arguments = ARGUMENTS.iter().find_map(|key| attributes.find(key))?;
+            target::of(arguments).map(Cow::Owned)
+        });
         columns.derive(Column::ToolInputHash, || {
             let arguments = ARGUMENTS.iter().find_map(|key| attributes.find(key))?;
             let digest = match arguments {

@@ -280,6 +280,7 @@ fn complete(told: &mut Detail, other: &Detail) {
     told.service_tier = told.service_tier.or(other.service_tier);
     told.response_id = told.response_id.or(other.response_id);
     told.finish_reason = told.finish_reason.or(other.finish_reason);
+    told.injection_markers = told.injection_markers.or(other.injection_markers);
     told.state = told.state.or(other.state);
     told.policy_verdict = told.policy_verdict.or(other.policy_verdict);
     told.version_set = told.version_set.or(other.version_set);

@@ -100,6 +100,20 @@ impl Charge {
             said.extend(money.map_or_else(Vec::new, |money| money.normalize().to_string().into()));
             said.push(0);
         }
+        // Younger columns: what lacks them keeps the id that it had before there were any.
+        let told = &self.told;
+        let younger = [
+            told.tool_target,
+            told.injection_markers,
+            told.argument_markers,
+        ];
+        for (at, word) in (0u8..).zip(younger) {
+            if let Some(text) = words.text(word) {
+                said.push(at);
+                said.extend((text.len() as u64).to_le_bytes());
+                said.extend(text.as_bytes());
+            }
+        }
         format!("{}-{revision}", hex::encode(&Sha256::digest(&said)[..16]))
     }
 

@@ -166,6 +166,9 @@ impl Entries {
         to.tool_call_id.set(at, word(told.tool_call_id));
         to.tool_effect.set(at, word(told.tool_effect));
         to.tool_input_hash.set(at, word(told.tool_input_hash));
+        to.tool_target.set(at, word(told.tool_target));
+        to.injection_markers.set(at, word(told.injection_markers));
+        to.argument_markers.set(at, word(told.argument_markers));
         to.error_type.set(at, word(told.error_type));
 
         to.calls.set(at, if duplicate { 0 } else { sign });

@@ -91,6 +91,9 @@ fn complete(told: &mut Detail, other: &Detail) {
     told.tool_call_id = told.tool_call_id.or(other.tool_call_id);
     told.tool_effect = told.tool_effect.or(other.tool_effect);
     told.tool_input_hash = told.tool_input_hash.or(other.tool_input_hash);
+    told.tool_target = told.tool_target.or(other.tool_target);
+    told.injection_markers = told.injection_markers.or(other.injection_markers);
+    told.argument_markers = told.argument_markers.or(other.argument_markers);
     told.error_type = told.error_type.or(other.error_type);
     told.policy_verdict = told.policy_verdict.or(other.policy_verdict);
     told.version_set = told.version_set.or(other.version_set);

@@ -244,6 +244,30 @@ fn a_poll_for_a_response_bills_nothing() {
 }
 
 #[test]
+fn what_was_read_off_texts_is_told_by_whichever_span_carries_it() {
+    let inner = SpanRow {
+        tool_target: some("/etc/hosts"),
+        injection_markers: some("hidden_text"),
+        argument_markers: some("none"),
+        ..tool(3, 2, "write")
+    };
+    let marked = SpanRow {
+        injection_markers: some("none"),
+        ..call(4, 1, 10, 5)
+    };
+    let rows = settled(&[agent(1, 0, "a"), tool(2, 1, "write"), inner, marked]);
+    let tool = of(&rows, "tool_call")[0];
+    assert_eq!(tool.tool_target, some("/etc/hosts"));
+    assert_eq!(tool.injection_markers, some("hidden_text"));
+    assert_eq!(tool.argument_markers, some("none"));
+    let model = of(&rows, "model_call")[0];
+    assert_eq!(model.injection_markers, some("none"));
+    // Nobody looked: unknown, and not none.
+    let run = of(&rows, "execution")[0];
+    assert_eq!((&run.injection_markers, &run.tool_target), (&None, &None));
+}
+
+#[test]
 fn a_tool_call_is_one_row_however_many_spans_tell_of_it() {
     let with_id = |id, parent, name: &str| SpanRow {
         tool_call_id: some("call-1"),

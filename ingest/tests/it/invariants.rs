@@ -119,6 +119,8 @@ fn describe(row: &mut SpanRow, class: u8, pick: &[u8; 6]) {
             row.operation = Some("execute_tool".into());
             row.tool_name = choose(1, &["search", "search", "escalate_to_human", ""]);
             row.tool_call_id = choose(2, &["", "", "", "call-1", "call-2"]);
+            row.tool_target = choose(3, &["", "", "file-1", "file-2"]);
+            row.injection_markers = choose(4, &["", "none", "hidden_text"]);
         }
         4 => {
             row.operation = Some("invoke_agent".into());

@@ -8,7 +8,7 @@ SELECT
   trace_id, span_id, execution_id, task_id, task_type,
   agent_name, agent_id, agent_version, agent_role, session_id, user_id, tenant, team, environment, workflow,
   operation, provider, coalesce(response_model, request_model) AS model, request_model, response_model,
-  service_tier, response_id, finish_reason, error_type, decision,
+  service_tier, response_id, finish_reason, injection_markers, error_type, decision,
   usage, input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens, image_input_tokens,
   output_tokens, reasoning_tokens, audio_output_tokens, image_output_tokens,
   cost_usd, cost_input_usd, cost_cache_read_usd, cost_cache_write_usd, cost_output_usd, cost_request_usd,

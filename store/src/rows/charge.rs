@@ -139,6 +139,13 @@ crate::row! {
         pub tool_effect: Option<String>,
         /// Hash of the tool's input.
         pub tool_input_hash: Option<String>,
+        /// What the tool call acts on, as sent or as a hash.
+        pub tool_target: Option<String>,
+        /// Signs of prompt injection ([`Marker`](super::Marker)) in what came from outside, separated by blanks; `none`
+        /// where there are none, NULL where nothing came.
+        pub injection_markers: Option<String>,
+        /// The same signs in what a tool was given.
+        pub argument_markers: Option<String>,
         /// Error, NULL when it went well.
         pub error_type: Option<String>,
         /// 1 for a call (or execution), -1 for its reversal, 0 for a duplicate.

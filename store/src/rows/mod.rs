@@ -9,6 +9,7 @@ mod column;
 mod content;
 mod fill;
 mod log;
+mod marker;
 mod metric;
 mod rollup;
 mod span;
@@ -21,6 +22,7 @@ pub use column::{
 pub use content::ContentRow;
 pub use fill::{Fill, Values};
 pub use log::LogRow;
+pub use marker::Marker;
 pub use metric::MetricRow;
 pub use rollup::RollupRow;
 pub use span::{SpanColumns, SpanRow, SpanView, SpanViews, Usage};

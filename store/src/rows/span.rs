@@ -155,6 +155,13 @@ crate::row! {
         pub tool_effect: Option<String>,
         /// `flyball.tool.input_hash`, else SHA-256 of the arguments as sent, hex.
         pub tool_input_hash: Option<String>,
+        /// What the call acts on: `flyball.tool.target`, else SHA-256 (hex) of the argument that names a path or URI.
+        pub tool_target: Option<String>,
+        /// Signs of prompt injection ([`Marker`](super::Marker)) in what came from outside, separated by blanks: in what
+        /// a tool gave back, in new messages of users and tools. `none` where there are none; NULL where nothing came.
+        pub injection_markers: Option<String>,
+        /// The same signs in what a tool was given.
+        pub argument_markers: Option<String>,
         /// `error.type`, else the exception's type, else `error` when the status says so.
         pub error_type: Option<String>,
         /// `flyball.state`.
