@@ -2,7 +2,7 @@
 
 use flyball_runtime::control::{Cause, Scope};
 use flyball_store::Origin;
-use flyball_store::rows::{Entry, Kind, Micros};
+use flyball_store::rows::{Entry, Kind, Marker, Micros};
 use rust_decimal::Decimal;
 use serde::Serialize;
 
@@ -63,8 +63,9 @@ impl Sighting {
 /// The columns of `charges` that make an entry, for a query that fills windows again.
 pub(crate) const COLUMNS: &str = "charge_id, entry, kind, trace_id, span_id, start_unix_nano, duration_ns, \
      received_at, execution_id, task_id, agent_name, session_id, tenant, team, task_type, request_model, response_model, \
-     tool_name, tool_input_hash, error_type, calls, input_tokens, output_tokens, cost_usd, decision, confidence, \
-     progress, termination, escalated, value_usd, log_position";
+     tool_name, tool_effect, tool_input_hash, tool_target, injection_markers, argument_markers, error_type, calls, \
+     input_tokens, output_tokens, cost_usd, decision, confidence, progress, termination, escalated, value_usd, \
+     log_position";
 
 flyball_store::row! {
     pub struct seen as EntryView of EntryViews {
@@ -86,7 +87,11 @@ flyball_store::row! {
         pub request_model: Option<String>,
         pub response_model: Option<String>,
         pub tool_name: Option<String>,
+        pub tool_effect: Option<String>,
         pub tool_input_hash: Option<String>,
+        pub tool_target: Option<String>,
+        pub injection_markers: Option<String>,
+        pub argument_markers: Option<String>,
         pub error_type: Option<String>,
         pub calls: i64,
         pub input_tokens: Option<i64>,
@@ -212,6 +217,11 @@ impl<'a> Fact<'a> {
         (!task.is_empty() && task != self.row.execution_id).then_some(task)
     }
 
+    /// The markers that it carries: in what came from outside, else in what a tool was given.
+    pub(crate) fn markers(&self) -> Option<&'a str> {
+        marked(self.row.injection_markers).or(marked(self.row.argument_markers))
+    }
+
     /// The model used, else asked for.
     pub(crate) fn model(&self) -> Option<&'a str> {
         self.row.response_model.or(self.row.request_model)
@@ -252,6 +262,11 @@ impl<'a> Fact<'a> {
         self.kind(Kind::Execution)
             && (self.row.escalated == Some(true) || self.row.termination == Some("escalation"))
     }
+}
+
+/// Markers, if there are any.
+pub(crate) fn marked(markers: Option<&str>) -> Option<&str> {
+    markers.filter(|markers| *markers != Marker::NONE)
 }
 
 fn span(row: &EntryView<'_>) -> Option<SpanRef> {

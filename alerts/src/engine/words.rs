@@ -64,6 +64,23 @@ pub(super) fn describe(rule: &Rule, key: &str, value: Option<Decimal>, evidence:
                 "{who} spent {value} USD in {calls} calls within {within}; the rule fires at {limit} USD"
             )
         }
+        When::ConflictingModifications { .. } => format!(
+            "{who}: within {within}, {value} times somebody changed {} again after another had changed it otherwise ({} \
+             modifications in all); the rule fires at {limit}",
+            text("target").unwrap_or("a target"),
+            number("modifications"),
+        ),
+        When::InjectionMarkers { .. } => format!(
+            "{who}: {value} calls within {within} with signs of prompt injection in what came from outside (last: {}); \
+             the rule fires at {limit}",
+            text("markers").unwrap_or("unknown"),
+        ),
+        When::MemoryPoisoning { .. } => format!(
+            "{who}: {value} calls of memory tools within {within} with signs of prompt injection (last: {} of {}); the \
+             rule fires at {limit}",
+            text("markers").unwrap_or("unknown"),
+            text("tool").unwrap_or("a tool"),
+        ),
         When::BudgetLeakage { .. } => format!(
             "{who} cost {value} USD within {within} in executions that each stayed under {limit} USD ({} in all, the \
              dearest {} USD); the rule fires at {limit} USD together",

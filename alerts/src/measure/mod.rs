@@ -2,9 +2,11 @@
 
 mod budget;
 mod burn;
+mod conflicts;
 mod drivers;
 mod growth;
 mod leakage;
+mod marked;
 mod repeats;
 mod reprompts;
 mod retries;
@@ -21,8 +23,10 @@ use serde_json::{Value, json};
 
 use self::budget::Budget;
 use self::burn::Burn;
+use self::conflicts::Conflicts;
 use self::growth::Growth;
 use self::leakage::Leakage;
+use self::marked::Marked;
 use self::repeats::Repeats;
 use self::reprompts::Reprompts;
 use self::retries::Retries;
@@ -98,6 +102,8 @@ pub(crate) enum Measure {
     },
     Tools(Box<Tools>),
     Leakage(Leakage),
+    Conflicts(Conflicts),
+    Marked(Box<Marked>),
     Worthless(Box<Worthless>),
     Budget(Budget),
     Retries(Retries),
@@ -114,6 +120,12 @@ impl Measure {
         match when {
             When::Sql { .. } | When::Composite { .. } => Self::Told(None),
             When::Budget { per } => Self::Budget(Budget::new(*per)),
+            When::ConflictingModifications { window, .. } => {
+                Self::Conflicts(Conflicts::new(*window))
+            }
+            When::InjectionMarkers { window, .. } | When::MemoryPoisoning { window, .. } => {
+                Self::Marked(Box::new(Marked::new(*window)))
+            }
             When::BudgetLeakage {
                 window,
                 limit,
@@ -166,6 +178,9 @@ impl Measure {
         match when {
             When::Sql { .. } | When::Composite { .. } => false,
             When::SpendRate { .. } | When::Budget { .. } => !fact.cost().is_zero(),
+            When::ConflictingModifications { tools, .. } => conflicts::modifies(fact, tools),
+            When::InjectionMarkers { markers, .. } => marked::injected(fact, markers),
+            When::MemoryPoisoning { tools, .. } => marked::poisons(fact, tools),
             When::BudgetLeakage { .. } => Leakage::concerns(fact),
             When::LowValueExecutions { .. } => Worthless::concerns(fact),
             When::RetryStorm { .. } => fact.kind(Kind::ToolCall),
@@ -230,6 +245,8 @@ impl Measure {
             }
             Self::Tools(tools) => tools.add(fact, now),
             Self::Leakage(leakage) => leakage.add(fact, now),
+            Self::Conflicts(conflicts) => conflicts.add(fact, now),
+            Self::Marked(marked) => marked.add(fact, now),
             Self::Worthless(runs) => runs.add(fact, now),
             Self::Budget(budget) => budget.add(at, fact.cost(), now),
             Self::Retries(retries) => retries.add(fact, now),
@@ -268,6 +285,8 @@ impl Measure {
             }
             Self::Tools(tools) => tools.value(now),
             Self::Leakage(leakage) => Some(leakage.value(now)),
+            Self::Conflicts(conflicts) => Some(Decimal::from(conflicts.most(now))),
+            Self::Marked(marked) => Some(Decimal::from(marked.value(now))),
             Self::Worthless(runs) => Some(Decimal::from(runs.count(now))),
             Self::Budget(budget) => Some(budget.value(now)),
             Self::Retries(retries) => Some(Decimal::from(retries.most(now))),
@@ -296,6 +315,8 @@ impl Measure {
             Self::Strangers { calls, tool } => json!({ "calls": calls.sum(now), "tool": tool }),
             Self::Tools(tools) => tools.numbers(now),
             Self::Leakage(leakage) => leakage.numbers(now),
+            Self::Conflicts(conflicts) => conflicts.numbers(),
+            Self::Marked(marked) => marked.numbers(now),
             Self::Worthless(runs) => runs.numbers(now),
             Self::Budget(budget) => budget.numbers(now),
             Self::Retries(retries) => retries.numbers(),
@@ -314,6 +335,7 @@ impl Measure {
             Self::Retries(retries) => Some(retries.spans()),
             Self::Reprompts(reprompts) => Some(reprompts.spans()),
             Self::Worthless(runs) => Some(runs.spans(now)),
+            Self::Conflicts(conflicts) => Some(conflicts.spans()),
             _ => None,
         }
     }
@@ -335,6 +357,8 @@ impl Measure {
             Self::Count(count) | Self::Strangers { calls: count, .. } => count.is_empty(now),
             Self::Tools(tools) => tools.is_empty(now),
             Self::Leakage(leakage) => leakage.is_empty(now),
+            Self::Conflicts(conflicts) => conflicts.is_empty(now),
+            Self::Marked(marked) => marked.is_empty(now),
             Self::Worthless(runs) => runs.is_empty(now),
             Self::Budget(budget) => budget.is_empty(now),
             Self::Retries(retries) => retries.is_empty(now),
@@ -353,6 +377,8 @@ impl Measure {
             Self::Told(_) | Self::Watched(_) | Self::Silence(_) => {}
             Self::Tools(tools) => tools.accept(),
             Self::Leakage(leakage) => leakage.clear(),
+            Self::Conflicts(conflicts) => conflicts.clear(),
+            Self::Marked(marked) => marked.clear(),
             Self::Worthless(runs) => runs.clear(now),
             Self::Budget(budget) => budget.forgive(),
             Self::Retries(retries) => retries.clear(),
@@ -374,6 +400,8 @@ impl Measure {
                 | Self::Count(_)
                 | Self::Strangers { .. }
                 | Self::Tools(_)
+                | Self::Conflicts(_)
+                | Self::Marked(_)
                 | Self::Retries(_)
                 | Self::Budget(_)
         )

@@ -103,7 +103,9 @@ fn side(when: &When) -> &'static str {
         }
         | When::ErrorRate { .. }
         | When::RetryStorm { .. }
+        | When::LowValueExecutions { .. }
         | When::SloBurn(_) => "failures",
+        When::InjectionMarkers { .. } | When::MemoryPoisoning { .. } => "markers",
         other => other.as_str(),
     }
 }

@@ -6,7 +6,7 @@ use serde_saphyr::Spanned;
 use super::file::{Leaf, RuleForm, SqlForm, WhenForm};
 use super::proof::proof;
 use super::scalar::Place;
-use super::{Calls, Key, SECOND, Series, When, executions, kinds, objective};
+use super::{Calls, Key, SECOND, Series, When, executions, kinds, objective, security};
 use crate::Result;
 use crate::state::Threshold;
 use crate::window::bucket_of;
@@ -32,6 +32,9 @@ pub(super) fn condition<'a>(
         WhenForm::Budget(f) => return kinds::budget(place, key, f),
         WhenForm::BudgetLeakage(f) => return executions::budget_leakage(place, key, f),
         WhenForm::LowValueExecutions(f) => return executions::low_value(place, key, f),
+        WhenForm::ConflictingModifications(f) => return security::conflicts(place, key, f),
+        WhenForm::InjectionMarkers(f) => return security::injection(place, f),
+        WhenForm::MemoryPoisoning(f) => return security::poisoning(place, f),
         WhenForm::UnknownTool(f) => return kinds::unknown_tool(place, key, f),
         WhenForm::Absence(f) => return kinds::absence(place, f),
         WhenForm::RateOfChange(f) => return kinds::rate_of_change(place, f),

@@ -57,6 +57,9 @@ pub(super) enum WhenForm {
     SpendRate(WindowForm),
     Budget(BudgetForm),
     BudgetLeakage(LeakageForm),
+    ConflictingModifications(ToolsForm),
+    InjectionMarkers(MarkersForm),
+    MemoryPoisoning(ToolsForm),
     LowValueExecutions(LowValueForm),
     RepeatedToolCalls(RepeatsForm),
     RetryStorm(WindowForm),
@@ -143,6 +146,22 @@ pub(super) struct LowValueForm {
     pub(super) at_least: Leaf,
     pub(super) share: Option<Leaf>,
     pub(super) window: Leaf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ToolsForm {
+    pub(super) at_least: Option<Leaf>,
+    pub(super) window: Leaf,
+    pub(super) tools: Option<Vec<Leaf>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MarkersForm {
+    pub(super) at_least: Option<Leaf>,
+    pub(super) window: Leaf,
+    pub(super) markers: Option<Vec<Leaf>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,7 +2,7 @@
 //!
 //! A [`Rule`] is always valid: it only comes out of [`load`] (or [`parse`]), which refuse what makes no
 //! sense. `file` is the YAML form, `scalar` reads its leaves, `check` turns the form into a rule, with its
-//! `condition` (what is measured; its younger kinds in `kinds` and `executions`, service levels in `objective`), what a
+//! `condition` (what is measured; its younger kinds in `kinds`, `executions` and `security`, service levels in `objective`), what a
 //! repetition must show (`proof`), and its `deed` (what is done, and to whom). `composite` looks at all rules
 //! together, `words` says what a rule is about.
 
@@ -17,6 +17,7 @@ mod objective;
 mod period;
 mod proof;
 mod scalar;
+mod security;
 #[cfg(test)]
 mod tests;
 mod trust;

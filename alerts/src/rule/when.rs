@@ -185,6 +185,28 @@ pub enum When {
         /// Length, nanoseconds.
         window: i64,
     },
+    /// How often somebody came back to change what another had changed since, in the last `window` nanoseconds: of the
+    /// target that is fought over most.
+    ConflictingModifications {
+        /// Length, nanoseconds.
+        window: i64,
+        /// Tools that modify, besides those whose effect says so.
+        tools: BTreeSet<String>,
+    },
+    /// Calls in the last `window` nanoseconds with signs of prompt injection in what came from outside.
+    InjectionMarkers {
+        /// Length, nanoseconds.
+        window: i64,
+        /// The signs that count; none for all.
+        markers: BTreeSet<String>,
+    },
+    /// Calls of memory tools in the last `window` nanoseconds with such signs in what was written or read.
+    MemoryPoisoning {
+        /// Length, nanoseconds.
+        window: i64,
+        /// The tools; without any, those with names of such.
+        tools: BTreeSet<String>,
+    },
     /// Share (0 to 1) of calls in the last `window` nanoseconds that failed; unknown under `min_calls`.
     ErrorRate {
         /// Which calls.
@@ -254,6 +276,9 @@ impl When {
             Self::RetryStorm { .. } => "retry_storm",
             Self::Reprompts { .. } => "reprompts",
             Self::UnknownTool { .. } => "unknown_tool",
+            Self::ConflictingModifications { .. } => "conflicting_modifications",
+            Self::InjectionMarkers { .. } => "injection_markers",
+            Self::MemoryPoisoning { .. } => "memory_poisoning",
             Self::ErrorRate { .. } => "error_rate",
             Self::Escalations { .. } => "escalations",
             Self::Absence { .. } => "absence",
@@ -273,6 +298,9 @@ impl When {
             Self::Sql { every, .. } | Self::Detector { every, .. } => *every,
             Self::SpendRate { window }
             | Self::BudgetLeakage { window, .. }
+            | Self::ConflictingModifications { window, .. }
+            | Self::InjectionMarkers { window, .. }
+            | Self::MemoryPoisoning { window, .. }
             | Self::LowValueExecutions { window, .. }
             | Self::RepeatedToolCalls { window, .. }
             | Self::RetryStorm { window }
@@ -329,8 +357,12 @@ impl When {
             | Self::UnknownTool { learn: None, .. } => true,
             Self::Sql { deterministic, .. } => *deterministic,
             Self::Composite { independent, .. } => *independent,
+            // Working together on a thing looks like a conflict, and a text about an attack like one.
+            Self::ConflictingModifications { .. }
+            | Self::InjectionMarkers { .. }
+            | Self::MemoryPoisoning { .. }
             // What was of value is a judgement.
-            Self::LowValueExecutions { .. }
+            | Self::LowValueExecutions { .. }
             // What is usual was learnt from a sample.
             | Self::UnknownTool { learn: Some(_), .. }
             // A model that answers without tools looks like one that is asked again.

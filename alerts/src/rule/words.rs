@@ -19,6 +19,23 @@ impl Rule {
                 Period::Execution => format!("{word} {limit} USD in the life of an execution"),
                 _ => format!("{word} {limit} USD in a calendar {} (UTC)", per.as_str()),
             },
+            When::ConflictingModifications { .. } => format!(
+                "{word} {limit} times within {within} that somebody changed again what another had changed since"
+            ),
+            When::InjectionMarkers { markers, .. } if markers.is_empty() => {
+                format!("{word} {limit} calls within {within} with signs of prompt injection")
+            }
+            When::InjectionMarkers { markers, .. } => format!(
+                "{word} {limit} calls within {within} with one of {}",
+                listed(markers)
+            ),
+            When::MemoryPoisoning { tools, .. } if tools.is_empty() => format!(
+                "{word} {limit} calls of memory tools within {within} with signs of prompt injection"
+            ),
+            When::MemoryPoisoning { tools, .. } => format!(
+                "{word} {limit} calls of {} within {within} with signs of prompt injection",
+                listed(tools)
+            ),
             When::BudgetLeakage { executions, .. } => format!(
                 "{word} {limit} USD within {within} over {executions} executions or more, each under {limit} USD"
             ),

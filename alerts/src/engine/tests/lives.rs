@@ -52,7 +52,8 @@ rules:
       throttle: { calls_per_minute: 5 }
 ";
 
-/// What younger kinds add. They are lived apart, so that the others' lives stay as they are.
+/// What younger kinds add. They are lived apart, so that the others' lives stay as they are. The two whose values may rise
+/// while nothing arrives only tell: what would act between two spans acts on the last one, and after a restart there is none.
 const YOUNGER: &str = "\
 rules:
   - name: firewall
@@ -66,22 +67,34 @@ rules:
       throttle: { calls_per_minute: 5 }
   - name: worthless
     key: agent
-    mode: enforce
     when:
       low_value_executions: { at_least: 3, share: 0.6, window: 60s }
+    keep_firing_for: 10s
+    cool_down: 1m
+  - name: conflict
+    key: tool
+    mode: enforce
+    when:
+      conflicting_modifications: { at_least: 2, window: 40s }
+    keep_firing_for: 10s
+    cool_down: 1m
+    action:
+      throttle: { calls_per_minute: 5 }
+  - name: injected
+    key: agent
+    mode: enforce
+    when:
+      injection_markers: { at_least: 2, window: 30s }
     keep_firing_for: 10s
     cool_down: 1m
     action:
       throttle: { calls_per_minute: 5 }
   - name: leak
     key: task
-    mode: enforce
     when:
       budget_leakage: { limit: 6.00, executions: 2, window: 40s }
     keep_firing_for: 10s
     cool_down: 1m
-    action: freeze
-    scope: agent
 ";
 
 const AGENTS: usize = 4;
@@ -219,6 +232,9 @@ impl Life {
                         tool_name: Some(self.tool(*input)),
                         tool_input_hash: Some(input.to_string()),
                         error_type: fails.then(|| "timeout".into()),
+                        tool_effect: Some("reversible".into()),
+                        tool_target: Some("file".into()),
+                        injection_markers: (*input == 1 && *fails).then(|| "hidden_text".into()),
                         ..self.call("tool_call", *agent)
                     };
                     self.post(row);
@@ -439,8 +455,10 @@ fn those_lives_are_not_idle() {
     life.log.append(&mut younger.log);
     for word in [
         "firewall\") orders",
-        "worthless\") orders",
-        "leak\") orders",
+        "worthless agent=",
+        "leak task=",
+        "conflict\") orders",
+        "injected\") orders",
         "spend\") orders",
         "again\") orders",
         "firing->recovering",

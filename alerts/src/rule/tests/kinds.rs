@@ -78,6 +78,21 @@ fn every_kind_says_what_it_is_about() {
             "at least 10 executions within 1h that were worth nothing, and 80 % of all that ended",
         ),
         (
+            "tool",
+            "conflicting_modifications: { window: 10m }",
+            "at least 2 times within 10m that somebody changed again what another had changed since",
+        ),
+        (
+            "execution",
+            "injection_markers: { window: 10m, markers: [hidden_text] }",
+            "at least 1 calls within 10m with one of hidden_text",
+        ),
+        (
+            "agent",
+            "memory_poisoning: { at_least: 2, window: 10m, tools: [store] }",
+            "at least 2 calls of store within 10m with signs of prompt injection",
+        ),
+        (
             "agent",
             "slo_burn: { objective: 0.9, of: latency, under: 5s, windows: [{ short: 5m, long: 1h, factor: 4 }] }",
             "model calls within 5s below 90 %: the error budget burns 4 times in 5m and 1h",
@@ -245,6 +260,21 @@ fn what_makes_no_sense_is_refused_with_line_and_field() {
         ),
         (
             "agent",
+            "conflicting_modifications: { window: 10m }",
+            "r.yaml:5: rule r: window is \"10m\"; accepted with conflicting_modifications is key: workspace, tool",
+        ),
+        (
+            "agent",
+            "injection_markers: { window: 10m, markers: [evil] }",
+            "markers is \"evil\"; accepted is one of: instruction_override, role_marker, tool_call_text,",
+        ),
+        (
+            "agent",
+            "memory_poisoning: { window: 10m, at_least: 0 }",
+            "at_least is \"0\"; accepted is a whole number from 1",
+        ),
+        (
+            "agent",
             "slo_burn: { objective: 0.9, of: success, under: 5s }",
             "under is \"5s\"; accepted only with of: latency",
         ),
@@ -291,6 +321,9 @@ fn only_facts_and_evidence_from_two_sides_may_freeze() {
         );
     }
     let may_not = [
+        ("tool", "conflicting_modifications: { window: 1m }"),
+        ("agent", "injection_markers: { window: 1m }"),
+        ("agent", "memory_poisoning: { window: 1m }"),
         ("agent", "low_value_executions: { at_least: 5, window: 1h }"),
         ("agent", "unknown_tool: { learn: { for: 7d }, window: 1m }"),
         (
@@ -318,6 +351,21 @@ fn only_facts_and_evidence_from_two_sides_may_freeze() {
             "{message}"
         );
     }
+}
+
+#[test]
+fn two_rules_that_read_the_same_markers_are_one_witness() {
+    let both = |other: &str| {
+        let one = by("agent", "injection_markers: { window: 1m }").replace("name: r", "name: one");
+        let two = by("agent", other).replace("rules:\n  - name: r", "  - name: two");
+        let all = by("agent", "all_of: [one, two]").replace("rules:\n", "");
+        parse("r.yaml", &format!("{one}{two}{all}    action: freeze\n"))
+    };
+    let refused = both("memory_poisoning: { window: 1m }")
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("independent evidence"), "{refused}");
+    assert!(both("unknown_tool: { learn: { for: 7d }, window: 1m }").is_ok());
 }
 
 #[test]
