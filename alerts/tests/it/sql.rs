@@ -104,6 +104,45 @@ async fn windows_are_filled_again_from_the_tables() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_takes_to_other_tools_drifts_and_one_that_does_not_is_well() {
+    const DAY: i64 = 86_400_000_000_000;
+    // Three in four calls are of the first tool; of "moved", none since yesterday.
+    let call = |agent: &str, id: usize, days: i64, tool: &str| {
+        let start = now() - days * DAY - 3_600_000_000_000 - id as i64 * 1_000_000;
+        ChargeRow {
+            kind: "tool_call".into(),
+            cost_usd: None,
+            tool_name: Some(tool.into()),
+            start_time: Micros::of_nanos(start),
+            start_unix_nano: start,
+            ..charge(agent, id, 0)
+        }
+    };
+    let tool = |id: usize, one_in: usize| ["read", "write"][usize::from(id % one_in == 0)];
+    let mut charges = Vec::new();
+    for id in 0..400 {
+        let days = if id < 200 { 0 } else { 3 };
+        let moved = if days == 0 { tool(id, 1) } else { tool(id, 4) };
+        charges.push(call("moved", id, days, moved));
+        charges.push(call("same", id, days, tool(id, 4)));
+        charges.push(call("few", id, days.max(i64::from(id >= 50)), moved));
+    }
+    let engine = over(&charges).await;
+    let text = include_str!("../../rules/behaviour-drift.yaml");
+    let rule = rule::parse("behaviour-drift.yaml", text).unwrap().remove(0);
+    let When::Sql { query, .. } = &rule.when else {
+        panic!("it asks a query");
+    };
+    let batches = engine.ask("default", query).await.unwrap();
+    let shown = arrow::util::pretty::pretty_format_batches(&batches).unwrap();
+    let shown = shown.to_string();
+    // Jensen-Shannon of (3/4, 1/4) and (0, 1), base 2: sqrt(H(3/8, 5/8) - H(3/4, 1/4) / 2).
+    assert!(shown.contains("| moved      | 0.740"), "{shown}");
+    assert!(shown.contains("| same       | 0.0"), "{shown}");
+    assert!(!shown.contains("few"), "50 are too few: {shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_shipped_queries_answer_with_the_columns_that_their_rules_name() {
     let ended = |agent: &str, id: usize, termination: &str| ChargeRow {
         kind: "execution".into(),
