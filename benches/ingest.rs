@@ -9,13 +9,21 @@
 //! ten times the rate that the first one reached, and BESIDE=1 two at half that rate: alone, and beside heavy queries.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "ingest/cpu.rs"]
+#[path = "shared/cpu.rs"]
 mod cpu;
+#[path = "shared/sender.rs"]
+mod sender;
 #[path = "ingest/served.rs"]
 mod served;
+// The other benchmark asks more of a server.
+#[allow(dead_code)]
+#[path = "shared/server.rs"]
+mod server;
 #[path = "ingest/stages.rs"]
 mod stages;
-#[path = "ingest/traffic.rs"]
+// And has more agents.
+#[allow(dead_code)]
+#[path = "shared/traffic.rs"]
 mod traffic;
 
 use std::time::Duration;

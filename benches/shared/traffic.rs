@@ -1,5 +1,5 @@
 //! What agents send: executions of 8, 12 and 16 spans in turn, about 830 bytes a span as protobuf, without content.
-//! Every request has ids of its own; the resource stands once in each.
+//! Every request has ids of its own and has ended just now; the resource stands once in each.
 
 use std::time::UNIX_EPOCH;
 
@@ -28,6 +28,16 @@ const MODELS: [(&str, &str, &str); 3] = [
 ];
 const TOOLS: [&str; 4] = ["lookup_order", "search_docs", "send_email", "run_query"];
 
+/// What an agent's five digits follow.
+const NAMED: &str = "agent-";
+/// How long before the end of a request's spans the first of them began, nanoseconds.
+const LONGEST: u64 = 1_000_000_000;
+
+/// Nanoseconds since 1970.
+pub(crate) fn nanos() -> u64 {
+    u64::try_from(UNIX_EPOCH.elapsed().unwrap().as_nanos()).unwrap()
+}
+
 /// A number for each number, all different and of no pattern.
 fn scramble(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -36,20 +46,41 @@ fn scramble(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Requests that differ in their ids alone: one is encoded, and each body is a copy with the ids written over. So the
-/// sender costs next to nothing.
+/// How many agents are told apart by their names, beyond [`AGENTS`].
+const NUMBERED: usize = 100_000;
+
+/// Requests that differ in ids, times and agents alone: one is encoded, and each body is a copy with these written over.
+/// So the sender costs next to nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct Traffic {
     template: Vec<u8>,
     /// Where ids stand, as eight bytes or as sixteen hex digits, and which.
     ids: Vec<(usize, u64, bool)>,
+    /// Where times stand, as eight bytes, and how long before the end of the last span each is, nanoseconds.
+    times: Vec<(usize, u64)>,
+    /// Where the five digits of an agent's name stand, and of which execution it is.
+    names: Vec<(usize, usize)>,
+    /// Agents that take turns; 0 when they are [`AGENTS`].
+    agents: usize,
+    executions: usize,
     spans: usize,
 }
 
 impl Traffic {
-    /// Requests of so many spans.
+    /// Requests of so many spans, of six agents.
     pub(crate) fn of(spans: usize) -> Self {
-        let template = request(spans).encode_to_vec();
+        Self::by(spans, 0)
+    }
+
+    /// The same of so many agents, each of them in turn: `agent-00000` and so on.
+    pub(crate) fn of_agents(spans: usize, agents: usize) -> Self {
+        assert!((1..=NUMBERED).contains(&agents), "1 to {NUMBERED} agents");
+        Self::by(spans, agents)
+    }
+
+    fn by(spans: usize, agents: usize) -> Self {
+        let now = nanos();
+        let template = request(spans, now, agents > 0).encode_to_vec();
         // Three ids a span: half a trace id (or two), its own, and that of its response or call.
         let wanted = (0..3 * spans as u64).map(|id| (id, scramble(id)));
         let mut by_bytes = std::collections::HashMap::new();
@@ -65,9 +96,29 @@ impl Traffic {
                 }
             }
         }
+        let (mut times, mut names) = (Vec::new(), Vec::new());
+        for (at, bytes) in template.windows(8).enumerate() {
+            let bytes = bytes.try_into().unwrap();
+            let before = now.wrapping_sub(u64::from_le_bytes(bytes));
+            if before <= LONGEST {
+                times.push((at, before));
+            }
+        }
+        for (at, bytes) in template.windows(NAMED.len() + 5).enumerate() {
+            if agents > 0
+                && let Some(digits) = bytes.strip_prefix(NAMED.as_bytes())
+                && let Ok(execution) = std::str::from_utf8(digits).unwrap_or_default().parse()
+            {
+                names.push((at + NAMED.len(), execution));
+            }
+        }
         Self {
             template,
             ids,
+            times,
+            names,
+            agents,
+            executions: executions(spans),
             spans,
         }
     }
@@ -75,6 +126,11 @@ impl Traffic {
     /// Bytes of a body.
     pub(crate) fn bytes(&self) -> usize {
         self.template.len()
+    }
+
+    /// Requests in which each of its agents is there at least once.
+    pub(crate) fn round(&self) -> usize {
+        self.agents.div_ceil(self.executions)
     }
 
     /// Spans of a body.
@@ -93,6 +149,14 @@ impl Traffic {
             } else {
                 body[*at..at + 8].copy_from_slice(&word.to_be_bytes());
             }
+        }
+        let now = nanos();
+        for (at, before) in &self.times {
+            body[*at..at + 8].copy_from_slice(&(now - before).to_le_bytes());
+        }
+        for (at, execution) in &self.names {
+            let agent = (number * self.executions + execution) % self.agents;
+            body[*at..at + 5].copy_from_slice(format!("{agent:05}").as_bytes());
         }
         body
     }
@@ -114,17 +178,31 @@ fn int(key: &str, value: u64) -> KeyValue {
     attribute(key, Value::IntValue(value as i64))
 }
 
-fn request(spans: usize) -> ExportTraceServiceRequest {
-    let now = u64::try_from(UNIX_EPOCH.elapsed().unwrap().as_nanos()).unwrap();
+/// How many executions so many spans are.
+fn executions(spans: usize) -> usize {
+    let mut left = spans;
+    let sizes = EXECUTIONS.iter().cycle();
+    sizes
+        .take_while(|size| {
+            let begun = left > 0;
+            left = left.saturating_sub(**size);
+            begun
+        })
+        .count()
+}
+
+fn request(spans: usize, now: u64, numbered: bool) -> ExportTraceServiceRequest {
     let mut made = Vec::with_capacity(spans);
-    let mut execution = 0;
-    while made.len() < spans {
+    for execution in 0..executions(spans) {
         let size = EXECUTIONS[execution % EXECUTIONS.len()].min(spans - made.len());
+        let agent = match numbered {
+            true => format!("{NAMED}{execution:05}"),
+            false => AGENTS[execution % AGENTS.len()].to_owned(),
+        };
         let first = made.len();
         for place in 0..size {
-            made.push(span(execution, first, place, now));
+            made.push(span(execution, &agent, first, place, now));
         }
-        execution += 1;
     }
     let resource = [
         ("service.name", "agents"),
@@ -159,10 +237,9 @@ fn request(spans: usize) -> ExportTraceServiceRequest {
 }
 
 /// An agent's span first, then model calls and tool calls by turns, all of them below it.
-fn span(execution: usize, first: usize, place: usize, now: u64) -> Span {
+fn span(execution: usize, agent: &str, first: usize, place: usize, now: u64) -> Span {
     let id = |of: usize, which: usize| scramble(3 * (first + of) as u64 + which as u64);
     let trace_id = [id(0, 0).to_be_bytes(), id(1, 0).to_be_bytes()].concat();
-    let agent = AGENTS[execution % AGENTS.len()];
     let (provider, model, answered_by) = MODELS[execution % MODELS.len()];
     let tool = TOOLS[place % TOOLS.len()];
     let operation = match place {
@@ -234,7 +311,7 @@ fn span(execution: usize, first: usize, place: usize, now: u64) -> Span {
             text("flyball.termination", "success"),
         ]),
     }
-    let start = now - 1_000_000_000 + 50_000_000 * place as u64;
+    let start = now - LONGEST + 50_000_000 * place as u64;
     Span {
         trace_id,
         span_id: id(place, 1).to_be_bytes().to_vec(),
