@@ -85,6 +85,9 @@ const RULES: &[(&str, &str, fn(&RuleBooks) -> u64)] = &[
     ("flyball_rule_false_alarms_total", "Actions in force that a person found to be false alarms.", |r| r.false_alarms),
     ("flyball_rule_shadow_wrong_total", "Actions in shadow that would have stopped successful work, or that a person found wrong.", |r| r.wrong),
     ("flyball_rule_demotions_total", "Times that a rule fell back to shadow.", |r| r.demotions),
+    ("flyball_rule_overruns_total", "Times that a hard limit was passed: a rule in force that freezes by what is spent.", |r| r.overruns.passed),
+    ("flyball_rule_overruns_unordered_total", "Overruns missed since no order followed: withheld, or not carried out.", |r| r.overruns.unordered),
+    ("flyball_rule_overruns_unobeyed_total", "Overruns missed since another paid call began more than a second after the limit was passed.", |r| r.overruns.unobeyed),
 ];
 
 #[rustfmt::skip]
@@ -257,6 +260,7 @@ pub(crate) fn alerts(books: &Books, obeyed: &Times) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flyball_alerts::books::Overruns;
 
     #[test]
     fn names_say_their_kind_and_come_once() {
@@ -292,6 +296,11 @@ mod tests {
             rules: vec![RuleBooks {
                 rule: "spend".to_owned(),
                 enforced: 5,
+                overruns: Overruns {
+                    passed: 4,
+                    unordered: 2,
+                    unobeyed: 1,
+                },
                 ..RuleBooks::default()
             }],
         };
@@ -303,6 +312,9 @@ mod tests {
             "flyball_loop_seconds_count{stage=\"ordered_to_obeyed\"} 0\n",
             "flyball_orders_failed_total 3\n",
             "flyball_rule_actions_total{rule=\"spend\"} 5\n",
+            "flyball_rule_overruns_total{rule=\"spend\"} 4\n",
+            "flyball_rule_overruns_unordered_total{rule=\"spend\"} 2\n",
+            "flyball_rule_overruns_unobeyed_total{rule=\"spend\"} 1\n",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

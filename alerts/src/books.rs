@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+pub use crate::overrun::Overruns;
+
 /// Upper bounds of the parts of a [`Histogram`], milliseconds.
 pub const BOUNDS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 5_000, 30_000];
 
@@ -93,6 +95,8 @@ pub struct RuleBooks {
     pub wrong: u64,
     /// Times that it fell back to shadow.
     pub demotions: u64,
+    /// Of a hard limit: how often it was passed, and what was missed of that.
+    pub overruns: Overruns,
 }
 
 /// The books of the engine since its start.

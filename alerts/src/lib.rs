@@ -28,6 +28,7 @@ mod fact;
 mod guard;
 mod living;
 mod measure;
+mod overrun;
 mod window;
 
 pub use engine::{Alerts, Parts, Settings, Status};

@@ -17,6 +17,7 @@ use crate::guard::{Guard, state_of};
 use crate::living::Living;
 use crate::memory::{Saved, SavedState};
 use crate::notify::Notice;
+use crate::overrun::is_hard;
 use crate::rule::{Key, Rule, SECOND, When};
 use crate::state::State;
 use crate::window::{Name, Names, Once};
@@ -33,7 +34,7 @@ const LISTED: usize = 1_000;
 /// All rules of one workspace at work.
 #[derive(Debug)]
 pub(super) struct Core {
-    workspace: Arc<str>,
+    pub(super) workspace: Arc<str>,
     pub(super) watches: Vec<Watch>,
     /// The kinds of key that the rules have, each once, and for each rule which it is.
     names: Vec<(Key, Names)>,
@@ -41,7 +42,7 @@ pub(super) struct Core {
     once: Once,
     living: Living,
     pub(super) guard: Guard,
-    view: Arc<View>,
+    pub(super) view: Arc<View>,
     /// Whether the windows hold what was there before the restart; until then nothing is judged.
     warm: bool,
     /// Left by rules that are no more, to be told once there is somebody to tell.
@@ -318,6 +319,7 @@ impl Core {
     fn forgive(&mut self, scope: &Scope, now: i64) {
         self.guard.forget(scope);
         for watch in &mut self.watches {
+            watch.limit_passed.forgive(scope);
             let rule = &watch.rule;
             for (_, entry) in watch.keys.iter_mut() {
                 if entry.scope.as_ref() == Some(scope) {
@@ -335,7 +337,14 @@ impl Core {
             .watches
             .iter_mut()
             .find(|watch| Some(watch.rule.name.as_str()) == rule);
-        if let Some(entry) = watch.and_then(|watch| watch.keys.get_mut(key)) {
+        let Some(watch) = watch else {
+            return;
+        };
+        if let Some(cause) = order.cause.as_ref().filter(|_| is_hard(&watch.rule)) {
+            let received = cause.received_at_unix_nano;
+            watch.limit_passed.unordered(key, &order.scope, received);
+        }
+        if let Some(entry) = watch.keys.get_mut(key) {
             entry.acted = None;
         }
     }
@@ -462,6 +471,7 @@ impl Core {
                 health: watch.health.state,
                 trouble: watch.trouble.clone(),
                 watched: watch.keys.len(),
+                overruns: is_hard(&watch.rule).then(|| watch.limit_passed.counts()),
                 evicted: watch.keys.evicted,
                 refused: watch.keys.refused,
                 unkeyed: watch.unkeyed,

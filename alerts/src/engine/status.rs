@@ -4,6 +4,7 @@ use flyball_runtime::control::Mode;
 use flyball_store::LogPosition;
 use serde::Serialize;
 
+use crate::overrun::Overruns;
 use crate::rule::{Action, Key, Severity, Target};
 use crate::state::State;
 use crate::trust::Standing;
@@ -69,6 +70,9 @@ pub struct RuleStatus {
     pub trouble: Option<String>,
     /// Keys that are watched.
     pub watched: usize,
+    /// Of a hard limit (in force, freezes by what is spent): how often it was passed since the start, and what was
+    /// missed of that.
+    pub overruns: Option<Overruns>,
     /// Keys that had to make room while something was in their window.
     pub evicted: u64,
     /// Times that a key found no room.

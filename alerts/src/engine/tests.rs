@@ -16,6 +16,7 @@ mod lost;
 mod marked;
 mod measure;
 mod objective;
+mod overrun;
 mod query;
 mod standing;
 mod tools;

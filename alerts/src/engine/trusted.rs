@@ -1,6 +1,8 @@
 //! What the core learns about its rules, and what people say of them.
 
-use flyball_runtime::control::Mode;
+use std::sync::Arc;
+
+use flyball_runtime::control::{Mode, State as Control};
 use flyball_store::rows::{AlertRow, Date, Micros};
 
 use super::Effect;
@@ -11,6 +13,7 @@ use crate::books::RuleBooks;
 use crate::fact::Fact;
 use crate::guard::digest;
 use crate::notify::{About, Notice};
+use crate::overrun::is_hard;
 use crate::rule::{Rule, Severity};
 use crate::state::State;
 use crate::trust::{self, FalseAlarm, Kept, Standing};
@@ -20,11 +23,15 @@ use crate::{Error, Result};
 const KEY: &str = "trust";
 
 impl Core {
-    /// Looks at a fact for what it says about actions in shadow.
+    /// Looks at a fact for what it says about actions in shadow, and about hard limits that were passed.
     pub(super) fn learn(&mut self, fact: &Fact<'_>) {
         for watch in &mut self.watches {
             if watch.trust.watches() {
                 watch.trust.see(fact);
+            }
+            if let Some(target) = watch.rule.scope {
+                let by = watch.rule.key;
+                watch.limit_passed.see(fact, by, target, &self.workspace);
             }
         }
     }
@@ -53,6 +60,10 @@ impl Core {
                     }
                     if let Some(watch) = order.rule.as_deref().and_then(|rule| self.watch(rule)) {
                         watch.trust.ordered(order, key, now);
+                        if let Some(cause) = order.cause.as_ref().filter(|_| is_hard(&watch.rule)) {
+                            let received = cause.received_at_unix_nano;
+                            watch.limit_passed.ordered(key, &order.scope, received);
+                        }
                     }
                 }
                 Effect::Alert(row) if row.state == State::Ok.as_str() => {
@@ -60,18 +71,36 @@ impl Core {
                         && let Some((_, key)) = row.key.split_once('=')
                     {
                         watch.trust.over(key);
+                        watch.limit_passed.over(key);
                     }
                 }
                 Effect::Notice { notice, .. } => {
                     let withheld = notice.action.as_ref().is_some_and(|deed| {
                         deed.action_id.is_none() && deed.outcome.starts_with("withheld")
                     });
-                    if withheld && let Some(watch) = self.watch(&notice.rule) {
-                        watch.withheld += 1;
+                    if withheld {
+                        self.withheld(notice);
                     }
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// An action is withheld. Where nobody is frozen by now, a hard limit was passed in vain.
+    fn withheld(&mut self, notice: &Notice) {
+        let view = Arc::clone(&self.view);
+        let Some(watch) = self.watch(&notice.rule) else {
+            return;
+        };
+        watch.withheld += 1;
+        let (_, key) = notice.key.split_once('=').unwrap_or_default();
+        let hard = is_hard(&watch.rule);
+        if let Some(entry) = watch.keys.get_mut(key).filter(|_| hard)
+            && let (Some(scope), Some(sighting)) = (&entry.scope, entry.sighting)
+            && *view.state_of(scope) != Control::Frozen
+        {
+            watch.limit_passed.unordered(key, scope, sighting.received);
         }
     }
 
@@ -192,6 +221,7 @@ impl Core {
         let book = |watch: &Watch| RuleBooks {
             rule: watch.rule.name.clone(),
             withheld: watch.withheld,
+            overruns: watch.limit_passed.counts(),
             ..watch.trust.books()
         };
         self.watches.iter().map(book).collect()

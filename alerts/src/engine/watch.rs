@@ -18,6 +18,7 @@ use crate::living::Living;
 use crate::measure::{Hearing, Measure};
 use crate::memory::SavedRule;
 use crate::notify::Notice;
+use crate::overrun::Limit;
 use crate::rule::{Key, Rule, SECOND, When, spoken};
 use crate::state::{Machine, NoData, Policy, Sample, State, Threshold};
 use crate::trust::Trust;
@@ -50,6 +51,8 @@ pub(super) struct Watch {
     pub(super) trust: Trust,
     /// Actions withheld since too many agents would have been touched.
     pub(super) withheld: u64,
+    /// Of hard limits.
+    pub(super) limit_passed: Limit,
     due: i64,
     asking: bool,
     /// Of rules that ask the tables for what lies further back than the stream.
@@ -74,6 +77,7 @@ impl Watch {
             version: rule.version(),
             trust: Trust::new(&rule, now),
             withheld: 0,
+            limit_passed: Limit::default(),
             policy: rule.policy(),
             rule,
             keys: Keyed::new(limit),
