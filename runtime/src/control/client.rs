@@ -11,6 +11,9 @@ use tokio::time::Instant;
 use super::memory::Memory;
 use super::{Decision, Error, Governor, Obeyed, Order, View};
 
+/// After a change: those that come at once are told together.
+const BREATH: Duration = Duration::from_millis(2);
+/// After a failure, and twice as long after each next one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -170,6 +173,7 @@ async fn poll(
                 let forgot = memory.learn(view);
                 publish.send_replace(Arc::new(memory.view()));
                 if !forgot {
+                    tokio::time::sleep(BREATH).await;
                     continue;
                 }
                 tracing::warn!(
