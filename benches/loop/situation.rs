@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::figures::{Ordered, Times, metrics, orders, sum};
 use crate::sender::{Pace, send};
-use crate::server::{Server, read};
+use crate::server::{Server, read, rows};
 use crate::traffic::Traffic;
 use crate::trials::{self, Trial};
 
@@ -94,6 +94,7 @@ pub(crate) async fn measure(
         reader.abort();
     }
     drained(&http).await;
+    written(&http, &trials).await;
     let names: HashMap<String, String> = trials
         .iter()
         .map(|trial| (trial.agent.execution(), trial.agent.name.clone()))
@@ -119,6 +120,21 @@ pub(crate) async fn drained(http: &str) {
     while sum(&metrics(http).await, "flyball_queued_events") > 0.0 {
         assert!(Instant::now() < deadline, "the queue does not empty");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until the tables have what control has: the ledger is written after the order is in force, at its own pace.
+async fn written(http: &str, trials: &[Trial]) {
+    const WORDS: &str = "SELECT count(DISTINCT CASE WHEN obeyed_at IS NOT NULL THEN action_id END) AS n FROM actions";
+    const FIRED: &str = "SELECT count(DISTINCT rule || key) AS n FROM alerts WHERE state = 'firing' AND mode = 'enforce'";
+    let stopped = trials.iter().filter(|trial| trial.obeyed.is_some()).count();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < deadline {
+        let orders = sum(&metrics(http).await, "flyball_rule_actions_total") as usize;
+        if rows(http, WORDS).await >= stopped && rows(http, FIRED).await >= orders {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

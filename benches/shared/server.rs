@@ -101,7 +101,12 @@ pub(crate) fn whole(value: &Value) -> Option<i64> {
 
 /// How many rows a table has.
 pub(crate) async fn count(http: &str, table: &str) -> usize {
-    let rows = query(http, &format!("SELECT count(*) AS n FROM {table}")).await;
+    rows(http, &format!("SELECT count(*) AS n FROM {table}")).await
+}
+
+/// The `n` of a statement that answers with that alone.
+pub(crate) async fn rows(http: &str, sql: &str) -> usize {
+    let rows = query(http, sql).await;
     usize::try_from(whole(&rows[0]["n"]).unwrap()).unwrap()
 }
 
