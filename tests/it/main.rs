@@ -12,6 +12,7 @@ mod demo;
 mod erase;
 mod finops;
 mod flight;
+mod freeze;
 mod gauges;
 mod harness;
 mod import;
