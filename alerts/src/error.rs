@@ -181,6 +181,14 @@ pub enum Error {
         /// What went wrong.
         reason: String,
     },
+    /// A batch is not of the journal.
+    #[error(
+        "these entries cannot be read: {reason}; accepted are batches of the journal's schema (`ChargeRow`)"
+    )]
+    Entries {
+        /// What does not fit.
+        reason: String,
+    },
 }
 
 impl Error {

@@ -8,7 +8,8 @@
 //! the state machine on. What survives a restart is in [`memory`]; what is needed from outside, in [`ports`].
 //!
 //! Before a rule is trusted, [`backtest`] takes the journal of the past the same way, and [`trust`] keeps what the rule shows
-//! in shadow, until somebody promotes it. What the loop itself does, and how long it takes, is in its [`books`].
+//! in shadow, until somebody promotes it. A [`Rehearsal`]
+//! lets rules run on traffic that its caller generates, in its caller's time. What the loop itself does, and how long it takes, is in its [`books`].
 //!
 //! History never acts: what was imported, replayed or late fills windows in silence, or not at all.
 
@@ -31,7 +32,7 @@ mod measure;
 mod overrun;
 mod window;
 
-pub use engine::{Alerts, Parts, Settings, Status};
+pub use engine::{Alerts, Happening, Parts, Rehearsal, Settings, Status};
 pub use error::{Error, Result};
 pub use guard::BlastRadius;
 pub use rule::Rule;

@@ -8,6 +8,7 @@ mod deliver;
 mod entry;
 mod history;
 mod judge;
+mod rehearsal;
 mod replay;
 mod status;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod trusted;
 mod watch;
 mod words;
 
+pub use rehearsal::{Happening, Rehearsal};
 pub use status::{KeyStatus, RuleStatus, Status, Traffic};
 
 pub(crate) use replay::{Replay, Step};

@@ -11,14 +11,13 @@ use flyball_store::Origin;
 use flyball_store::rows::AlertRow;
 use serde_json::Value;
 
-use super::core::Core;
+use super::rehearsal::Rehearsal;
 use super::status::Traffic;
 use super::{Effect, Settings};
-use crate::fact::{EntryViews, FRESH};
+use crate::fact::EntryViews;
 use crate::notify::{Deed, Notice};
-use crate::rule::{Rule, SECOND};
+use crate::rule::Rule;
 use crate::state::State;
-use crate::window::bucket_of;
 
 #[cfg(test)]
 mod tests;
@@ -55,15 +54,10 @@ pub(crate) enum Step {
 /// One rule, enforced on paper.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    core: Core,
+    rehearsal: Rehearsal,
     view: View,
     /// Actions in the notebook, and the alerts that gave them.
     standing: Vec<(String, String)>,
-    /// The last whole second that was told to the core.
-    ticked: i64,
-    /// From when on, without new data, time alone changes nothing any more.
-    still_at: i64,
-    settles: i64,
     learns: i64,
 }
 
@@ -75,58 +69,48 @@ impl Replay {
             ..rule.clone()
         };
         Self {
-            settles: settles(&rule),
             learns: rule.when.learns().unwrap_or(0),
-            core: Core::new(vec![rule], settings, start),
+            rehearsal: Rehearsal::cold(vec![rule], settings, start),
             view: View::default(),
             standing: Vec::new(),
-            ticked: start,
-            still_at: start,
         }
     }
 
     /// How far before its start the windows reach, and what is learnt of keys, nanoseconds.
     pub(crate) fn reach(&self) -> i64 {
-        self.core.reach().unwrap_or(0).max(self.learns)
+        self.rehearsal.core.reach().unwrap_or(0).max(self.learns)
     }
 
     /// What was there before the start: it fills windows, and nothing is judged.
     pub(crate) fn warm_up(&mut self, entries: &EntryViews, now: i64) {
-        drop(self.core.charges(Origin::Replay, entries, now));
+        drop(self.rehearsal.core.charges(Origin::Replay, entries, now));
     }
 
     /// From now on it judges.
     pub(crate) fn begin(&mut self, now: i64) -> Vec<Step> {
-        self.still_at = now + self.settles;
-        let effects = self.core.warmed(now);
+        let effects = self.rehearsal.warmed(now);
         self.take(effects, now)
     }
 
     /// Entries of the journal that were known at `now`, which may not go back. The time before it must have
     /// [passed](Self::pass).
     pub(crate) fn entries(&mut self, entries: &EntryViews, now: i64) -> Vec<Step> {
-        self.still_at = now + self.settles;
-        let effects = self.core.charges(Origin::Live, entries, now);
+        let effects = self.rehearsal.entries(Origin::Live, entries, now);
         self.take(effects, now)
     }
 
     /// Time passes until `now`, second by second as long as that can change anything.
     pub(crate) fn pass(&mut self, now: i64) -> Vec<Step> {
-        let last = now.div_euclid(SECOND) * SECOND;
         let mut steps = Vec::new();
-        while self.ticked < last {
-            let next = (self.ticked.div_euclid(SECOND) + 1) * SECOND;
-            // What only forgets with time is told the end of a long silence, too.
-            self.ticked = if next <= self.still_at { next } else { last };
-            let effects = self.core.tick(self.ticked);
-            steps.extend(self.take(effects, self.ticked));
+        while let Some((at, effects)) = self.rehearsal.until(now) {
+            steps.extend(self.take(effects, at));
         }
         steps
     }
 
     /// What passed through.
     pub(crate) fn traffic(&self) -> Traffic {
-        self.core.status().traffic
+        self.rehearsal.status().traffic
     }
 
     fn take(&mut self, effects: Vec<Effect>, now: i64) -> Vec<Step> {
@@ -241,21 +225,8 @@ impl Replay {
 
     fn see(&mut self, now: i64) {
         self.view.epoch += 1;
-        self.core.viewed(Arc::new(self.view.clone()), now);
+        self.rehearsal.in_force(Arc::new(self.view.clone()), now);
     }
-}
-
-/// For how long after the last entry time alone can change anything: windows empty, what caused goes stale, holds
-/// and cool-downs run out, one after the other.
-fn settles(rule: &Rule) -> i64 {
-    let window = rule.when.window();
-    window
-        + bucket_of(window)
-        + FRESH
-        + rule.hold
-        + rule.keep_firing_for
-        + 3 * rule.cool_down
-        + SECOND
 }
 
 /// What was done, or why not, as the row of an alert says it.

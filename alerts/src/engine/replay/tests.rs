@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 
 use super::*;
 use crate::guard::BlastRadius;
-use crate::rule::parse;
+use crate::rule::{SECOND, parse};
 
 const START: i64 = 1_800_000_000 * SECOND;
 
@@ -74,7 +74,7 @@ fn told(rule: &Rule, calls: &[Call], skips: bool) -> Vec<String> {
     };
     let mut replay = Replay::new(rule, &settings, START);
     if !skips {
-        replay.settles = i64::MAX / 4;
+        replay.rehearsal.settles = i64::MAX / 4;
     }
     let mut steps = replay.begin(START);
     let mut now = START;
