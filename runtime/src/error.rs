@@ -38,6 +38,12 @@ pub enum Error {
         /// SQLite's reason.
         source: rusqlite::Error,
     },
+    /// Another process runs the executions of this file.
+    #[error("{} is in use: another process runs its executions", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// SQLite refused a statement.
     #[error("SQLite: {0}")]
     Sqlite(#[from] rusqlite::Error),

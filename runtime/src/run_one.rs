@@ -136,7 +136,7 @@ pub async fn run_one(path: &Path, options: &RunOptions) -> Result<Outcome, Error
         Arc::<SystemClock>::clone(&clock),
     );
     let mut tools = Toolbox::default();
-    for tool in file.tools {
+    for tool in file.tools.clone() {
         let latency = Duration::from_millis(tool.latency_ms);
         tools.add(Arc::new(ScriptedTool::new(
             tool.contract,
@@ -146,7 +146,7 @@ pub async fn run_one(path: &Path, options: &RunOptions) -> Result<Outcome, Error
     }
     let engine = Engine::new(Parts {
         journal,
-        provider: provider(file.provider)?,
+        provider: provider(file.provider.clone())?,
         tools: Arc::new(tools),
         policy: Policy::builtin()?,
         gate: Arc::clone(&gate),
@@ -156,10 +156,34 @@ pub async fn run_one(path: &Path, options: &RunOptions) -> Result<Outcome, Error
         service: "flyball-run".to_owned(),
         content: true,
     });
-    let outcome = engine.run(&file.agent, &file.task).await;
+    let outcome = go_on_or_begin(&engine, &file).await;
     gate.settle(Duration::from_secs(5)).await;
     telemetry.flush(Duration::from_secs(5)).await;
     outcome
+}
+
+/// What a process before this one left unfinished of this agent comes first, and when this task is among
+/// it, that is the run. Other agents' executions wait for a process that has their tools.
+async fn go_on_or_begin(engine: &Engine, file: &RunFile) -> Result<Outcome, Error> {
+    let mut ours = None;
+    for execution_id in engine.unfinished().await? {
+        let Some(record) = engine.record(&execution_id).await? else {
+            continue;
+        };
+        if record.spec.agent != file.agent.agent {
+            tracing::warn!(execution_id, agent = record.spec.agent, "left unfinished");
+            continue;
+        }
+        let outcome = engine.resume(&execution_id).await?;
+        tracing::info!(execution_id, reason = outcome.reason, "resumed, and ended");
+        if record.task == file.task {
+            ours = Some(outcome);
+        }
+    }
+    match ours {
+        Some(outcome) => Ok(outcome),
+        None => engine.run(&file.agent, &file.task).await,
+    }
 }
 
 fn provider(file: ProviderFile) -> Result<Arc<dyn Provider>, Error> {

@@ -122,6 +122,9 @@ pub struct Bounds {
     pub max_stalls: u32,
     /// Actions taken from one plan.
     pub plan_depth: u32,
+    /// How often another process may go on with it after a crash: what kills every process that
+    /// touches it is a person's to look at.
+    pub max_resumes: u32,
     /// Output tokens of one model call.
     pub max_tokens: u32,
     /// US dollars; none: unbounded.
@@ -136,6 +139,7 @@ impl Default for Bounds {
             max_retries: 2,
             max_stalls: 3,
             plan_depth: 8,
+            max_resumes: 8,
             max_tokens: 1024,
             budget_usd: Some(Decimal::new(50, 2)),
         }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::run::{Cut, Run};
 use crate::Error;
-use crate::machine::{Action, Event, InFlight, Observation};
+use crate::machine::{Action, Event, InFlight, Observation, Ruled};
 use crate::model::Message;
 use crate::policy::{BudgetInput, Input, Ruling, ToolInput, Verdict};
 use crate::telemetry::{Span, SpanKind};
@@ -135,6 +135,11 @@ impl Run<'_> {
             return Ok(Ok(Err(refused)));
         }
         let ruling = self.rule(action, contract);
+        self.record.ruled = Some(Ruled {
+            version: self.parts.policy.version().to_owned(),
+            verdict: ruling.verdict.name().to_owned(),
+            rule: ruling.rule.clone(),
+        });
         span.text("flyball.policy.verdict", ruling.verdict.name())
             .text("flyball.policy.rule", &ruling.rule);
         match ruling.verdict {
@@ -224,9 +229,7 @@ impl Run<'_> {
                 idempotency_key: key.clone(),
                 attempt: retries + 1,
             });
-            if !contract.is_repeatable() || price > Decimal::ZERO {
-                self.note().await?;
-            }
+            self.note().await?;
             let call = Call {
                 input: action.input.clone(),
                 idempotency_key: key,

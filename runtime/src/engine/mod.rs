@@ -10,7 +10,8 @@ mod plan;
 mod run;
 mod tell;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rust_decimal::Decimal;
 
@@ -77,6 +78,20 @@ pub struct Outcome {
 #[derive(Debug, Clone)]
 pub struct Engine {
     parts: Arc<Parts>,
+    /// Ids of the executions that run here: nobody runs one twice.
+    running: Arc<Mutex<HashSet<String>>>,
+}
+
+/// An execution that runs here, until this is dropped.
+struct Claim<'a> {
+    engine: &'a Engine,
+    execution_id: &'a str,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.engine.running().remove(self.execution_id);
+    }
 }
 
 impl Engine {
@@ -85,6 +100,7 @@ impl Engine {
     pub fn new(parts: Parts) -> Self {
         Self {
             parts: Arc::new(parts),
+            running: Arc::default(),
         }
     }
 
@@ -107,6 +123,7 @@ impl Engine {
         spec: &AgentSpec,
         task: &Task,
     ) -> Result<Outcome, Error> {
+        let _claim = self.claim(execution_id)?;
         let now = self.parts.clock.unix_nano();
         let record = Record::new(execution_id.to_owned(), spec.clone(), task.clone(), now);
         self.parts.journal.begin(&record).await?;
@@ -123,25 +140,66 @@ impl Engine {
     /// # Errors
     /// When there is no such execution, somebody else runs it, or the journal fails.
     pub async fn resume(&self, execution_id: &str) -> Result<Outcome, Error> {
+        let _claim = self.claim(execution_id)?;
         let Some(mut record) = self.parts.journal.read(execution_id).await? else {
             return Err(Error::UnknownExecution {
                 execution_id: execution_id.to_owned(),
             });
         };
         record.budget.forfeit();
-        run::Run::new(&self.parts, record).finish().await
+        run::Run::new(&self.parts, record).go_on().await
     }
 
-    /// Goes on with every execution that has not ended, one after the other.
+    /// Goes on with every execution that has not ended, at the same time: for a process that starts.
+    /// One that can't go on (its journal fails) leaves the others alone. In the order in which they
+    /// began.
     ///
     /// # Errors
-    /// As [`resume`](Self::resume).
-    pub async fn resume_all(&self) -> Result<Vec<Outcome>, Error> {
-        let mut outcomes = Vec::new();
-        for id in self.parts.journal.unfinished().await? {
-            outcomes.push(self.resume(&id).await?);
+    /// When the journal can't say which they are.
+    pub async fn resume_all(&self) -> Result<Vec<(String, Result<Outcome, Error>)>, Error> {
+        let mut resumed = tokio::task::JoinSet::new();
+        for (index, id) in self.unfinished().await?.into_iter().enumerate() {
+            let engine = self.clone();
+            resumed.spawn(async move {
+                let outcome = engine.resume(&id).await;
+                (index, (id, outcome))
+            });
         }
-        Ok(outcomes)
+        let mut outcomes = resumed.join_all().await;
+        outcomes.sort_by_key(|(index, _)| *index);
+        Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+    }
+
+    /// An execution as it is kept; none when there is none of this id.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub async fn record(&self, execution_id: &str) -> Result<Option<Record>, Error> {
+        self.parts.journal.read(execution_id).await
+    }
+
+    /// Ids of executions that have not ended, the oldest first.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    pub async fn unfinished(&self) -> Result<Vec<String>, Error> {
+        self.parts.journal.unfinished().await
+    }
+
+    fn claim<'a>(&'a self, execution_id: &'a str) -> Result<Claim<'a>, Error> {
+        if !self.running().insert(execution_id.to_owned()) {
+            return Err(Error::Conflict {
+                execution_id: execution_id.to_owned(),
+            });
+        }
+        Ok(Claim {
+            engine: self,
+            execution_id,
+        })
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Run<'a> {
     pub(super) telemetry: Telemetry,
     /// Hash of the versions of everything that decides: specification, policy, tools.
     pub(super) version_set: String,
+    /// It had not ended when we took it: its end is ours to tell.
+    fresh: bool,
 }
 
 /// What became of something that may be cut.
@@ -34,17 +36,36 @@ impl<'a> Run<'a> {
         let version_set = super::tell::version_set(parts, &record.spec);
         Self {
             parts,
+            fresh: !record.state.is_terminal(),
             record,
             telemetry,
             version_set,
         }
     }
 
+    /// The same as [`finish`](Self::finish), in another process than the one that began it. That it
+    /// was taken over is written first: whoever still holds it can't write any more.
+    pub(super) async fn go_on(mut self) -> Result<Outcome, Error> {
+        if !self.record.state.is_terminal() {
+            self.record.counters.resumes += 1;
+            let (resumes, at_most) = (
+                self.record.counters.resumes,
+                self.record.spec.bounds.max_resumes,
+            );
+            if resumes > at_most {
+                let detail = format!("it was resumed {at_most} times, and no process survived it");
+                self.bound("max_resumes", detail).await?;
+            } else {
+                self.note().await?;
+            }
+        }
+        self.finish().await
+    }
+
     pub(super) async fn finish(mut self) -> Result<Outcome, Error> {
-        let fresh = !self.record.state.is_terminal();
         loop {
             if let Some(outcome) = outcome(&self.record) {
-                if fresh {
+                if self.fresh {
                     self.tell_end(&outcome);
                 }
                 return Ok(outcome);

@@ -1,6 +1,8 @@
 //! Where executions are kept: a small trait, and SQLite.
 
+use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -44,9 +46,14 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
 }
 
 /// Executions in one SQLite file (WAL, `synchronous=FULL`): concurrent executions share fsyncs.
+///
+/// One process at a time: two that resume the same execution could each find a call in flight that the
+/// other is about to make. A lock on the file beside it says whose they are; the kernel lifts it when
+/// the process dies, however it dies.
 #[derive(Debug, Clone)]
 pub struct SqliteJournal {
     database: Database,
+    _lock: Option<Arc<File>>,
 }
 
 const SCHEMA: &str = "
@@ -78,16 +85,20 @@ CREATE TABLE IF NOT EXISTS transition (
 ";
 
 impl SqliteJournal {
-    /// Opens (or creates) the file.
+    /// Opens (or creates) the file, and holds its lock until the last clone is dropped.
     ///
     /// # Errors
-    /// When it can't be opened.
+    /// When it can't be opened, or another process has it open.
     pub async fn open(path: &Path) -> Result<Self, Error> {
         let path = path.to_owned();
-        let opened = tokio::task::spawn_blocking(move || Database::open(&path, SCHEMA)).await;
-        Ok(Self {
-            database: opened.map_err(|_| Error::Closed)??,
-        })
+        let opened = tokio::task::spawn_blocking(move || {
+            let lock = lock(&path)?;
+            Ok(Self {
+                database: Database::open(&path, SCHEMA)?,
+                _lock: Some(Arc::new(lock)),
+            })
+        });
+        opened.await.map_err(|_| Error::Closed)?
     }
 
     /// Executions that need not survive the process.
@@ -97,7 +108,27 @@ impl SqliteJournal {
     pub fn in_memory() -> Result<Self, Error> {
         Ok(Self {
             database: Database::in_memory(SCHEMA)?,
+            _lock: None,
         })
+    }
+}
+
+fn lock(path: &Path) -> Result<File, Error> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let unreadable = |error: std::io::Error| Error::Unreadable {
+        path: beside.clone().into(),
+        reason: error.to_string(),
+    };
+    let mut options = File::options();
+    let file = options.create(true).truncate(false).write(true);
+    let file = file.open(&beside).map_err(unreadable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse {
+            path: path.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(unreadable(error)),
     }
 }
 

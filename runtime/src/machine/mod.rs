@@ -13,7 +13,7 @@ mod journal;
 mod record;
 
 pub use journal::{Journal, SqliteJournal};
-pub use record::{Action, Counters, Ended, InFlight, Observation, Record, Transition};
+pub use record::{Action, Counters, Ended, InFlight, Observation, Record, Ruled, Transition};
 
 /// Where an execution stands.
 #[derive(

@@ -11,6 +11,7 @@ use crate::spec::{AgentSpec, Task};
 
 /// How far an execution has gone. Never reset.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Counters {
     /// Turns of the loop: how often it was planned.
     pub steps: u32,
@@ -22,6 +23,8 @@ pub struct Counters {
     pub model_calls: u32,
     /// Tool calls that were started.
     pub tool_calls: u32,
+    /// How often another process went on with it.
+    pub resumes: u32,
 }
 
 /// An action that the model chose.
@@ -122,8 +125,22 @@ pub struct Record {
     pub last_action: Option<String>,
     /// The model's own estimate at the last decision, 0 to 1.
     pub confidence: Option<f64>,
+    /// What policy said of the latest action.
+    #[serde(default)]
+    pub ruled: Option<Ruled>,
     /// How it ended, if it has.
     pub ended: Option<Ended>,
+}
+
+/// What policy said of an action.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Ruled {
+    /// Version of the bundle.
+    pub version: String,
+    /// allow, needs_approval or deny.
+    pub verdict: String,
+    /// The rule that decided.
+    pub rule: String,
 }
 
 /// One line of an execution's history.
@@ -141,6 +158,9 @@ pub struct Transition {
     pub to: State,
     /// Why, in words.
     pub detail: String,
+    /// What policy said of the action that led here, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruled: Option<Ruled>,
 }
 
 impl Record {
@@ -174,6 +194,7 @@ impl Record {
             observation: None,
             last_action: None,
             confidence: None,
+            ruled: None,
             ended: None,
         }
     }
@@ -203,6 +224,8 @@ impl Record {
             event,
             to,
             detail,
+            // Said of an action: it goes with the edge that leaves ACT.
+            ruled: self.ruled.take(),
         };
         self.state = to;
         if to == State::Plan {

@@ -81,8 +81,8 @@ async fn with_idempotent_tools_it_ends_as_it_would_have() {
             assert!(outcome.spent_usd <= Decimal::ONE);
             if !did_crash {
                 assert_eq!(
-                    at, 18,
-                    "15 transitions, and a note before each of 3 model calls"
+                    at, 21,
+                    "15 transitions, and a note before each of 3 model calls and 3 actions"
                 );
                 break;
             }
@@ -158,6 +158,7 @@ async fn a_restart_resets_no_bound() {
     let journal = Arc::new(SqliteJournal::in_memory().unwrap());
     let mut spec = spec(&["act"]);
     spec.bounds.max_steps = 4;
+    spec.bounds.max_resumes = 50;
     let mut at = 3;
     let mut result = None;
     for life in 0..50 {

@@ -6,6 +6,7 @@ mod crash;
 mod engine;
 mod fleet;
 mod freeze;
+mod killed;
 mod limits;
 mod models;
 mod run_one;
