@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::Error;
-use crate::budget::{BookPrices, Prices};
+use crate::budget::{BookPrices, Budgets, Prices};
 use crate::clock::SystemClock;
 use crate::control::client::{Remote, RemoteConfig};
 use crate::control::{Governor, NoControl};
@@ -150,6 +150,7 @@ pub async fn run_one(path: &Path, options: &RunOptions) -> Result<Outcome, Error
         tools: Arc::new(tools),
         policy: Policy::builtin()?,
         gate: Arc::clone(&gate),
+        budgets: Budgets::none(Arc::<SystemClock>::clone(&clock))?,
         prices: prices(options.prices.as_deref())?,
         telemetry: telemetry.clone(),
         clock,

@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::pay::Ahead;
 use super::run::{Cut, Run};
 use crate::Error;
 use crate::machine::{Action, Event, InFlight, Observation, Ruled};
@@ -215,14 +216,18 @@ impl Run<'_> {
         let price = contract.price_usd;
         let mut retries = 0;
         loop {
-            if let Err(exhausted) = self.record.budget.reserve(price) {
-                let detail = exhausted.to_string();
-                return Ok(Err(End {
-                    event: Event::Exhausted,
-                    reason: "budget_exhausted",
-                    detail,
-                }));
-            }
+            let held = match self.set_aside(price, Some(&action.tool)).await? {
+                Ahead::Held(held) => held,
+                Ahead::Short(detail) => {
+                    return Ok(Err(End {
+                        event: Event::Exhausted,
+                        reason: "budget_exhausted",
+                        detail,
+                    }));
+                }
+                Ahead::Frozen(stop) => return Ok(Err(End::frozen(stop))),
+                Ahead::Late => return Ok(Err(self.too_late())),
+            };
             self.record.counters.tool_calls += 1;
             let key = action.idempotency_key.clone();
             self.record.in_flight = Some(InFlight {
@@ -237,22 +242,20 @@ impl Run<'_> {
                 agent: self.record.spec.agent.clone(),
             };
             let at_most = contract.timeout().min(self.wall_left());
-            let failed = match self
-                .cut(Some(&action.tool), at_most, fitted.tool.call(call))
-                .await
-            {
+            let calling = self.parts.budgets.keep(&held, fitted.tool.call(call));
+            let failed = match self.cut(Some(&action.tool), at_most, calling).await {
                 Cut::Done(Ok(output)) => {
-                    self.record.budget.settle(price, price);
+                    self.settle(&held, price).await?;
                     return Ok(Ok(
                         check_output(fitted, &action.input, &output).map(|()| output)
                     ));
                 }
                 Cut::Frozen(stop) => {
-                    self.record.budget.forfeit();
+                    self.settle(&held, price).await?;
                     return Ok(Err(End::frozen(stop)));
                 }
                 Cut::Late => {
-                    self.record.budget.forfeit();
+                    self.settle(&held, price).await?;
                     ToolError::Unknown(format!("no answer within {} ms", at_most.as_millis()))
                 }
                 Cut::Done(Err(error)) => {
@@ -261,7 +264,7 @@ impl Run<'_> {
                     } else {
                         Decimal::ZERO
                     };
-                    self.record.budget.settle(price, cost);
+                    self.settle(&held, cost).await?;
                     error
                 }
             };

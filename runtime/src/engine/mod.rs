@@ -6,6 +6,7 @@
 
 mod act;
 mod eval;
+mod pay;
 mod plan;
 mod run;
 mod tell;
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rust_decimal::Decimal;
 
 use crate::Error;
-use crate::budget::Prices;
+use crate::budget::{Budgets, Prices};
 use crate::clock::Clock;
 use crate::gate::Gate;
 use crate::machine::{Counters, Journal, Observation, Record, State, Termination};
@@ -39,6 +40,8 @@ pub struct Parts {
     pub policy: Policy,
     /// Control.
     pub gate: Arc<Gate>,
+    /// What executions share to spend.
+    pub budgets: Arc<Budgets>,
     /// What calls cost.
     pub prices: Arc<dyn Prices>,
     /// Who is told.
@@ -146,6 +149,11 @@ impl Engine {
                 execution_id: execution_id.to_owned(),
             });
         };
+        if !record.state.is_terminal() {
+            let noted = record.hold.take();
+            let budgets = &self.parts.budgets;
+            budgets.recover(execution_id, noted.as_deref()).await?;
+        }
         record.budget.forfeit();
         run::Run::new(&self.parts, record).go_on().await
     }
@@ -176,6 +184,12 @@ impl Engine {
     /// When it can't be read.
     pub async fn record(&self, execution_id: &str) -> Result<Option<Record>, Error> {
         self.parts.journal.read(execution_id).await
+    }
+
+    /// What executions share to spend.
+    #[must_use]
+    pub fn budgets(&self) -> &Arc<Budgets> {
+        &self.parts.budgets
     }
 
     /// Ids of executions that have not ended, the oldest first.

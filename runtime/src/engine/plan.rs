@@ -1,11 +1,14 @@
 //! PLAN: the model is asked what to do next, within turn, budget and wall clock.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
 
+use super::pay::{Ahead, Estimate, Following};
 use super::run::{Cut, Run};
 use crate::Error;
+use crate::budget::Held;
 use crate::gate::{Limits, Stop};
 use crate::machine::{Action, Event, Observation};
 use crate::model::{Message, ModelError, Reply, Request, ToolCall};
@@ -41,7 +44,7 @@ impl Run<'_> {
                 Cut::Late => return self.late().await,
             };
             let request = self.request(&limits, retries);
-            let Some(worst) = self.worst(&request) else {
+            let Some(estimate) = self.estimate(&request) else {
                 let detail = format!(
                     "model {} has no price, so its budget can't be kept",
                     request.model
@@ -51,13 +54,21 @@ impl Run<'_> {
                     .advance(Event::Exhausted, "price_unknown", detail)
                     .await;
             };
-            if let Err(exhausted) = self.record.budget.reserve(worst) {
-                span.failed("budget_exhausted", exhausted.to_string());
-                return self
-                    .advance(Event::Exhausted, "budget_exhausted", exhausted.to_string())
-                    .await;
-            }
-            match self.attempt(&request, worst, &limits, span).await? {
+            let held = match self.set_aside(estimate.usd, None).await? {
+                Ahead::Held(held) => held,
+                Ahead::Short(why) => {
+                    span.failed("budget_exhausted", &why);
+                    return self
+                        .advance(Event::Exhausted, "budget_exhausted", why)
+                        .await;
+                }
+                Ahead::Frozen(stop) => return self.freeze(&stop).await,
+                Ahead::Late => return self.late().await,
+            };
+            let attempt = self
+                .attempt(&request, estimate, held, &limits, span)
+                .await?;
+            match attempt {
                 Attempt::Replied(reply) => return self.decide(*reply, &limits, span).await,
                 Attempt::Frozen(stop) => {
                     span.failed("frozen", &stop.detail);
@@ -93,7 +104,8 @@ impl Run<'_> {
     async fn attempt(
         &mut self,
         request: &Request,
-        worst: Decimal,
+        estimate: Estimate,
+        held: Held,
         limits: &Limits,
         parent: &Span,
     ) -> Result<Attempt, Error> {
@@ -104,7 +116,7 @@ impl Run<'_> {
         let started = self.now();
         if let Some(stop) = self.parts.gate.stop(&self.subject(None)) {
             self.record.counters.model_calls -= 1;
-            self.record.budget.settle(worst, Decimal::ZERO);
+            self.settle(&held, Decimal::ZERO).await?;
             return Ok(Attempt::Frozen(stop));
         }
         let mut span = self.begin_at(
@@ -114,35 +126,39 @@ impl Run<'_> {
             parent.id(),
             started,
         );
-        let done = self
-            .cut(None, self.wall_left(), self.parts.provider.chat(request))
-            .await;
+        let (done, held) = self.chat(request, estimate, held, started).await?;
         let attempt = match done {
             Cut::Done(Ok(mut reply)) => {
                 if reply.model.is_empty() {
                     reply.model.clone_from(&request.model);
                 }
-                self.settle(worst, &reply, started);
+                let cost = self.cost(&held, &reply, started);
+                self.settle(&held, cost).await?;
+                if let Some(usage) = &reply.usage {
+                    let agent = &self.record.spec.agent;
+                    self.parts
+                        .budgets
+                        .learn(agent, &request.model, usage)
+                        .await?;
+                }
                 Attempt::Replied(Box::new(reply))
             }
             Cut::Done(Err(error)) => {
-                if error.may_be_billed() {
-                    self.record.budget.forfeit();
-                } else {
-                    self.record.budget.settle(worst, Decimal::ZERO);
-                }
+                let billed = error.may_be_billed();
+                self.settle(&held, if billed { held.usd } else { Decimal::ZERO })
+                    .await?;
                 Attempt::Failed(error)
             }
             Cut::Frozen(stop) => {
-                self.record.budget.forfeit();
+                self.settle(&held, held.usd).await?;
                 Attempt::Frozen(stop)
             }
             Cut::Late => {
-                self.record.budget.forfeit();
+                self.settle(&held, held.usd).await?;
                 Attempt::Late
             }
         };
-        self.tell_call(&mut span, request, limits, worst);
+        self.tell_call(&mut span, request, limits, held.usd);
         match &attempt {
             Attempt::Replied(reply) => self.tell_reply(&mut span, reply),
             Attempt::Failed(error) => {
@@ -157,6 +173,33 @@ impl Run<'_> {
         }
         self.telemetry.end(span, self.now());
         Ok(attempt)
+    }
+
+    /// Makes the call; follows its output, when not all that it may be is paid for. Answers what is held
+    /// for it in the end, too.
+    async fn chat(
+        &mut self,
+        request: &Request,
+        estimate: Estimate,
+        held: Held,
+        started: i64,
+    ) -> Result<(Cut<Result<Reply, ModelError>>, Held), Error> {
+        let provider = Arc::clone(&self.parts.provider);
+        let budgets = Arc::clone(&self.parts.budgets);
+        if estimate.output == estimate.max_output {
+            let call = budgets.keep(&held, provider.chat(request));
+            return Ok((self.cut(None, self.wall_left(), call).await, held));
+        }
+        let following = Following::new(self, &request.model, estimate, held.clone(), started);
+        let call = budgets.keep(&held, provider.chat_heard(request, &following));
+        let done = self.cut(None, self.wall_left(), call).await;
+        let followed = following.into_inner();
+        if let Some(error) = followed.failed {
+            return Err(error);
+        }
+        self.record.budget = followed.record.budget;
+        self.record.revision = followed.record.revision;
+        Ok((done, followed.held))
     }
 
     /// What the reply decides: actions, an answer, or that a person must take over.
@@ -211,6 +254,15 @@ impl Run<'_> {
         let detail = format!("{error} (after {retries} retries)");
         match error {
             ModelError::Frozen(_) => self.advance(Event::Frozen, "frozen", detail).await,
+            ModelError::Cut { partial } => {
+                // What had come is kept: it is paid for.
+                self.record.messages.push(Message::Assistant {
+                    content: partial,
+                    tool_calls: Vec::new(),
+                });
+                self.advance(Event::Exhausted, "budget_exhausted", detail)
+                    .await
+            }
             ModelError::Budget(_) => {
                 self.advance(Event::Exhausted, "budget_exhausted", detail)
                     .await
@@ -254,41 +306,17 @@ impl Run<'_> {
         }
     }
 
-    /// The most that the call can cost; zero without a budget, none when nobody knows.
-    fn worst(&self, request: &Request) -> Option<Decimal> {
-        let provider = &self.parts.provider;
-        let (input, output) = (
-            provider.input_at_most(request),
-            u64::from(request.max_tokens),
-        );
-        let worst =
-            self.parts
-                .prices
-                .worst(provider.name(), &request.model, input, output, self.now());
-        worst.or_else(|| {
-            self.record
-                .budget
-                .limit()
-                .is_none()
-                .then_some(Decimal::ZERO)
-        })
-    }
-
-    fn settle(&mut self, worst: Decimal, reply: &Reply, started: i64) {
+    /// What the call did cost; what was held for it when nobody knows.
+    fn cost(&self, held: &Held, reply: &Reply, started: i64) -> Decimal {
         let provider = self.parts.provider.name();
-        let cost = match &reply.usage {
-            Some(usage) => self
-                .parts
-                .prices
-                .cost(provider, &reply.model, usage, started),
-            None => None,
-        };
-        if let Some(cost) =
-            cost.filter(|cost| *cost > worst && self.record.budget.limit().is_some())
-        {
-            tracing::warn!(%cost, %worst, model = reply.model, "a call cost more than its worst case");
+        let usage = reply.usage.as_ref();
+        let prices = &self.parts.prices;
+        let cost = usage.and_then(|usage| prices.cost(provider, &reply.model, usage, started));
+        let bounded = self.record.budget.limit().is_some() || held.id.is_some();
+        if let Some(cost) = cost.filter(|cost| *cost > held.usd && bounded) {
+            tracing::warn!(%cost, held = %held.usd, model = reply.model, "a call cost more than was held for it");
         }
-        self.record.budget.settle(worst, cost.unwrap_or(worst));
+        cost.unwrap_or(held.usd)
     }
 }
 

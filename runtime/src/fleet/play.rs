@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::stage::Stage;
 use super::{AgentReport, FleetConfig, FleetReport, RUNAWAY, RunawayReport, cast, props, scenes};
 use crate::Error;
-use crate::budget::BookPrices;
+use crate::budget::{BookPrices, Budgets};
 use crate::clock::SystemClock;
 use crate::control::client::{Remote, RemoteConfig};
 use crate::engine::{Engine, Outcome, Parts};
@@ -69,6 +69,7 @@ pub(super) async fn play(config: FleetConfig) -> Result<FleetReport, Error> {
         tools: Arc::new(props::toolbox()?),
         policy: Policy::builtin()?,
         gate: Arc::clone(&gate),
+        budgets: Budgets::none(Arc::<SystemClock>::clone(&clock))?,
         prices: Arc::new(BookPrices(Arc::new(book))),
         telemetry: telemetry.clone(),
         clock,

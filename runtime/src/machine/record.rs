@@ -125,6 +125,9 @@ pub struct Record {
     pub last_action: Option<String>,
     /// The model's own estimate at the last decision, 0 to 1.
     pub confidence: Option<f64>,
+    /// The hold in the ledger that pays for the call in flight.
+    #[serde(default)]
+    pub hold: Option<String>,
     /// What policy said of the latest action.
     #[serde(default)]
     pub ruled: Option<Ruled>,
@@ -194,6 +197,7 @@ impl Record {
             observation: None,
             last_action: None,
             confidence: None,
+            hold: None,
             ruled: None,
             ended: None,
         }

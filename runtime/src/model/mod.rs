@@ -152,6 +152,12 @@ pub enum ModelError {
         /// In words.
         message: String,
     },
+    /// It was cut, since nobody pays for more.
+    #[error("cut: nobody pays for more")]
+    Cut {
+        /// What had come.
+        partial: String,
+    },
     /// The answer is not what the protocol says.
     #[error("not understood: {0}")]
     Malformed(String),
@@ -175,7 +181,9 @@ impl ModelError {
         match self {
             Self::Frozen(_) | Self::Budget(_) | Self::Throttled { .. } => false,
             Self::Refused { status, .. } => !(400..500).contains(status),
-            Self::Overloaded(_) | Self::Unreachable(_) | Self::Malformed(_) => true,
+            Self::Overloaded(_) | Self::Unreachable(_) | Self::Cut { .. } | Self::Malformed(_) => {
+                true
+            }
         }
     }
 
@@ -189,6 +197,7 @@ impl ModelError {
             Self::Overloaded(_) => "overloaded",
             Self::Unreachable(_) => "unreachable",
             Self::Refused { .. } => "refused",
+            Self::Cut { .. } => "budget_exhausted",
             Self::Malformed(_) => "malformed",
         }
     }
@@ -211,6 +220,38 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// See [`ModelError`].
     async fn chat(&self, request: &Request) -> Result<Reply, ModelError>;
+
+    /// Whether [`chat_heard`](Self::chat_heard) follows the output as it comes, and ends it when told to.
+    fn can_be_cut(&self) -> bool {
+        false
+    }
+
+    /// Makes the call, and says how far its output has come before it takes more of it.
+    ///
+    /// # Errors
+    /// As [`chat`](Self::chat); [`ModelError::Cut`] when the listener stopped it.
+    async fn chat_heard(
+        &self,
+        request: &Request,
+        listener: &dyn Listener,
+    ) -> Result<Reply, ModelError> {
+        let _ = listener;
+        self.chat(request).await
+    }
+}
+
+/// Nobody pays for more output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped;
+
+/// Follows an output as it comes.
+#[async_trait::async_trait]
+pub trait Listener: Send + Sync {
+    /// At most so many output tokens have come so far.
+    ///
+    /// # Errors
+    /// When the call must end here.
+    async fn heard(&self, output_tokens: u64) -> Result<(), Stopped>;
 }
 
 fn bytes(request: &Request) -> u64 {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Judgement, Message, ModelError, Provider, Reply, Request, ToolCall, Usage};
+use super::{Judgement, Listener, Message, ModelError, Provider, Reply, Request, ToolCall, Usage};
 use crate::Error;
 
 /// What a scripted model says, and when.
@@ -20,6 +20,8 @@ pub struct Script {
     pub rules: Vec<Rule>,
     /// Else the reply of this turn answers; past the last one, the last one again.
     pub replies: Vec<Line>,
+    /// Its output comes bit by bit, and can be cut.
+    pub streams: bool,
     /// Spreads what has a range; another seed, another (equally deterministic) run.
     pub seed: u64,
 }
@@ -138,6 +140,9 @@ impl Script {
     }
 }
 
+/// In so many bits comes what streams.
+const BITS: u32 = 16;
+
 /// A provider that follows a [`Script`].
 #[derive(Debug, Clone)]
 pub struct Scripted {
@@ -194,6 +199,28 @@ impl Provider for Scripted {
     }
 
     async fn chat(&self, request: &Request) -> Result<Reply, ModelError> {
+        self.say(request, None).await
+    }
+
+    fn can_be_cut(&self) -> bool {
+        self.script.streams
+    }
+
+    async fn chat_heard(
+        &self,
+        request: &Request,
+        listener: &dyn Listener,
+    ) -> Result<Reply, ModelError> {
+        self.say(request, Some(listener)).await
+    }
+}
+
+impl Scripted {
+    async fn say(
+        &self,
+        request: &Request,
+        listener: Option<&dyn Listener>,
+    ) -> Result<Reply, ModelError> {
         let Some(line) = self.script.line(request) else {
             return Err(ModelError::Malformed(format!(
                 "the script has no reply for turn {}",
@@ -201,7 +228,22 @@ impl Provider for Scripted {
             )));
         };
         let (usage, latency) = self.spread(request, line);
-        tokio::time::sleep(latency).await;
+        let bits = if listener.is_some() { BITS } else { 1 };
+        for bit in 1..=bits {
+            tokio::time::sleep(latency / bits).await;
+            let come = usage.output_tokens * u64::from(bit) / u64::from(bits);
+            if let Some(listener) = listener
+                && listener.heard(come).await.is_err()
+            {
+                let partial = line
+                    .content
+                    .chars()
+                    .take(usize::try_from(come).unwrap_or(0));
+                return Err(ModelError::Cut {
+                    partial: partial.collect(),
+                });
+            }
+        }
         if let Some(failure) = line.error {
             return Err(failure.error());
         }

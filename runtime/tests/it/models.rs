@@ -41,6 +41,7 @@ async fn a_script_says_the_same_to_the_same_request() {
         ..line
     };
     let script = |seed| Script {
+        streams: false,
         provider: "flyball".into(),
         seed,
         rules: vec![

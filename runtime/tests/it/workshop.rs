@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flyball_runtime::Error;
-use flyball_runtime::budget::FlatPrices;
+use flyball_runtime::budget::{Budgets, FlatPrices};
 use flyball_runtime::clock::SystemClock;
 use flyball_runtime::control::{Governor, NoControl};
 use flyball_runtime::engine::{Engine, Parts};
@@ -42,6 +42,7 @@ pub(crate) fn parts(
         tools: Arc::new(tools),
         policy: Policy::builtin().unwrap(),
         gate: Gate::new(governed, "test", Arc::<SystemClock>::clone(&clock)),
+        budgets: Budgets::none(Arc::<SystemClock>::clone(&clock)).unwrap(),
         prices: Arc::new(PRICES),
         telemetry: Telemetry::none(),
         clock,

@@ -1,8 +1,26 @@
 //! Money is reserved before it is spent, and settled after: never past the limit.
+//!
+//! An execution has a [`Budget`] of its own, kept in its record. What executions share (an agent's money,
+//! a tenant's, a day's) is a [`Limit`], and what was spent and reserved under it is kept in a [`Ledger`].
+//! [`Budgets`] draws on all of them at once: a call goes out when every account that pays for it has set
+//! its worst case aside, and waits while others hold what it needs. A stream that can be cut sets aside
+//! what such calls cost as a rule ([`Outputs`]), and more as it goes on.
+
+mod ledger;
+mod limit;
+mod outputs;
+mod prices;
+mod shared;
+mod sqlite;
+
+pub use ledger::{Balance, Ledger, Opening, Short};
+pub use limit::{Account, Limit, Payer, Scope, Window};
+pub use outputs::Outputs;
+pub use prices::{BookPrices, FlatPrices, Prices};
+pub use shared::{Budgets, Held};
+pub use sqlite::SqliteLedger;
 
 use rust_decimal::Decimal;
-
-use crate::model::Usage;
 
 /// What one execution may spend, in US dollars. Kept in its durable record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -74,6 +92,20 @@ impl Budget {
         Ok(())
     }
 
+    /// A budget as it was kept.
+    fn standing(limit: Decimal, spent: Decimal, reserved: Decimal) -> Self {
+        Self {
+            limit: Some(limit),
+            reserved,
+            spent,
+        }
+    }
+
+    /// Takes back what was entered as spent and was not.
+    fn take_back(&mut self, cost: Decimal) {
+        self.spent = (self.spent - cost).max(Decimal::ZERO);
+    }
+
     /// Gives a reservation back, and enters what the call did cost.
     pub fn settle(&mut self, worst: Decimal, cost: Decimal) {
         self.reserved = (self.reserved - worst.max(Decimal::ZERO)).max(Decimal::ZERO);
@@ -84,100 +116,6 @@ impl Budget {
     /// what it did cost, and the budget must not be overspent.
     pub fn forfeit(&mut self) {
         self.spent += std::mem::take(&mut self.reserved);
-    }
-}
-
-/// Knows what calls cost.
-pub trait Prices: Send + Sync + std::fmt::Debug {
-    /// Cost of one model call in US dollars; none when the model has no price.
-    fn cost(
-        &self,
-        provider: &str,
-        model: &str,
-        usage: &Usage,
-        at_unix_nano: i64,
-    ) -> Option<Decimal>;
-
-    /// What a call of at most so many tokens costs at worst: whatever part of the input is written to
-    /// a cache, and whatever part of the output is reasoning.
-    fn worst(
-        &self,
-        provider: &str,
-        model: &str,
-        input: u64,
-        output: u64,
-        at_unix_nano: i64,
-    ) -> Option<Decimal> {
-        let plain = Usage {
-            input_tokens: input,
-            output_tokens: output,
-            ..Usage::default()
-        };
-        let cached = Usage {
-            cache_write_tokens: input,
-            ..plain
-        };
-        let reasoned = Usage {
-            reasoning_tokens: output,
-            ..plain
-        };
-        let both = Usage {
-            cache_write_tokens: input,
-            reasoning_tokens: output,
-            ..plain
-        };
-        [plain, cached, reasoned, both]
-            .iter()
-            .filter_map(|usage| self.cost(provider, model, usage, at_unix_nano))
-            .max()
-    }
-}
-
-/// Prices from the price book that the rest of the product uses.
-#[derive(Debug, Clone)]
-pub struct BookPrices(pub std::sync::Arc<flyball_pricing::Book>);
-
-impl Prices for BookPrices {
-    fn cost(
-        &self,
-        provider: &str,
-        model: &str,
-        usage: &Usage,
-        at_unix_nano: i64,
-    ) -> Option<Decimal> {
-        let call = flyball_pricing::Call {
-            provider: Some(provider),
-            response_model: Some(model),
-            start_unix_nano: at_unix_nano,
-            ..flyball_pricing::Call::default()
-        };
-        let count = |tokens: u64| i64::try_from(tokens).ok();
-        let tokens = flyball_pricing::Tokens {
-            input: count(usage.input_tokens),
-            cache_read: count(usage.cache_read_tokens),
-            cache_write: count(usage.cache_write_tokens),
-            output: count(usage.output_tokens),
-            reasoning: count(usage.reasoning_tokens),
-            ..flyball_pricing::Tokens::default()
-        };
-        self.0.charge(&call, &tokens).map(|(_, cost)| cost.total)
-    }
-}
-
-/// The same price for every model, in US dollars a million tokens; for tests and for models of one's own.
-#[derive(Debug, Clone, Copy)]
-pub struct FlatPrices {
-    /// A million input tokens.
-    pub input: Decimal,
-    /// A million output tokens.
-    pub output: Decimal,
-}
-
-impl Prices for FlatPrices {
-    fn cost(&self, _: &str, _: &str, usage: &Usage, _: i64) -> Option<Decimal> {
-        let million = Decimal::from(1_000_000);
-        let input = self.input * Decimal::from(usage.input_tokens) / million;
-        Some(input + self.output * Decimal::from(usage.output_tokens) / million)
     }
 }
 
