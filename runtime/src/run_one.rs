@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::Error;
-use crate::budget::{BookPrices, Budgets, Prices};
+use crate::budget::{BookPrices, Budgets, Limit, Prices, SqliteLedger};
 use crate::clock::SystemClock;
 use crate::control::client::{Remote, RemoteConfig};
 use crate::control::{Governor, NoControl};
@@ -34,6 +34,19 @@ pub struct RunFile {
     /// Tools that answer what the file says.
     #[serde(default)]
     pub tools: Vec<ToolFile>,
+    /// What it shares with others to spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedFile>,
+}
+
+/// What executions share to spend.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedFile {
+    /// The ledger's file: processes that name the same share it.
+    pub ledger: PathBuf,
+    /// Such as `{"scope": "agent", "window": "day", "usd": "5.00"}`: five dollars a day for each agent.
+    pub limits: Vec<Limit>,
 }
 
 /// Which model answers.
@@ -150,7 +163,7 @@ pub async fn run_one(path: &Path, options: &RunOptions) -> Result<Outcome, Error
         tools: Arc::new(tools),
         policy: Policy::builtin()?,
         gate: Arc::clone(&gate),
-        budgets: Budgets::none(Arc::<SystemClock>::clone(&clock))?,
+        budgets: budgets(file.shared.as_ref(), Arc::<SystemClock>::clone(&clock)).await?,
         prices: prices(options.prices.as_deref())?,
         telemetry: telemetry.clone(),
         clock,
@@ -212,6 +225,19 @@ fn provider(file: ProviderFile) -> Result<Arc<dyn Provider>, Error> {
                 Duration::from_secs(120),
             )?))
         }
+    }
+}
+
+async fn budgets(
+    shared: Option<&SharedFile>,
+    clock: Arc<SystemClock>,
+) -> Result<Arc<Budgets>, Error> {
+    match shared {
+        Some(SharedFile { ledger, limits }) => {
+            let ledger = Arc::new(SqliteLedger::open(ledger).await?);
+            Budgets::new(limits.clone(), ledger, clock).await
+        }
+        None => Budgets::none(clock),
     }
 }
 

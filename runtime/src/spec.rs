@@ -118,8 +118,15 @@ pub struct Bounds {
     pub max_wall_ms: u64,
     /// Retries of one model or tool call.
     pub max_retries: u32,
-    /// Evaluations without progress, in a row.
+    /// Evaluations without progress, in a row: then what is left of the plan is given up, and it plans
+    /// anew.
     pub max_stalls: u32,
+    /// How often it may plan anew for want of progress; after that a person is asked.
+    pub max_replans: u32,
+    /// Output tokens of all planning together; none: unbounded.
+    pub max_planning_tokens: Option<u64>,
+    /// How long one turn of each phase may take.
+    pub phases: PhaseBudgets,
     /// Actions taken from one plan.
     pub plan_depth: u32,
     /// How often another process may go on with it after a crash: what kills every process that
@@ -131,6 +138,20 @@ pub struct Bounds {
     pub budget_usd: Option<Decimal>,
 }
 
+/// Latency budgets, in milliseconds; none: only the wall clock bounds it. A phase that is over its budget
+/// makes no further retries, and each that was over halves the depth of the plans to come. It fails fast
+/// instead of late.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PhaseBudgets {
+    /// Waiting for the model, its retries included.
+    pub plan_ms: Option<u64>,
+    /// One action, its retries included.
+    pub act_ms: Option<u64>,
+    /// Judging one result.
+    pub evaluate_ms: Option<u64>,
+}
+
 impl Default for Bounds {
     fn default() -> Self {
         Self {
@@ -138,6 +159,9 @@ impl Default for Bounds {
             max_wall_ms: 120_000,
             max_retries: 2,
             max_stalls: 3,
+            max_replans: 2,
+            max_planning_tokens: None,
+            phases: PhaseBudgets::default(),
             plan_depth: 8,
             max_resumes: 8,
             max_tokens: 1024,
@@ -164,6 +188,13 @@ pub struct Task {
     /// Which person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// The execution that asked for it, when it was not a person: it goes on with it, or gives it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// What reaching the goal is worth, US dollars: no further step is begun that would, at what steps
+    /// did cost so far, make it cost more than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_usd: Option<Decimal>,
     /// In which conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,

@@ -216,7 +216,8 @@ impl Run<'_> {
         let price = contract.price_usd;
         let mut retries = 0;
         loop {
-            let held = match self.set_aside(price, Some(&action.tool)).await? {
+            let shared = !fitted.tool.is_an_agent();
+            let held = match self.set_aside(price, Some(&action.tool), shared).await? {
                 Ahead::Held(held) => held,
                 Ahead::Short(detail) => {
                     return Ok(Err(End {
@@ -245,7 +246,8 @@ impl Run<'_> {
             let calling = self.parts.budgets.keep(&held, fitted.tool.call(call));
             let failed = match self.cut(Some(&action.tool), at_most, calling).await {
                 Cut::Done(Ok(output)) => {
-                    self.settle(&held, price).await?;
+                    let cost = fitted.tool.cost(&output).unwrap_or(price).min(price);
+                    self.settle(&held, cost).await?;
                     return Ok(Ok(
                         check_output(fitted, &action.input, &output).map(|()| output)
                     ));
@@ -277,7 +279,8 @@ impl Run<'_> {
             if self.wall_left().is_zero() {
                 return Ok(Err(self.too_late()));
             }
-            if !again || retries >= self.record.spec.bounds.max_retries {
+            let over = self.record.phase_over(self.now());
+            if !again || over || retries >= self.record.spec.bounds.max_retries {
                 return Ok(Ok(Err(Refused::at(Stage::Execution, failed.to_string()))));
             }
             retries += 1;

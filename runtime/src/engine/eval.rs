@@ -42,6 +42,12 @@ impl Run<'_> {
             self.record.spec.bounds.max_stalls,
         );
         if stalls > 0 && stalls >= max_stalls {
+            if self.record.counters.replans < self.record.spec.bounds.max_replans {
+                self.give_plan_up(stalls);
+                return self
+                    .advance(Event::Evaluated, "", "no progress: to be planned anew")
+                    .await;
+            }
             return self
                 .bound(
                     "no_progress",
@@ -50,6 +56,24 @@ impl Run<'_> {
                 .await;
         }
         self.advance(Event::Evaluated, "", "").await
+    }
+
+    /// What is left of the plan is not done, and the model is told why. Every call it asked for is
+    /// answered: providers refuse a conversation with one that is not.
+    fn give_plan_up(&mut self, stalls: u32) {
+        self.record.counters.replans += 1;
+        self.record.counters.stalls = 0;
+        for action in std::mem::take(&mut self.record.pending) {
+            self.record.messages.push(Message::Tool {
+                call_id: action.call_id,
+                content: "error: not done, the plan was given up".to_owned(),
+            });
+        }
+        let content = format!(
+            "{stalls} results in a row brought the goal no closer. The plan is given up; make another one, \
+             or say that the goal can't be reached."
+        );
+        self.record.messages.push(Message::User { content });
     }
 
     pub(super) async fn persist(&mut self) -> Result<(), Error> {
@@ -73,6 +97,10 @@ impl Run<'_> {
                     "the agent says that the goal is not reached",
                 )
                 .await
+            }
+            _ if self.record.is_worth_no_more() => {
+                let detail = format!("{} USD are spent", self.record.spent());
+                self.bound("not_worth_it", detail).await
             }
             _ if self.record.counters.steps >= self.record.spec.bounds.max_steps => {
                 let detail = format!("{} steps are taken", self.record.counters.steps);

@@ -5,11 +5,14 @@
 //! the journal before the next one begins.
 
 mod act;
+mod delegate;
 mod eval;
 mod pay;
 mod plan;
 mod run;
 mod tell;
+
+pub use delegate::Delegate;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -143,6 +146,10 @@ impl Engine {
     /// # Errors
     /// When there is no such execution, somebody else runs it, or the journal fails.
     pub async fn resume(&self, execution_id: &str) -> Result<Outcome, Error> {
+        self.resume_or_end(execution_id, false).await
+    }
+
+    async fn resume_or_end(&self, execution_id: &str, orphan: bool) -> Result<Outcome, Error> {
         let _claim = self.claim(execution_id)?;
         let Some(mut record) = self.parts.journal.read(execution_id).await? else {
             return Err(Error::UnknownExecution {
@@ -155,21 +162,36 @@ impl Engine {
             budgets.recover(execution_id, noted.as_deref()).await?;
         }
         record.budget.forfeit();
-        run::Run::new(&self.parts, record).go_on().await
+        run::Run::new(&self.parts, record).go_on(orphan).await
     }
 
     /// Goes on with every execution that has not ended, at the same time: for a process that starts.
     /// One that can't go on (its journal fails) leaves the others alone. In the order in which they
-    /// began.
+    /// began. One that another execution asked for is gone on with by whoever asked, if that one has not
+    /// ended; else it is ended, in ESCALATE.
     ///
     /// # Errors
     /// When the journal can't say which they are.
     pub async fn resume_all(&self) -> Result<Vec<(String, Result<Outcome, Error>)>, Error> {
+        // Who is whose is asked before anybody goes on: a parent may end meanwhile.
+        let mut ours = Vec::new();
+        for id in self.unfinished().await? {
+            let mut orphan = false;
+            let asked_for = |record: Record| record.task.parent;
+            if let Some(parent) = self.record(&id).await?.and_then(asked_for) {
+                let parent = self.record(&parent).await?;
+                if parent.is_some_and(|parent| !parent.state.is_terminal()) {
+                    continue;
+                }
+                orphan = true;
+            }
+            ours.push((id, orphan));
+        }
         let mut resumed = tokio::task::JoinSet::new();
-        for (index, id) in self.unfinished().await?.into_iter().enumerate() {
+        for (index, (id, orphan)) in ours.into_iter().enumerate() {
             let engine = self.clone();
             resumed.spawn(async move {
-                let outcome = engine.resume(&id).await;
+                let outcome = engine.resume_or_end(&id, orphan).await;
                 (index, (id, outcome))
             });
         }

@@ -54,7 +54,7 @@ impl Run<'_> {
         let provider = &self.parts.provider;
         let input = provider.input_at_most(request);
         let max_output = u64::from(request.max_tokens);
-        let agent = super::pay::payer(&self.record).agent;
+        let agent = &self.record.spec.agent;
         let rule = self.parts.budgets.output_as_a_rule(agent, &request.model);
         let output = rule
             .filter(|_| provider.can_be_cut())
@@ -73,17 +73,18 @@ impl Run<'_> {
         })
     }
 
-    /// Sets money aside: the execution's own, and that of everybody who pays for it. Waits while others
-    /// hold what is missing.
+    /// Sets money aside: the execution's own and, when it is `shared`, that of everybody who pays for it.
+    /// Waits while others hold what is missing.
     pub(super) async fn set_aside(
         &mut self,
         usd: Decimal,
         tool: Option<&str>,
+        shared: bool,
     ) -> Result<Ahead, Error> {
         if let Err(exhausted) = self.record.budget.reserve(usd) {
             return Ok(Ahead::Short(exhausted.to_string()));
         }
-        if usd.is_zero() {
+        if usd.is_zero() || !shared {
             return Ok(Ahead::Held(Held { id: None, usd }));
         }
         let counters = &self.record.counters;

@@ -37,6 +37,13 @@ impl Run<'_> {
 
     async fn ask(&mut self, span: &mut Span) -> Result<(), Error> {
         let mut retries = 0;
+        if self.planning_tokens_left() == 0 {
+            let detail = format!(
+                "{} tokens are planned",
+                self.record.counters.planning_tokens
+            );
+            return self.bound("max_planning_tokens", detail).await;
+        }
         loop {
             let limits = match self.turn(None).await {
                 Cut::Done(limits) => limits,
@@ -54,7 +61,7 @@ impl Run<'_> {
                     .advance(Event::Exhausted, "price_unknown", detail)
                     .await;
             };
-            let held = match self.set_aside(estimate.usd, None).await? {
+            let held = match self.set_aside(estimate.usd, None, true).await? {
                 Ahead::Held(held) => held,
                 Ahead::Short(why) => {
                     span.failed("budget_exhausted", &why);
@@ -77,7 +84,8 @@ impl Run<'_> {
                 Attempt::Late => return self.late().await,
                 Attempt::Failed(error) => {
                     let max_retries = self.record.spec.bounds.max_retries;
-                    if !error.is_transient() || retries >= max_retries {
+                    let over = self.record.phase_over(self.now());
+                    if !error.is_transient() || retries >= max_retries || over {
                         span.failed(error.kind(), error.to_string());
                         return self.give_up(error, retries).await;
                     }
@@ -135,6 +143,7 @@ impl Run<'_> {
                 let cost = self.cost(&held, &reply, started);
                 self.settle(&held, cost).await?;
                 if let Some(usage) = &reply.usage {
+                    self.record.counters.planning_tokens += usage.output_tokens;
                     let agent = &self.record.spec.agent;
                     self.parts
                         .budgets
@@ -214,7 +223,7 @@ impl Run<'_> {
         let depth = limits
             .plan_depth
             .unwrap_or(u32::MAX)
-            .min(self.record.spec.bounds.plan_depth)
+            .min(self.record.plan_depth())
             .max(1);
         let depth = usize::try_from(depth).unwrap_or(usize::MAX);
         let chosen: Vec<ToolCall> = reply.tool_calls.into_iter().take(depth).collect();
@@ -275,6 +284,15 @@ impl Run<'_> {
         }
     }
 
+    /// Output tokens that are left for planning, at most what one call may have.
+    fn planning_tokens_left(&self) -> u32 {
+        let bounds = &self.record.spec.bounds;
+        let used = self.record.counters.planning_tokens;
+        bounds.max_planning_tokens.map_or(u32::MAX, |at_most| {
+            u32::try_from(at_most.saturating_sub(used)).unwrap_or(u32::MAX)
+        })
+    }
+
     pub(super) async fn late(&mut self) -> Result<(), Error> {
         self.bound(
             "max_wall_clock",
@@ -301,7 +319,7 @@ impl Run<'_> {
             attempt,
             messages: self.record.messages.clone(),
             tools: self.parts.tools.offers(&spec.tools, fits),
-            max_tokens: spec.bounds.max_tokens,
+            max_tokens: self.planning_tokens_left().min(spec.bounds.max_tokens),
             temperature: spec.temperature,
         }
     }

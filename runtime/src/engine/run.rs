@@ -45,8 +45,11 @@ impl<'a> Run<'a> {
 
     /// The same as [`finish`](Self::finish), in another process than the one that began it. That it
     /// was taken over is written first: whoever still holds it can't write any more.
-    pub(super) async fn go_on(mut self) -> Result<Outcome, Error> {
-        if !self.record.state.is_terminal() {
+    pub(super) async fn go_on(mut self, orphan: bool) -> Result<Outcome, Error> {
+        if orphan && !self.record.state.is_terminal() {
+            let detail = "the execution that asked for it has ended".to_owned();
+            self.bound("parent_ended", detail).await?;
+        } else if !self.record.state.is_terminal() {
             self.record.counters.resumes += 1;
             let (resumes, at_most) = (
                 self.record.counters.resumes,

@@ -136,6 +136,8 @@ pub fn incident(number: u64, seed: u64) -> Incident {
     let mut dice = Dice::new(seed ^ (number << 20));
     let pipeline = dice.pick(&PIPELINES);
     let task = Task {
+        value_usd: None,
+        parent: None,
         goal: format!(
             "Ingestion of {pipeline} is late and short of rows. Find out why, mend it, judge the change."
         ),
@@ -335,6 +337,8 @@ pub fn ticket(number: u64, seed: u64) -> (Task, Script) {
     let mut dice = Dice::new(seed ^ (number << 20) ^ 0x5EED);
     let order = format!("o-{}", 1_000 + dice.roll(9_000));
     let task = Task {
+        value_usd: None,
+        parent: None,
         goal: format!("Customer asks about order {order}."),
         id: Some(format!("ticket-{number:04}")),
         kind: Some("ticket".to_owned()),
@@ -414,6 +418,8 @@ pub fn runaway(seed: u64) -> (Task, Script) {
         )
     };
     let task = Task {
+        value_usd: None,
+        parent: None,
         goal: format!("Pipeline {HOPELESS} fails. Run it until it succeeds."),
         id: Some("incident-runaway".to_owned()),
         kind: Some("incident".to_owned()),

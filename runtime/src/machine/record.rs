@@ -23,6 +23,12 @@ pub struct Counters {
     pub model_calls: u32,
     /// Tool calls that were started.
     pub tool_calls: u32,
+    /// How often it planned anew for want of progress.
+    pub replans: u32,
+    /// Output tokens of all planning together.
+    pub planning_tokens: u64,
+    /// Phases that took longer than their budget.
+    pub overruns: u32,
     /// How often another process went on with it.
     pub resumes: u32,
 }
@@ -105,6 +111,9 @@ pub struct Record {
     pub started_at_unix_nano: i64,
     /// Where it stands.
     pub state: State,
+    /// Since when it stands there, in nanoseconds since 1970.
+    #[serde(default)]
+    pub entered_at_unix_nano: i64,
     /// Transitions so far.
     pub seq: u64,
     /// Writes so far; one who writes on an older revision is refused.
@@ -187,6 +196,7 @@ impl Record {
             root_span_id,
             started_at_unix_nano,
             state: State::Init,
+            entered_at_unix_nano: started_at_unix_nano,
             seq: 0,
             revision: 0,
             counters: Counters::default(),
@@ -231,7 +241,11 @@ impl Record {
             // Said of an action: it goes with the edge that leaves ACT.
             ruled: self.ruled.take(),
         };
+        if self.phase_over(at) {
+            self.counters.overruns += 1;
+        }
         self.state = to;
+        self.entered_at_unix_nano = at;
         if to == State::Plan {
             self.counters.steps += 1;
         }
@@ -252,6 +266,37 @@ impl Record {
     #[must_use]
     pub fn spent(&self) -> Decimal {
         self.budget.spent()
+    }
+
+    /// Whether the phase in which it stands has taken longer than its budget.
+    #[must_use]
+    pub fn phase_over(&self, now_unix_nano: i64) -> bool {
+        let phases = &self.spec.bounds.phases;
+        let at_most = match self.state {
+            State::Plan => phases.plan_ms,
+            State::Act => phases.act_ms,
+            State::Eval => phases.evaluate_ms,
+            _ => None,
+        };
+        let took = now_unix_nano.saturating_sub(self.entered_at_unix_nano) / 1_000_000;
+        at_most.is_some_and(|ms| i64::try_from(ms).is_ok_and(|ms| took > ms))
+    }
+
+    /// Actions that its next plan may have: half as many for each phase that took too long, at least one.
+    #[must_use]
+    pub fn plan_depth(&self) -> u32 {
+        let halved = self.spec.bounds.plan_depth >> self.counters.overruns.min(31);
+        halved.max(1)
+    }
+
+    /// Whether one more step, at what steps did cost so far, would cost more than the goal is worth.
+    #[must_use]
+    pub fn is_worth_no_more(&self) -> bool {
+        let Some(value) = self.task.value_usd else {
+            return false;
+        };
+        let steps = Decimal::from(self.counters.steps.max(1));
+        self.spent() + self.spent() / steps > value
     }
 
     /// Milliseconds left of the wall clock bound.

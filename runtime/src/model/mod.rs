@@ -3,6 +3,7 @@
 mod judgement;
 pub mod openai;
 pub mod scripted;
+mod streamed;
 
 pub use judgement::Judgement;
 pub use openai::OpenAi;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Judgement, Message, ModelError, Provider, Reply, Request, ToolCall, Usage};
+use super::streamed::Streamed;
+use super::{Judgement, Listener, Message, ModelError, Provider, Reply, Request, ToolCall, Usage};
 use crate::Error;
 
 /// An OpenAI-compatible provider. Never retries by itself: the runtime does, after it has asked control.
@@ -57,34 +58,70 @@ impl Provider for OpenAi {
     }
 
     async fn chat(&self, request: &Request) -> Result<Reply, ModelError> {
+        let response = self.post(request, body(request)).await?;
+        let text = response.text().await.map_err(not_reached)?;
+        reply(&text)
+    }
+
+    fn can_be_cut(&self) -> bool {
+        true
+    }
+
+    async fn chat_heard(
+        &self,
+        request: &Request,
+        listener: &dyn Listener,
+    ) -> Result<Reply, ModelError> {
+        let mut body = body(request);
+        body["stream"] = json!(true);
+        body["stream_options"] = json!({"include_usage": true});
+        let mut response = self.post(request, body).await?;
+        let mut streamed = Streamed::default();
+        while let Some(bytes) = response.chunk().await.map_err(not_reached)? {
+            let ended = streamed.take(&bytes)?;
+            if ended {
+                break;
+            }
+            if listener.heard(streamed.tokens_at_most()).await.is_err() {
+                // Dropping the response closes the connection: the provider stops.
+                return Err(ModelError::Cut {
+                    partial: streamed.content(),
+                });
+            }
+        }
+        streamed.reply()
+    }
+}
+
+impl OpenAi {
+    /// Posts a request; answers the response when it is none of refusal.
+    async fn post(&self, request: &Request, body: Value) -> Result<reqwest::Response, ModelError> {
         let url = format!("{}/chat/completions", self.base_url);
         let mut post = self
             .http
             .post(url)
-            .json(&body(request))
+            .json(&body)
             .header("x-flyball-agent", &request.agent);
         if let Some(key) = &self.key {
             post = post.bearer_auth(key);
         }
-        let response = post
-            .send()
-            .await
-            .map_err(|error| ModelError::Unreachable(error.to_string()))?;
+        let response = post.send().await.map_err(not_reached)?;
         let status = response.status().as_u16();
+        if (200..300).contains(&status) {
+            return Ok(response);
+        }
         let retry_after = response
             .headers()
             .get("retry-after")
             .and_then(|value| value.to_str().ok()?.parse().ok())
             .map(Duration::from_secs);
-        let text = response
-            .text()
-            .await
-            .map_err(|error| ModelError::Unreachable(error.to_string()))?;
-        if !(200..300).contains(&status) {
-            return Err(refusal(status, retry_after, &text));
-        }
-        reply(&text)
+        let text = response.text().await.map_err(not_reached)?;
+        Err(refusal(status, retry_after, &text))
     }
+}
+
+fn not_reached(error: reqwest::Error) -> ModelError {
+    ModelError::Unreachable(error.to_string())
 }
 
 fn body(request: &Request) -> Value {
@@ -131,7 +168,7 @@ fn message(message: &Message) -> Value {
     }
 }
 
-fn refusal(status: u16, retry_after: Option<Duration>, text: &str) -> ModelError {
+pub(super) fn refusal(status: u16, retry_after: Option<Duration>, text: &str) -> ModelError {
     let body: Value = serde_json::from_str(text).unwrap_or_default();
     let message = body["error"]["message"]
         .as_str()
@@ -150,8 +187,12 @@ fn refusal(status: u16, retry_after: Option<Duration>, text: &str) -> ModelError
 }
 
 fn reply(text: &str) -> Result<Reply, ModelError> {
-    let body: Value =
-        serde_json::from_str(text).map_err(|error| ModelError::Malformed(error.to_string()))?;
+    let body = serde_json::from_str(text);
+    read(&body.map_err(|error| ModelError::Malformed(error.to_string()))?)
+}
+
+/// A completion, as one object.
+pub(super) fn read(body: &Value) -> Result<Reply, ModelError> {
     let choice = &body["choices"][0];
     let message = &choice["message"];
     if !message.is_object() {

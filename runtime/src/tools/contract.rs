@@ -168,6 +168,18 @@ pub trait Tool: Send + Sync + std::fmt::Debug {
         Ok(())
     }
 
+    /// What a call with this output did cost, US dollars, when it is not simply its price (which it must
+    /// never pass).
+    fn cost(&self, output: &Value) -> Option<Decimal> {
+        let _ = output;
+        None
+    }
+
+    /// Whether a call is an execution of another agent, whose own calls draw on what is shared.
+    fn is_an_agent(&self) -> bool {
+        false
+    }
+
     /// How much closer to the goal this output brought the agent (0: not at all), when the tool knows.
     fn progress(&self, output: &Value) -> Option<f64> {
         let _ = output;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use flyball_runtime::Error;
+use flyball_runtime::budget::{Budgets, Ledger, Limit, Scope as LimitScope, SqliteLedger, Window};
 use flyball_runtime::clock::{Clock, SystemClock};
 use flyball_runtime::control::{Governor, InForce, Obeyed, Scope, View};
 use flyball_runtime::engine::{Engine, Outcome};
@@ -331,6 +332,18 @@ async fn live(life: Life) -> Outcome {
     );
     let clock: Arc<dyn Clock> = Arc::<World>::clone(&world);
     parts.gate = Gate::new(Arc::<World>::clone(&world), "child", Arc::clone(&clock));
+    let limit = Limit {
+        scope: LimitScope::All,
+        target: None,
+        window: Window::Total,
+        usd: life.story.budget_usd,
+    };
+    let ledger = SqliteLedger::open(&life.folder.join("ledger.sqlite"))
+        .await
+        .unwrap();
+    parts.budgets = Budgets::new(vec![limit], Arc::new(ledger), Arc::clone(&clock))
+        .await
+        .unwrap();
     parts.clock = clock;
     let engine = Engine::new(parts);
     let mut spec: AgentSpec = spec(&["act", "delete"]);
@@ -446,6 +459,20 @@ fn aftermath(folder: &Path, outcome: Value) -> Aftermath {
         record.budget.spent()
     );
     assert!(record.budget.spent() <= limit);
+    let balances = runtime.block_on(async {
+        let ledger = SqliteLedger::open(&folder.join("ledger.sqlite")).await;
+        ledger.unwrap().balances().await.unwrap()
+    });
+    for balance in balances {
+        assert_eq!(
+            (balance.reserved, balance.overshot),
+            (Decimal::ZERO, Decimal::ZERO)
+        );
+        assert!(
+            billed <= balance.spent && balance.spent <= limit,
+            "{billed} {balance:?}"
+        );
+    }
     Aftermath {
         outcome,
         effects,

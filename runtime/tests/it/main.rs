@@ -1,6 +1,7 @@
 //! The crate's public face.
 #![allow(clippy::unwrap_used)]
 
+mod bounds;
 mod budgets;
 mod control;
 mod crash;

@@ -242,3 +242,70 @@ async fn openai_compatible_servers_are_understood() {
     // what a hard budget reserves is never less than one token a byte
     assert!(model.input_at_most(&request) > 100);
 }
+
+/// Stops an output at so many tokens.
+struct Until(u64);
+
+#[async_trait::async_trait]
+impl flyball_runtime::model::Listener for Until {
+    async fn heard(&self, tokens: u64) -> Result<(), flyball_runtime::model::Stopped> {
+        if tokens < self.0 {
+            Ok(())
+        } else {
+            Err(flyball_runtime::model::Stopped)
+        }
+    }
+}
+
+/// Set when what it is part of is dropped.
+struct Dropped(Arc<std::sync::atomic::AtomicBool>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_followed_and_cut_at_the_providers_end_too() {
+    use tokio_stream::StreamExt;
+    let dropped = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let flag = Arc::clone(&dropped);
+    let asked = Arc::<Mutex<Value>>::default();
+    let seen = Arc::clone(&asked);
+    let router = axum::Router::new().route(
+        "/v1/chat/completions",
+        post(move |Json(body): Json<Value>| {
+            *seen.lock().unwrap() = body;
+            let dropped = Dropped(Arc::clone(&flag));
+            let endless = tokio_stream::iter(0..).throttle(Duration::from_millis(5));
+            let events = endless.map(move |_: u64| {
+                let _held = &dropped;
+                let event =
+                    json!({"model": "m", "choices": [{"delta": {"content": "0123456789"}}]});
+                Ok::<_, std::convert::Infallible>(format!("data: {event}\n\n"))
+            });
+            async move { axum::body::Body::from_stream(events) }
+        }),
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let model = OpenAi::new("openai", &url, None, Duration::from_secs(10)).unwrap();
+    let cut = model.chat_heard(&request("e", 0), &Until(100)).await;
+    match cut.unwrap_err() {
+        ModelError::Cut { partial } => assert!(partial.len() >= 100 && partial.len() < 1000),
+        other => panic!("{other}"),
+    }
+    assert_eq!(
+        asked.lock().unwrap()["stream_options"],
+        json!({"include_usage": true})
+    );
+    for _ in 0..500 {
+        if dropped.load(std::sync::atomic::Ordering::SeqCst) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the provider goes on");
+}

@@ -1,7 +1,9 @@
 //! One agent, once, from a file.
 
-use flyball_runtime::machine::Termination;
+use flyball_runtime::clock::{Clock, SystemClock};
+use flyball_runtime::machine::{Journal, Record, SqliteJournal, Termination};
 use flyball_runtime::run_one::{ProviderFile, RunFile, RunOptions, run_one};
+use flyball_runtime::spec::AgentSpec;
 
 const FILE: &str = r#"{
   "agent": {"agent": "clerk", "model": "flyball-demo-small", "tools": ["look"], "bounds": {"budget_usd": "0.05"}},
@@ -74,4 +76,64 @@ fn a_file_that_is_none_says_where() {
         assert!(error.contains("x.json") && error.contains(says), "{error}");
     }
     assert!(RunFile::read(&folder.path().join("none.json")).is_err());
+}
+
+#[tokio::test]
+async fn what_another_process_left_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clerk.json");
+    std::fs::write(&file, FILE).unwrap();
+    let journal = folder.path().join("journal.sqlite");
+    let RunFile { agent, task, .. } = RunFile::read(&file).unwrap();
+    let left = SqliteJournal::open(&journal).await.unwrap();
+    let stranger = AgentSpec::new("stranger", "m");
+    let now = SystemClock.unix_nano();
+    for (id, spec) in [("e1", agent), ("e2", stranger)] {
+        let record = Record::new(id.into(), spec, task.clone(), now);
+        left.begin(&record).await.unwrap();
+    }
+    drop(left);
+    let options = RunOptions {
+        journal: Some(journal.clone()),
+        ..RunOptions::default()
+    };
+    let outcome = run_one(&file, &options).await.unwrap();
+    assert_eq!(
+        (outcome.execution_id.as_str(), outcome.counters.resumes),
+        ("e1", 1)
+    );
+    assert_eq!(outcome.termination, Termination::Success);
+    // the next run is a new one
+    let outcome = run_one(&file, &options).await.unwrap();
+    assert_eq!(outcome.counters.resumes, 0);
+    let left = SqliteJournal::open(&journal).await.unwrap();
+    assert_eq!(left.unfinished().await.unwrap(), ["e2"]);
+}
+
+#[tokio::test]
+async fn files_that_name_one_ledger_share_its_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clerk.json");
+    let ledger = serde_json::json!(folder.path().join("ledger.sqlite"));
+    let mut text: serde_json::Value = serde_json::from_str(FILE).unwrap();
+    // A call may have 1,024 tokens of output, a thousandth of a dollar: one is left after the first run.
+    text["shared"] = serde_json::json!({"ledger": ledger, "limits": [
+        {"scope": "agent", "target": "default/clerk", "window": "month", "usd": "0.0015"}]});
+    std::fs::write(&file, text.to_string()).unwrap();
+    let options = RunOptions::default();
+    let mut spent = rust_decimal::Decimal::ZERO;
+    let last = loop {
+        let outcome = run_one(&file, &options).await.unwrap();
+        spent += outcome.spent_usd;
+        if outcome.termination != Termination::Success {
+            break outcome;
+        }
+    };
+    assert_eq!(last.reason, "budget_exhausted");
+    assert!(
+        last.detail.contains("agent:default/clerk:month:"),
+        "{}",
+        last.detail
+    );
+    assert!(spent > rust_decimal::Decimal::ZERO && spent <= rust_decimal::Decimal::new(15, 4));
 }
