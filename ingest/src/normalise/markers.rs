@@ -33,7 +33,7 @@ const PATTERNS: &[(Marker, &str)] = &[
     // Marks that chat templates put between roles.
     (Marker::RoleMarker, r"(?i-u:<\|(?:im_start|im_end|system|user|assistant|start_header_id|end_header_id|eot_id|endoftext)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant)(?:_prompt)?>)"),
     // What looks like a tool call of a model, where no model speaks.
-    (Marker::ToolCallText, r"(?i-u:</?(?:tool_call|tool_use|function_calls?|antml:invoke)\b|<invoke(?:\s|\\[nrt])+name=|<\|tool_calls?(?:_begin)?\|>|\[TOOL_CALLS\])"),
+    (Marker::ToolCallText, r"(?i-u:</?(?:tool_call|tool_use|function_calls?)\b|<invoke(?:\s|\\[nrt])+name=|<\|tool_calls?(?:_begin)?\|>|\[TOOL_CALLS\])"),
     // An image whose address carries data: shown, it is sent.
     (Marker::ExfiltrationLink, r"!\[[^\]\r\n]*\]\(\s*<?https?://[^\s)?]+\?[^\s)=]+="),
     // Unicode's tag characters (but those of flags), runs of characters without width, variation selectors in
