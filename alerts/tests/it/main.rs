@@ -4,6 +4,7 @@
 
 mod backtest;
 mod engine;
+mod fleet;
 mod mail;
 mod notify;
 mod sql;
