@@ -137,6 +137,11 @@ impl Entry {
         }
     }
 
+    /// Whether nothing is going on, and what came was judged.
+    pub(super) fn at_rest(&self) -> bool {
+        self.machine.at_rest() && !self.stirred
+    }
+
     /// Numbers from all over it, so that the processor fetches them.
     pub(super) fn touch(&self) -> i64 {
         let held = self.machine.last ^ self.forgiven_until ^ self.fed;

@@ -48,6 +48,8 @@ pub(super) struct Watch {
     health_id: Option<String>,
     pub(super) trouble: Option<String>,
     limit: usize,
+    /// No key can change by time alone: each is at rest, was judged, and can only fall.
+    still: bool,
     pub(super) trust: Trust,
     /// Actions withheld since too many agents would have been touched.
     pub(super) withheld: u64,
@@ -86,6 +88,7 @@ impl Watch {
             health_id: None,
             trouble: None,
             limit,
+            still: false,
             due: first,
             asking: false,
         }
@@ -152,6 +155,7 @@ impl Watch {
                 };
                 judge.read(key.text(), entry, reading, scene);
             }
+            self.still &= entry.at_rest();
         }
         if let Some(history) = &mut self.history
             && self.keys.evicted != evicted
@@ -222,11 +226,16 @@ impl Watch {
             version: &self.version,
             policy: &self.policy,
         };
+        if self.still {
+            return;
+        }
+        self.still = true;
         for (key, entry) in self.keys.iter_mut() {
             // What was judged and can only fall by itself need not be looked at again.
-            if entry.machine.at_rest() && !entry.stirred && entry.measure.only_falls() {
+            if entry.at_rest() && entry.measure.only_falls() {
                 continue;
             }
+            self.still = false;
             let value = reading.of(entry);
             entry.stirred &= value.is_none();
             let rising = value.is_some_and(|value| self.policy.threshold.breached(value));
@@ -293,6 +302,7 @@ impl Watch {
         scene: &mut Scene<'_>,
     ) {
         self.asking = false;
+        self.still = false;
         if let Some(history) = &mut self.history {
             let (keys, now) = (&mut self.keys, scene.now);
             let told = history.answered(answer, scene.workspace, &self.rule, keys, now);
@@ -464,6 +474,7 @@ impl Watch {
     }
 
     pub(super) fn restore(&mut self, saved: SavedRule, now: i64) {
+        self.still = false;
         self.health = saved.health;
         self.health_id = saved.health_id;
         for (key, saved) in saved.keys {

@@ -378,7 +378,7 @@ async fn from_command_to_obeyed() {
         };
         let shop = shop(governor, 5);
         let mut running = tokio::task::JoinSet::new();
-        let mut employ = |running: &mut tokio::task::JoinSet<_>, n: usize| {
+        let employ = |running: &mut tokio::task::JoinSet<_>, n: usize| {
             let engine = shop.engine.clone();
             running.spawn(async move {
                 let agent = tireless(&format!("a{n}"));
