@@ -2,13 +2,18 @@
 //! `hll_value` make one of a single value, `kll_merge` and `hll_merge` bring many together, and `kll_quantile`,
 //! `kll_count` and `hll_count` say what is in one.
 
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BinaryArray, Float64Array, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, Int64Array};
+use arrow::compute::nullif;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, ColumnarValue, ScalarUDF, Volatility, create_udaf, create_udf,
+    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, EmitTo, GroupsAccumulator,
+    ScalarUDF, Signature, Volatility, create_udf,
 };
 use datafusion::scalar::ScalarValue;
 use flyball_store::sketch::{Distinct, Quantiles};
@@ -31,9 +36,7 @@ impl Sketch for Quantiles {
         Self::new().map_err(broken)
     }
     fn merge(&mut self, bytes: &[u8]) -> Result<()> {
-        Self::from_bytes(bytes)
-            .and_then(|other| Self::merge(self, &other))
-            .map_err(broken)
+        self.merge_bytes(bytes).map_err(broken)
     }
     fn bytes(&self) -> Option<Vec<u8>> {
         (self.count() > 0).then(|| self.to_bytes())
@@ -68,15 +71,62 @@ pub(super) fn hll_merge() -> AggregateUDF {
     merge::<Distinct>("hll_merge")
 }
 
-fn merge<S: Sketch>(name: &str) -> AggregateUDF {
-    create_udaf(
+fn merge<S: Sketch>(name: &'static str) -> AggregateUDF {
+    AggregateUDF::from(Merge::<S> {
         name,
-        vec![DataType::Binary],
-        Arc::new(DataType::Binary),
-        Volatility::Immutable,
-        Arc::new(|_| Ok(Box::new(Merged(S::empty()?)))),
-        Arc::new(vec![DataType::Binary]),
-    )
+        signature: Signature::exact(vec![DataType::Binary], Volatility::Immutable),
+        sketch: PhantomData,
+    })
+}
+
+#[derive(Debug)]
+struct Merge<S> {
+    name: &'static str,
+    signature: Signature,
+    sketch: PhantomData<S>,
+}
+
+impl<S> PartialEq for Merge<S> {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl<S> Eq for Merge<S> {}
+
+impl<S> Hash for Merge<S> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl<S: Sketch> AggregateUDFImpl for Merge<S> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Binary)
+    }
+
+    fn accumulator(&self, _arguments: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(Merged(S::empty()?)))
+    }
+
+    fn groups_accumulator_supported(&self, _arguments: AccumulatorArgs<'_>) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(
+        &self,
+        _arguments: AccumulatorArgs<'_>,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(Groups::<S>(Vec::new())))
+    }
 }
 
 #[derive(Debug)]
@@ -104,6 +154,72 @@ impl<S: Sketch> Accumulator for Merged<S> {
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         self.update_batch(states)
+    }
+}
+
+/// The same by groups. An hour of a rollup has many sketches of few values for each of many groups: to bring each batch's
+/// together by group first costs more than to merge them.
+#[derive(Debug)]
+struct Groups<S>(Vec<S>);
+
+impl<S: Sketch> GroupsAccumulator for Groups<S> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        filter: Option<&BooleanArray>,
+        groups: usize,
+    ) -> Result<()> {
+        while self.0.len() < groups {
+            self.0.push(S::empty()?);
+        }
+        let sketches = values[0].as_binary::<i32>().iter().zip(group_indices);
+        for (row, (bytes, group)) in sketches.enumerate() {
+            let counts = filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
+            if let (Some(bytes), true) = (bytes, counts) {
+                self.0[*group].merge(bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        groups: usize,
+    ) -> Result<()> {
+        self.update_batch(values, group_indices, None, groups)
+    }
+
+    fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
+        Ok(vec![self.evaluate(emit)?])
+    }
+
+    /// Each is the state of a group of its own as it is.
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        let counts = |filter: &BooleanArray| match filter.nulls() {
+            Some(nulls) => filter.values() & nulls.inner(),
+            None => filter.values().clone(),
+        };
+        Ok(vec![match filter {
+            None => Arc::clone(&values[0]),
+            Some(filter) => nullif(&values[0], &BooleanArray::from(!&counts(filter)))?,
+        }])
+    }
+
+    fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
+        let taken = emit.take_needed(&mut self.0);
+        let merged = taken.iter().map(Sketch::bytes);
+        Ok(Arc::new(BinaryArray::from_iter(merged)))
+    }
+
+    fn size(&self) -> usize {
+        self.0.capacity() * size_of::<S>() + self.0.iter().map(S::memory).sum::<usize>()
     }
 }
 

@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 
 /// Values up to which a [`Quantiles`] is exact.
 const K: u16 = 400;
+/// Flags of a [`Quantiles`] in bytes.
+const EMPTY: u8 = 1;
+const SINGLE: u8 = 4;
 /// Registers of a [`Distinct`], as a power of two.
 const LG_K: u8 = 12;
 
@@ -52,6 +55,20 @@ impl Quantiles {
         self.0.merge(&other.0).map_err(broken("quantiles"))
     }
 
+    /// Adds all values of a sketch in bytes. Most of the rollup's hold a few values, which are taken from where they stand.
+    ///
+    /// # Errors
+    /// As [`Self::from_bytes`] and [`Self::merge`].
+    pub fn merge_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        let Some(values) = few(bytes) else {
+            return self.merge(&Self::from_bytes(bytes)?);
+        };
+        for value in values {
+            self.add(i64::from_le_bytes(*value));
+        }
+        Ok(())
+    }
+
     /// Number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -67,21 +84,27 @@ impl Quantiles {
             return None;
         }
         let place = rank * last as f64;
-        let (below, above) = (self.nth(place.floor())?, self.nth(place.ceil())?);
+        let ranks = [place.floor(), place.ceil()].map(|place| self.rank_of(place));
+        // The ends are known without looking at all values in order.
+        let found = match ranks {
+            [one, other] if one == other => {
+                let value = self.0.quantile(one, SearchCriteria::Exclusive).ok()??;
+                vec![value, value]
+            }
+            _ => self.0.quantiles(&ranks, SearchCriteria::Exclusive).ok()??,
+        };
+        let [below, above] = [found.first()?, found.last()?].map(|value| *value as f64);
         Some(below + (above - below) * place.fract())
     }
 
-    /// The value that has so many before it.
-    fn nth(&self, place: f64) -> Option<f64> {
+    /// The rank of the value that has so many before it: half a value on, so that rounding cannot reach the neighbour.
+    fn rank_of(&self, place: f64) -> f64 {
         let n = self.0.n() as f64;
-        // Half a value on, so that rounding cannot reach the neighbour; the ends are known exactly.
-        let rank = match place {
+        match place {
             _ if place <= 0.0 => 0.0,
             _ if place >= n - 1.0 => 1.0,
             _ => (place + 0.5) / n,
-        };
-        let value = self.0.quantile(rank, SearchCriteria::Exclusive);
-        value.ok().flatten().map(|value| value as f64)
+        }
     }
 
     /// By how much the rank of a quantile may be off, 0 while the sketch is exact.
@@ -114,6 +137,34 @@ impl Quantiles {
     #[must_use]
     pub fn size(&self) -> usize {
         size_of::<Self>() + 8 * self.0.num_retained()
+    }
+}
+
+/// The values in the bytes of a sketch that has them all, in no order; None when it is large, or not as we write it.
+fn few(bytes: &[u8]) -> Option<&[[u8; 8]]> {
+    // Length of the preamble, its version, the family KLL, flags; k and m; nothing.
+    let (head, rest) = bytes.split_first_chunk::<8>()?;
+    let [length, version, 15, flags, k0, k1, 8, _] = *head else {
+        return None;
+    };
+    if u16::from_le_bytes([k0, k1]) != K {
+        return None;
+    }
+    match (length, version, flags & (EMPTY | SINGLE)) {
+        (2, 2, SINGLE) => match rest.as_chunks() {
+            (one @ [_], []) => Some(one),
+            _ => None,
+        },
+        (5, 1, 0) => {
+            // n, smallest k, levels, nothing; where the level begins; the smallest and the largest value.
+            let (n, rest) = rest.split_first_chunk()?;
+            let (levels, rest) = rest.split_first_chunk::<8>()?;
+            let (values, beyond) = rest.get(16..)?.as_chunks();
+            let all = u64::from_le_bytes(*n) == values.len() as u64;
+            let one = levels[2] == 1 && values.len() <= usize::from(K);
+            (all && one && beyond.is_empty()).then_some(values)
+        }
+        _ => None,
     }
 }
 
@@ -212,7 +263,13 @@ mod tests {
             let values: Vec<i64> = values.into_iter().map(i64::from).collect();
             let (left, right) = values.split_at(cut.index(values.len()));
             let mut sketch = quantiles(left);
-            sketch.merge(&Quantiles::from_bytes(&quantiles(right).to_bytes()).unwrap()).unwrap();
+            let bytes = quantiles(right).to_bytes();
+            // As few, and as any sketch.
+            prop_assert!(right.is_empty() || few(&bytes).is_some_and(|few| few.len() == right.len()));
+            let mut other = sketch.clone();
+            sketch.merge_bytes(&bytes).unwrap();
+            other.merge(&Quantiles::from_bytes(&bytes).unwrap()).unwrap();
+            prop_assert_eq!((sketch.quantile(rank), sketch.count()), (other.quantile(rank), other.count()));
             let mut sorted = values.clone();
             sorted.sort_unstable();
             let place = rank * (sorted.len() - 1) as f64;
@@ -231,7 +288,7 @@ mod tests {
             let values: Vec<i64> = (0..20_000).map(|_| next()).collect();
             let mut sketch = Quantiles::new().unwrap();
             for part in values.chunks(values.len().div_ceil(parts)) {
-                sketch.merge(&quantiles(part)).unwrap();
+                sketch.merge_bytes(&quantiles(part).to_bytes()).unwrap();
             }
             let mut sorted = values;
             sorted.sort_unstable();
@@ -285,6 +342,18 @@ mod tests {
         ));
         assert!(Quantiles::from_bytes(&distinct.to_bytes()).is_err());
         assert!(Quantiles::from_bytes(&[]).is_err());
+        // As few as they look, they are not all there, or more.
+        for bytes in [quantiles(&[7]).to_bytes(), quantiles(&[7, 8, 9]).to_bytes()] {
+            let mut whole = Quantiles::new().unwrap();
+            assert!(whole.merge_bytes(&bytes[..bytes.len() - 1]).is_err());
+            assert!(whole.merge_bytes(&bytes[..bytes.len() - 8]).is_err());
+            assert!(
+                whole
+                    .merge_bytes(&[bytes.as_slice(), &[0; 8]].concat())
+                    .is_err()
+            );
+            assert_eq!(whole.count(), 0);
+        }
         assert_eq!(distinct.estimate(), 1);
     }
 }
