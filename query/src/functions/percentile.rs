@@ -1,11 +1,15 @@
 //! `approx_percentile_cont` by groups. DataFusion's keeps one accumulator a group and sorts what each batch brings it:
 //! with thousands of groups that is a few hundred values at a time, again and again. Here a group's values are kept as they
-//! come and go into its t-digest (Dunning) some thousands at a time. The digest, and with it the error, is DataFusion's own.
+//! come, and of up to some thousands the quantile is exact; more go into its t-digest (Dunning), which, as its error, is
+//! DataFusion's own.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch};
-use arrow::datatypes::{DataType, FieldRef, Float64Type, Schema};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Float64Builder, ListBuilder, RecordBatch,
+    UInt64Builder,
+};
+use arrow::datatypes::{DataType, FieldRef, Float64Type, Schema, UInt64Type};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::functions_aggregate::approx_percentile_cont::approx_percentile_cont_udaf;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -14,14 +18,12 @@ use datafusion::logical_expr::{
     Signature,
 };
 use datafusion::scalar::ScalarValue;
-use datafusion_functions_aggregate_common::tdigest::{DEFAULT_MAX_SIZE, TDigest};
+use datafusion_functions_aggregate_common::tdigest::{Centroid, DEFAULT_MAX_SIZE, TDigest};
 
-/// Values that a group keeps before they go into its digest.
+/// Values that a group keeps as they are before they go into its digest.
 const FRESH_MAX: usize = 4096;
 /// Digests that a group keeps before they are merged.
 const PARTS_MAX: usize = 16;
-/// What a digest is taken apart into between two stages.
-const STATE: usize = 6;
 
 /// The same function, faster with many groups.
 pub(super) fn approx_percentile_cont() -> AggregateUDF {
@@ -145,14 +147,80 @@ impl Group {
             .pop()
             .unwrap_or_else(|| TDigest::new(DEFAULT_MAX_SIZE))
     }
+
+    fn quantile(mut self, rank: f64) -> Option<f64> {
+        if self.parts.is_empty() {
+            return among(&mut self.fresh, rank);
+        }
+        let digest = self.digest();
+        (digest.count() > 0.0).then(|| digest.estimate_quantile(rank))
+    }
 }
 
-impl Groups {
-    /// The digests of the groups that are handed over, which are forgotten.
-    fn taken(&mut self, emit: EmitTo) -> impl Iterator<Item = TDigest> + use<> {
-        emit.take_needed(&mut self.groups)
-            .into_iter()
-            .map(Group::digest)
+/// The value at a rank from 0 to 1 among a few, interpolated between neighbours.
+fn among(values: &mut [f64], rank: f64) -> Option<f64> {
+    let place = rank * values.len().checked_sub(1)? as f64;
+    let (_, below, above) = values.select_nth_unstable_by(place as usize, f64::total_cmp);
+    let next = above.iter().copied().min_by(f64::total_cmp);
+    let next = next.filter(|_| place.fract() > 0.0).unwrap_or(*below);
+    Some(*below + (next - *below) * place.fract())
+}
+
+/// Digests on their way from one stage to the next, column by column as DataFusion has them. A group with few values hands
+/// them on as they are: centroids of weight one, in no order.
+#[derive(Default)]
+struct States {
+    sizes: UInt64Builder,
+    /// Sum, count, largest, smallest.
+    figures: [Float64Builder; 4],
+    centroids: ListBuilder<Float64Builder>,
+}
+
+impl States {
+    fn add(&mut self, group: Group) {
+        if group.parts.is_empty() && !group.fresh.is_empty() {
+            let values = || group.fresh.iter().copied();
+            let most = values().max_by(f64::total_cmp).unwrap_or(f64::NAN);
+            let least = values().min_by(f64::total_cmp).unwrap_or(f64::NAN);
+            let figures = [values().sum(), group.fresh.len() as f64, most, least];
+            self.push(
+                DEFAULT_MAX_SIZE,
+                figures,
+                values().map(|value| (value, 1.0)),
+            );
+        } else {
+            let digest = group.digest();
+            let figures = [digest.sum(), digest.count(), digest.max(), digest.min()];
+            let centroids = digest.centroids().iter();
+            let centroids = centroids.map(|centroid| (centroid.mean(), centroid.weight()));
+            self.push(digest.max_size(), figures, centroids);
+        }
+    }
+
+    fn push(
+        &mut self,
+        size: usize,
+        figures: [f64; 4],
+        centroids: impl Iterator<Item = (f64, f64)>,
+    ) {
+        self.sizes.append_value(size as u64);
+        for (column, figure) in self.figures.iter_mut().zip(figures) {
+            column.append_value(figure);
+        }
+        for (mean, weight) in centroids {
+            self.centroids.values().append_value(mean);
+            self.centroids.values().append_value(weight);
+        }
+        self.centroids.append(true);
+    }
+
+    fn finish(mut self) -> Vec<ArrayRef> {
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(self.sizes.finish())];
+        for mut figure in self.figures {
+            columns.push(Arc::new(figure.finish()));
+        }
+        columns.push(Arc::new(self.centroids.finish()));
+        columns
     }
 }
 
@@ -182,30 +250,42 @@ impl GroupsAccumulator for Groups {
         groups: usize,
     ) -> Result<()> {
         self.groups.resize_with(groups, Group::default);
+        let size = values[0].as_primitive::<UInt64Type>();
+        let [sum, count, most, least] =
+            [1, 2, 3, 4].map(|at: usize| values[at].as_primitive::<Float64Type>());
+        let lists = values[5].as_list::<i32>();
+        let all = lists.values().as_primitive::<Float64Type>().values();
         for (row, group) in group_indices.iter().enumerate() {
-            let state: Vec<ScalarValue> = values
-                .iter()
-                .map(|column| ScalarValue::try_from_array(column, row))
-                .collect::<Result<_>>()?;
-            let digest = TDigest::from_scalar_state(&state);
-            if digest.count() > 0.0 {
-                self.groups[*group].merge(digest);
+            let ends = [row, row + 1].map(|at| lists.value_offsets()[at] as usize);
+            let (centroids, _) = all[ends[0]..ends[1]].as_chunks::<2>();
+            let group = &mut self.groups[*group];
+            if centroids.iter().all(|[_, weight]| *weight == 1.0) {
+                for [value, _] in centroids {
+                    group.add(*value);
+                }
+                continue;
             }
+            let centroids = centroids
+                .iter()
+                .map(|[mean, weight]| Centroid::new(*mean, *weight));
+            group.merge(TDigest::try_from_parts(
+                size.value(row) as usize,
+                sum.value(row),
+                count.value(row),
+                most.value(row),
+                least.value(row),
+                centroids.collect(),
+            )?);
         }
         Ok(())
     }
 
     fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
-        let mut columns: [Vec<ScalarValue>; STATE] = Default::default();
-        for digest in self.taken(emit) {
-            for (column, value) in columns.iter_mut().zip(digest.to_scalar_state()) {
-                column.push(value);
-            }
+        let mut states = States::default();
+        for group in emit.take_needed(&mut self.groups) {
+            states.add(group);
         }
-        columns
-            .into_iter()
-            .map(ScalarValue::iter_to_array)
-            .collect()
+        Ok(states.finish())
     }
 
     /// Each row as the state of a group of its own.
@@ -226,10 +306,8 @@ impl GroupsAccumulator for Groups {
 
     fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
         let rank = self.rank;
-        let told: Float64Array = self
-            .taken(emit)
-            .map(|digest| (digest.count() > 0.0).then(|| digest.estimate_quantile(rank)))
-            .collect();
+        let groups = emit.take_needed(&mut self.groups).into_iter();
+        let told: Float64Array = groups.map(|group| group.quantile(rank)).collect();
         Ok(Arc::new(told))
     }
 
