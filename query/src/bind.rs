@@ -9,6 +9,7 @@
 //!
 //! The snapshot says of which minutes the rollup does not speak. Of `rollup_1m` only rows of other minutes count,
 //! and `charges_unrolled` is the journal's rows of these: side by side they are the whole journal, each row once.
+//! Likewise `executions_alone` and `executions_shared` are the journal's entries of executions ([`crate::shared`]).
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -33,6 +34,7 @@ use deltalake::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
 use flyball_store::{MINUTE_MICROS, Minutes, Snapshot, Superseded, Table, TableSnapshot};
 
 use crate::buffered::Buffered;
+use crate::shared::Shared;
 use crate::spilled::Spilled;
 use crate::{Error, Result};
 
@@ -51,6 +53,10 @@ enum Which {
     Rolled(&'static str),
     /// Those whose time is in another one.
     Unrolled(&'static str),
+    /// Entries of executions that left no other one.
+    Alone,
+    /// Entries of executions that left several.
+    Together,
 }
 
 impl BaseTable {
@@ -63,19 +69,24 @@ impl BaseTable {
             Table::Rollup1m => (table.name(), Which::Rolled("minute"), table),
             other => (other.name(), Which::All, other),
         });
-        let part = (
-            "charges_unrolled",
-            Which::Unrolled("start_time"),
-            Table::Charges,
-        );
+        let parts = [
+            ("charges_unrolled", Which::Unrolled("start_time")),
+            ("executions_alone", Which::Alone),
+            ("executions_shared", Which::Together),
+        ]
+        .map(|(name, rows)| (name, rows, Table::Charges));
         whole
-            .chain([part])
+            .chain(parts)
             .map(|(name, rows, table)| (name, Self { table, rows }))
     }
 
     /// The condition on a row; None when every row counts.
-    fn condition(self, unrolled: &Minutes) -> Option<Expr> {
-        match self.rows {
+    fn condition(self, unrolled: &Minutes, shared: Option<&Shared>) -> PlanResult<Option<Expr>> {
+        let shared = || {
+            let unknown = "nobody asked which executions left several entries";
+            shared.ok_or_else(|| DataFusionError::Internal(unknown.to_owned()))
+        };
+        Ok(match self.rows {
             Which::All => None,
             Which::Rolled(column) => {
                 let outside = unrolled.ranges().iter().map(|range| outside(column, range));
@@ -85,7 +96,9 @@ impl BaseTable {
                 let inside = unrolled.ranges().iter().map(|range| inside(column, range));
                 Some(inside.reduce(Expr::or).unwrap_or_else(|| lit(false)))
             }
-        }
+            Which::Alone => Some(shared()?.alone()),
+            Which::Together => Some(shared()?.together()),
+        })
     }
 }
 
@@ -141,15 +154,24 @@ impl TableProvider for BaseTable {
 
 /// The base tables that a plan reads, subqueries included.
 pub(crate) fn tables(plan: &LogicalPlan) -> Result<BTreeSet<Table>> {
-    let mut found = BTreeSet::new();
+    Ok(base_tables(plan)?.map(|base| base.table).collect())
+}
+
+/// Whether it has to be known of executions which of them left several entries.
+pub(crate) fn tells_shared(plan: &LogicalPlan) -> Result<bool> {
+    Ok(base_tables(plan)?.any(|base| matches!(base.rows, Which::Alone | Which::Together)))
+}
+
+fn base_tables(plan: &LogicalPlan) -> Result<impl Iterator<Item = BaseTable> + use<>> {
+    let mut found = Vec::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
-            found.extend(base_table(scan).map(|base| base.table));
+            found.extend(base_table(scan));
         }
         Ok(TreeNodeRecursion::Continue)
     })
     .map_err(Error::invalid)?;
-    Ok(found)
+    Ok(found.into_iter())
 }
 
 /// Replaces every base table in the plan by its rows in the snapshot.
@@ -157,6 +179,7 @@ pub(crate) fn bind(
     plan: LogicalPlan,
     tables: &BTreeSet<Table>,
     snapshot: &Snapshot,
+    shared: Option<&Shared>,
     session: &dyn Session,
 ) -> Result<LogicalPlan> {
     let mut rows = HashMap::new();
@@ -171,7 +194,7 @@ pub(crate) fn bind(
             let base = base_table(&scan);
             match base.and_then(|base| Some((base, rows.get(&base.table)?))) {
                 Some((base, rows)) => {
-                    let condition = base.condition(&snapshot.unrolled);
+                    let condition = base.condition(&snapshot.unrolled, shared)?;
                     rows.plan(&scan, condition).map(Transformed::yes)
                 }
                 None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),

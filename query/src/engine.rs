@@ -30,6 +30,7 @@ use crate::optimise;
 use crate::reading::Reading;
 use crate::schema::FixedSchema;
 use crate::session::Limits;
+use crate::shared::Entries;
 use crate::{Error, Result, Session, Source};
 
 /// Name of the catalog (the database, to a PostgreSQL client).
@@ -101,6 +102,7 @@ pub struct Engine {
     admission: Arc<Admission>,
     /// Of the house itself.
     own: Arc<Admission>,
+    entries: Arc<Entries>,
 }
 
 impl Engine {
@@ -119,6 +121,7 @@ impl Engine {
             executor,
             admission: Arc::new(Admission::new(at_once, config.queue_max, config.queue_wait)),
             own: Arc::new(Admission::new(at_once, usize::MAX, config.time_limit)),
+            entries: Arc::default(),
             source,
             template,
             config,
@@ -142,6 +145,7 @@ impl Engine {
                 scan_bytes: self.config.scan_bytes_max,
             },
             (Arc::clone(&self.executor), Arc::clone(admission)),
+            Arc::clone(&self.entries),
         )
     }
 

@@ -34,6 +34,7 @@ mod parameters;
 mod reading;
 mod schema;
 mod session;
+mod shared;
 mod source;
 mod spilled;
 

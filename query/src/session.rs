@@ -15,7 +15,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::analyze::AnalyzeExec;
 use datafusion::physical_plan::explain::ExplainExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -34,10 +34,14 @@ use crate::like_escape;
 use crate::listed;
 use crate::parameters::Parameters;
 use crate::reading::{self, Reading};
+use crate::shared::{Entries, Shared};
 use crate::{Error, Result, Source};
 
 /// Optimising lets nobody in between, not even its own time limit: so long past that, it is given up from outside.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The executions that left several entries, as the journal tells.
+const SHARED: &str = "SELECT execution_id FROM charges WHERE kind = 'execution' GROUP BY execution_id HAVING count(*) > 1";
 
 /// One client on one workspace. Settings made here stay here.
 #[derive(Clone)]
@@ -48,6 +52,7 @@ pub struct Session {
     limits: Limits,
     executor: Arc<Executor>,
     admission: Arc<Admission>,
+    entries: Arc<Entries>,
 }
 
 /// What one statement was answered.
@@ -109,6 +114,7 @@ impl Session {
         workspace: &str,
         limits: Limits,
         (executor, admission): (Arc<Executor>, Arc<Admission>),
+        entries: Arc<Entries>,
     ) -> Self {
         Self {
             context,
@@ -117,6 +123,7 @@ impl Session {
             limits,
             executor,
             admission,
+            entries,
         }
     }
 
@@ -297,7 +304,11 @@ impl Session {
             let snapshot = self.snapshot(&state, tables).await?;
             versions = reading::versions(&snapshot, tables.iter().copied());
             whole = explains.then(|| Estimate::of_tables(&snapshot, tables));
-            bind::bind(plan, tables, &snapshot, &state)?
+            let shared = match bind::tells_shared(&plan)? {
+                true => Some(self.shared(&state, &snapshot).await?),
+                false => None,
+            };
+            bind::bind(plan, tables, &snapshot, shared.as_ref(), &state)?
         };
         let explained = match &bound {
             LogicalPlan::Explain(explain) => Some(LogicalPlan::clone(&explain.plan)),
@@ -327,13 +338,27 @@ impl Session {
         })
     }
 
+    /// The executions that left several entries: as the engine remembers them of the present, else by reading every entry.
+    async fn shared(&self, state: &SessionState, snapshot: &Snapshot) -> Result<Shared> {
+        if matches!(moment(state), Moment::Latest | Moment::Committed)
+            && let Some(shared) = self.entries.shared(snapshot).await?
+        {
+            return Ok(shared);
+        }
+        let plan = state.create_logical_plan(SHARED).await;
+        let plan = plan.map_err(Error::invalid)?;
+        let tables = bind::tables(&plan)?;
+        let plan = bind::bind(plan, &tables, snapshot, None, state)?;
+        let plan = physical(state, plan).await?;
+        let ids = collect(plan, Arc::new(TaskContext::from(state))).await;
+        Shared::of_ids(&ids.map_err(Error::from_stream)?)
+    }
+
     /// The tables at the moment this session reads.
     async fn snapshot(&self, state: &SessionState, tables: &BTreeSet<Table>) -> Result<Snapshot> {
-        let reading = state.config_options().extensions.get::<Reading>();
-        let moment = reading.map_or(Moment::Latest, |reading| reading.0);
         let tables: Vec<_> = tables.iter().copied().collect();
         self.source
-            .snapshot_at(&self.workspace, moment, &tables)
+            .snapshot_at(&self.workspace, moment(state), &tables)
             .await
             .map_err(Error::history)
     }
@@ -403,6 +428,12 @@ impl Session {
         }
         Ok(Answer { batches, versions })
     }
+}
+
+/// Which moment of the tables is read.
+fn moment(state: &SessionState) -> Moment {
+    let reading = state.config_options().extensions.get::<Reading>();
+    reading.map_or(Moment::Latest, |reading| reading.0)
 }
 
 async fn physical(state: &SessionState, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {

@@ -78,7 +78,7 @@ pub use moment::Moment;
 pub use objects::{DurableLocal, LATENCY_BUCKETS_MS, ObjectOperation};
 pub use resume::Resume;
 pub use rollup::{MINUTE_MICROS, Minutes, sketch};
-pub use snapshot::{Snapshot, TableSnapshot};
+pub use snapshot::{Snapshot, StoredFile, TableSnapshot};
 pub use spill::SpilledFile;
 pub use stats::{Stats, TableStats};
 pub use store::Store;

@@ -84,8 +84,8 @@ fn sqlalchemy_reflects_every_table_and_asyncpg_binds_lists() {
         found,
         json!({
             "schemas": ["information_schema", "public"],
-            "tables": ["action_events", "alerts", "audit_records", "charges", "charges_unrolled", "contents", "logs", "metrics",
-                       "rollup_1m", "spans"],
+            "tables": ["action_events", "alerts", "audit_records", "charges", "charges_unrolled", "contents",
+                       "executions_alone", "executions_shared", "logs", "metrics", "rollup_1m", "spans"],
             "view": true,
             "defined": true,
             "types": {"date": "DATE", "start_time": "TIMESTAMP", "duration_ns": "BIGINT", "agent_name": "TEXT",

@@ -5,25 +5,15 @@
 --   says that names an agent; how it ended, what the last to end says; escalated is true when any was;
 --   value_usd is their sum.
 -- grain: one execution
-WITH entered AS (
-  SELECT
-    execution_id, task_id, task_type, agent_name, agent_id, agent_version, agent_role, session_id, user_id, tenant, team,
-    environment, workflow, trace_id, span_id, date, start_time, end_time, start_unix_nano, duration_ns, received_at,
-    termination, termination_reason, escalated, error_type, CAST(value_usd AS DECIMAL(38, 12)) AS value_usd,
-    version_set, known_at, charge_id, log_position
-  FROM standing_charges
-  WHERE kind = 'execution'
-),
--- Nearly all left one trace, whose entry says it all; only those of several are put together.
-several AS (
-  SELECT execution_id AS several_id
-  FROM entered
-  GROUP BY execution_id
-  HAVING count(*) > 1
-)
-SELECT e.*
-FROM entered e
-LEFT ANTI JOIN several s ON s.several_id = e.execution_id
+-- Nearly all left one entry, which says it all and was never taken back: a reversal is an entry of the same execution. Only
+-- those of several are put together.
+SELECT
+  execution_id, task_id, task_type, agent_name, agent_id, agent_version, agent_role, session_id, user_id, tenant, team,
+  environment, workflow, trace_id, span_id, date, start_time, end_time, start_unix_nano, duration_ns, received_at,
+  termination, termination_reason, escalated, error_type, CAST(value_usd AS DECIMAL(38, 12)) AS value_usd,
+  version_set, known_at, charge_id, log_position
+FROM executions_alone
+WHERE entry = 'charge'
 UNION ALL
 SELECT
   execution_id, task_id, task_type, agent_name, agent_id, agent_version, agent_role, session_id, user_id, tenant, team,
@@ -56,7 +46,15 @@ FROM (
     first_value(error_type) OVER (
       PARTITION BY execution_id ORDER BY termination IS NULL, coalesce(end_time, start_time) DESC, charge_id
     ) AS ended_error
-  FROM entered e
-  LEFT SEMI JOIN several s ON s.several_id = e.execution_id
+  FROM (
+    SELECT
+      execution_id, task_id, task_type, agent_name, agent_id, agent_version, agent_role, session_id, user_id, tenant, team,
+      environment, workflow, trace_id, span_id, date, start_time, end_time, start_unix_nano, duration_ns, received_at,
+      termination, termination_reason, escalated, error_type, CAST(value_usd AS DECIMAL(38, 12)) AS value_usd,
+      version_set, known_at, charge_id, log_position
+    FROM executions_shared c
+    LEFT ANTI JOIN (SELECT charge_id AS reversed FROM executions_shared WHERE entry = 'reversal') r ON c.charge_id = r.reversed
+    WHERE c.entry = 'charge'
+  ) e
 ) parts
 WHERE part = 1

@@ -11,7 +11,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use flyball_query::Engine;
 use flyball_store::rows::{ChargeRow, Micros};
-use flyball_store::{Config, Decoder, Error, Header, JournalUpdate, Origin, Store, Table};
+use flyball_store::{Config, Decoder, Error, Header, JournalUpdate, Moment, Origin, Store, Table};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
@@ -148,6 +148,16 @@ fn questions() -> Vec<(String, String)> {
              FROM standing_charges GROUP BY 1, 2"
                 .to_owned(),
         ),
+        (
+            "SELECT execution_id, agent_name, start_time, end_time, termination, escalated, value_usd FROM standing_executions"
+                .to_owned(),
+            "SELECT execution_id, first_value(agent_name ORDER BY agent_name IS NULL, start_unix_nano, charge_id) AS agent_name,
+               min(start_time) AS start_time, max(end_time) AS end_time,
+               first_value(termination ORDER BY termination IS NULL, coalesce(end_time, start_time) DESC, charge_id) AS termination,
+               bool_or(escalated) AS escalated, CAST(sum(value_usd) AS DECIMAL(38, 12)) AS value_usd
+             FROM standing_charges WHERE kind = 'execution' GROUP BY execution_id"
+                .to_owned(),
+        ),
     ]
 }
 
@@ -221,7 +231,13 @@ impl Dice {
         let mut row = match self.roll(5) {
             0 => {
                 let ended = [None, Some("success"), Some("failure"), Some("escalation")];
-                let mut row = execution(&format!("{run}-{id}"), agent, second, self.pick(&ended));
+                // Most leave one trace, some several, also of several agents.
+                let run = match id % 3 {
+                    0 => run,
+                    _ => format!("{run}-{id}"),
+                };
+                let mut row = execution(&run, agent, second, self.pick(&ended));
+                row.charge_id = format!("x{id}");
                 row.escalated = self.pick(&[None, Some(true), Some(false)]);
                 row.end_time = row
                     .end_time
@@ -346,6 +362,9 @@ async fn history(seed: u64, steps: u64) -> (u64, u64) {
             _ => {}
         }
         same_answers(&engine, &format!("seed {seed}, step {step}, {what}")).await;
+        let parted = "SELECT (SELECT count(*) FROM executions_alone) + (SELECT count(*) FROM executions_shared) = \
+                      (SELECT count(*) FROM charges WHERE kind = 'execution') AS whole";
+        assert_eq!(ask(&engine, parted).await, [json!({"whole": true})]);
         let unrolled = ask(&engine, "SELECT count(*) AS n FROM charges_unrolled").await;
         let all = ask(&engine, "SELECT count(*) AS n FROM charges").await;
         asked += all[0]["n"].as_u64().unwrap();
@@ -380,6 +399,45 @@ async fn whatever_happens_both_roads_give_the_same_answer() {
     }
     // The test would be worth little if the rollup were hardly asked.
     assert!(from_rollup * 4 > asked, "{from_rollup} of {asked} rows");
+}
+
+/// Which executions left several entries is remembered of the present, and read of the past.
+#[tokio::test]
+async fn an_execution_of_two_traces_was_one_of_a_single_trace_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let engine = engine(&store).await;
+    let part = |charge: &str, second, ended| ChargeRow {
+        charge_id: charge.to_owned(),
+        trace_id: format!("t-{charge}"),
+        ..execution("e1", "triage", second, ended)
+    };
+    let other = execution("e2", "triage", 5.0, Some("success"));
+    enter(
+        &store,
+        vec![part("x1", 0.0, Some("escalation")), other],
+        true,
+    );
+    store.flush().await.unwrap();
+    let told = async |session: &flyball_query::Session| {
+        let sql = "SELECT execution_id, termination FROM standing_executions ORDER BY 1";
+        let batches = session.query(sql).await.unwrap();
+        flyball_query::format::render(&batches, flyball_query::format::Format::Csv).unwrap()
+    };
+    let (now, before) = (engine.session("default"), chrono::Utc::now());
+    let alone = "execution_id,termination\ne1,escalation\ne2,success\n";
+    assert_eq!(told(&now).await, alone);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    enter(&store, vec![part("x2", 3_600.0, Some("success"))], true);
+    // In the buffer, and on disk.
+    let together = "execution_id,termination\ne1,success\ne2,success\n";
+    assert_eq!(told(&now).await, together);
+    store.flush().await.unwrap();
+    assert_eq!(told(&now).await, together);
+    let past = |moment| engine.session("default").at(moment);
+    assert_eq!(told(&past(Moment::At(before))).await, alone);
+    assert_eq!(told(&past(Moment::At(chrono::Utc::now()))).await, together);
+    assert_eq!(told(&past(Moment::Committed)).await, together);
 }
 
 #[tokio::test]

@@ -147,6 +147,43 @@ async fn filters_and_projections_reach_the_files() {
     assert_eq!(none, vec![json!({"n": 0})]);
 }
 
+/// A condition that is met behind the scan, before it or both, and what is read as it is asked for.
+#[tokio::test]
+async fn what_is_asked_of_files_is_answered_as_of_rows_in_memory() {
+    let dir = TempDir::new().unwrap();
+    let world = world();
+    let table = appended(empty(&dir).await, &world[..4]).await;
+    let table = appended(table, &world[4..]).await;
+    let (files, memory) = (
+        engine(snapshot(Some(table), &[])).await,
+        engine(snapshot(None, &world)).await,
+    );
+    for condition in [
+        "kind = 'model_call'",
+        "kind <> 'model_call' AND entry = 'charge'",
+        "kind = 'execution' AND termination IS NOT NULL",
+        "decision AND cost_usd > 0.001",
+        "NOT decision OR kind = 'tool_call'",
+        "NOT escalated",
+        "escalated IS NOT NULL AND agent_name = 'triage'",
+        "agent_name IS NOT NULL AND kind = 'model_call' AND start_time > '2026-03-01T12:00:01Z'",
+        "date IS NOT NULL AND date = '2026-03-01' AND kind = 'tool_call'",
+    ] {
+        for sql in [
+            format!(
+                "SELECT charge_id, entry, agent_name, cost_usd FROM charges WHERE {condition} ORDER BY 1, 2"
+            ),
+            format!("SELECT count(*) AS n, sum(cost_usd) AS cost FROM charges WHERE {condition}"),
+            format!("SELECT charge_id FROM charges WHERE {condition} ORDER BY charge_id LIMIT 2"),
+            format!(
+                "SELECT count(*) AS n FROM (SELECT 1 FROM charges WHERE {condition} LIMIT 2) c"
+            ),
+        ] {
+            assert_eq!(ask(&files, &sql).await, ask(&memory, &sql).await, "{sql}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_table_that_was_never_loaded_is_named_in_the_error() {
     let dir = TempDir::new().unwrap();

@@ -47,6 +47,11 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
+    /// Whether rows of every time are wanted.
+    fn is_always(&self) -> bool {
+        self.inside && self.minutes.as_ref() == &Minutes::all()
+    }
+
     fn test(&self, times: &ArrayRef) -> BooleanArray {
         let Some(times) = times.as_primitive_opt::<TimestampMicrosecondType>() else {
             return BooleanArray::from(vec![false; times.len()]);
@@ -125,13 +130,15 @@ async fn read_file(
         let mask = ProjectionMask::leaves(schema, [column]);
         tests.push(Box::new(ArrowPredicateFn::new(mask, is_text)));
     }
-    let test = slice.clone();
-    let in_time = move |batch: RecordBatch| {
-        let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
-        Ok(test.test(&cast(batch.column(0), &micros)?))
-    };
-    let mask = ProjectionMask::leaves(schema, [time]);
-    tests.push(Box::new(ArrowPredicateFn::new(mask, in_time)));
+    if !slice.is_always() {
+        let test = slice.clone();
+        let in_time = move |batch: RecordBatch| {
+            let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+            Ok(test.test(&cast(batch.column(0), &micros)?))
+        };
+        let mask = ProjectionMask::leaves(schema, [time]);
+        tests.push(Box::new(ArrowPredicateFn::new(mask, in_time)));
+    }
     if groups.is_empty() {
         return Ok(stream::empty().boxed());
     }
