@@ -10,6 +10,7 @@ mod tests;
 mod verdicts;
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -21,6 +22,7 @@ use flyball_store::{
     OwnEvent, Signal, Store, Table,
 };
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
 use crate::door::{Caller, Door};
 use crate::error::{Error, Result};
@@ -43,11 +45,12 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// [`flyball_store::Error::Full`] when there is no room for now, anything else when the store is broken.
     async fn append(&self, append: Append) -> flyball_store::Result<Appended>;
 
-    /// Whether it would keep a request now, as far as that can be said without one.
+    /// Whether it would keep a request now, as far as that can be said without one, when bodies of so many bytes are
+    /// on their way to it already.
     ///
     /// # Errors
     /// As [`Sink::append`].
-    fn has_room(&self) -> flyball_store::Result<()> {
+    fn has_room(&self, _under_way: u64) -> flyball_store::Result<()> {
         Ok(())
     }
 
@@ -71,8 +74,8 @@ impl Sink for Store {
         Self::append(self, append).await
     }
 
-    fn has_room(&self) -> flyball_store::Result<()> {
-        Self::has_room(self)
+    fn has_room(&self, under_way: u64) -> flyball_store::Result<()> {
+        Self::has_room(self, under_way)
     }
 
     async fn record(&self, workspace: &str, record: AuditRow) -> flyball_store::Result<()> {
@@ -92,6 +95,8 @@ pub struct Ingest {
     limits: Limits,
     policy: Policy,
     room: Room,
+    /// Permits to decode on a thread for long work.
+    decoders: Arc<Semaphore>,
     door: Arc<Door>,
     clock: fn() -> i64,
 }
@@ -128,6 +133,7 @@ impl Ingest {
             limits,
             policy: Policy::default(),
             room: Room::of(limits.in_flight_bytes),
+            decoders: Arc::new(Semaphore::new(cores())),
             door: Arc::default(),
             clock: system_clock,
         }
@@ -182,7 +188,7 @@ impl Ingest {
 
     /// Whether a request would be kept now: asked before its body is read.
     pub(crate) fn has_room(&self) -> Result<()> {
-        Ok(self.sink.has_room()?)
+        Ok(self.sink.has_room(self.room.used())?)
     }
 
     /// Room for one body that is about to arrive.
@@ -280,7 +286,7 @@ impl Ingest {
                 batches: redact::apply(&policy, normalised.batches())?,
             })
         };
-        let ready = run(long, work).await?;
+        let ready = self.run(long, work).await?;
         self.door
             .charge(caller, (ready.body.len() as u64).saturating_sub(packed));
         let mut accepted = Accepted {
@@ -321,6 +327,27 @@ impl Ingest {
         futures::future::try_join_all(records).await?;
         Ok(accepted)
     }
+
+    /// Does a body's work here, or on a thread for long work, of which as many are busy at a time as there are cores.
+    async fn run<T: Send + 'static>(
+        &self,
+        long: bool,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if !long {
+            return work();
+        }
+        let permit = Arc::clone(&self.decoders).acquire_owned().await;
+        // Held by the thread: a sender that goes away does not end its work.
+        let work = move || {
+            let _permit = permit;
+            work()
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done,
+            Err(e) => Err(Error::Normalise(e.to_string())),
+        }
+    }
 }
 
 /// A request that only needs to be appended.
@@ -343,18 +370,9 @@ pub struct Sent {
     pub encoding: Encoding,
 }
 
-/// Does a body's work here, or on a thread for long work.
-async fn run<T: Send + 'static>(
-    long: bool,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    if !long {
-        return work();
-    }
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(e) => Err(Error::Normalise(e.to_string())),
-    }
+/// More threads than cores would decode no more, and hold more rows at once.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// A body's rows; spans (records, points) whose index is in `skip` are passed over.

@@ -198,9 +198,9 @@ impl State {
         Ok(())
     }
 
-    /// Refuses a request while the buffer has no room at all.
-    pub(crate) fn check_buffer(&self, limit: u64) -> Result<()> {
-        let used = self.reserved + self.buffered_bytes();
+    /// Refuses a request while the buffer has no room at all, once it has what is under way.
+    pub(crate) fn check_buffer(&self, under_way: u64, limit: u64) -> Result<()> {
+        let used = self.reserved + self.buffered_bytes() + under_way;
         if used >= limit {
             return Err(Error::Full {
                 what: "buffer",

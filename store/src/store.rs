@@ -31,6 +31,8 @@ use crate::table::Table;
 
 /// When a full disk is worth another try: about when the object store is asked again.
 const DISK_RETRY_MS: u64 = 5_000;
+/// Our own events may take one part in so many more of the buffer than requests.
+const OWN_SHARE: u64 = 8;
 
 /// The store. Shared as `Arc<Store>`; every method takes `&self`.
 ///
@@ -111,15 +113,16 @@ impl Store {
     }
 
     /// Whether a request could be appended now: to be asked before anything is done for it, since what is refused
-    /// when it has been read and decoded has cost as much as what is kept.
+    /// when it has been read and decoded has cost as much as what is kept. Bodies of `under_way` bytes were let in
+    /// before and have not been appended: their rows will take about as much of the buffer.
     ///
     /// # Errors
     /// [`Error::Full`] and [`Error::LogStalled`], as [`Store::append`].
-    pub fn has_room(&self) -> Result<()> {
+    pub fn has_room(&self, under_way: u64) -> Result<()> {
         let asked = self.room_for(0).and_then(|()| {
             let mut state = self.state.lock();
             state.check_queues(self.config.queue_bytes_max)?;
-            state.check_buffer(self.config.buffer_bytes_max)
+            state.check_buffer(under_way, self.config.buffer_bytes_max)
         });
         if asked.is_err() {
             self.figures.refused.fetch_add(1, Relaxed);
@@ -132,11 +135,14 @@ impl Store {
     fn admit(&self, append: &Append, bytes: u64) -> Result<()> {
         self.room_for(append.body.len() as u64)?;
         let mut state = self.state.lock();
-        // An event of ours may be what a listener waits for before it takes the next out of its queue.
-        if append.header.kind == FrameKind::Otlp {
-            state.check_queues(self.config.queue_bytes_max)?;
+        let limit = self.config.buffer_bytes_max;
+        // An event of ours may be what a listener waits for before it takes the next out of its queue; and what the
+        // loop decides is kept although requests have filled the buffer.
+        if append.header.kind == FrameKind::Own {
+            return state.reserve(bytes, limit.saturating_add(limit / OWN_SHARE));
         }
-        state.reserve(bytes, self.config.buffer_bytes_max)
+        state.check_queues(self.config.queue_bytes_max)?;
+        state.reserve(bytes, limit)
     }
 
     /// Whether the log takes a body of so many bytes.

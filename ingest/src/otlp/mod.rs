@@ -43,10 +43,10 @@ pub struct Limits {
 
 impl Limits {
     /// Limits for bodies of this many bytes; the tree may be eight times that, and all bodies together
-    /// 128 MiB, or one body if that is more.
+    /// 64 MiB, or one body if that is more.
     #[must_use]
     pub const fn of_body(body_bytes: usize) -> Self {
-        const IN_FLIGHT: usize = 128 << 20;
+        const IN_FLIGHT: usize = 64 << 20;
         Self {
             body_bytes,
             decoded_bytes: body_bytes.saturating_mul(8),

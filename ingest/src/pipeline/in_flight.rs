@@ -32,6 +32,12 @@ impl Room {
         }
     }
 
+    /// Bytes that bodies under way hold.
+    pub(crate) fn used(&self) -> u64 {
+        let free = self.pieces.available_permits();
+        ((self.total as usize).saturating_sub(free) * PIECE) as u64
+    }
+
     /// Room for one body, which takes it as its bytes arrive.
     pub(crate) fn body(&self) -> InFlight {
         InFlight {
@@ -71,13 +77,10 @@ impl InFlight {
     }
 
     fn full(&self) -> Error {
-        let bytes = |pieces: usize| (pieces * PIECE) as u64;
-        let total = self.room.total as usize;
-        let free = self.room.pieces.available_permits();
         Error::Store(flyball_store::Error::Full {
             what: "the room for requests under way",
-            used: bytes(total.saturating_sub(free)),
-            limit: bytes(total),
+            used: self.room.used(),
+            limit: (self.room.total as usize * PIECE) as u64,
             retry_after_ms: COME_BACK_MS,
         })
     }

@@ -35,6 +35,9 @@ use crate::error::{Error, Result};
 use crate::otlp::Compression;
 use crate::pipeline::{Accepted, DEFAULT_WORKSPACE, Ingest, Sent};
 
+/// Requests of one connection that are under way at once; further ones wait at the sender, which costs nobody a copy.
+const STREAMS_MAX: u32 = 16;
+
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
@@ -65,6 +68,7 @@ pub async fn serve(
     let (_open, incoming) = flyball_listen::open::<()>(listener, Terms::http2(tls));
     Server::builder()
         .http2_keepalive_interval(Some(BODY_TIMEOUT))
+        .max_concurrent_streams(Some(STREAMS_MAX))
         .add_routes(Routes::from(router))
         .serve_with_incoming_shutdown(incoming, shutdown)
         .await

@@ -30,7 +30,7 @@ pub use status::{RetryInfo, RpcStatus, StatusDetail, WireDuration};
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::http::HeaderValue;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
@@ -52,6 +52,10 @@ fn with_promise(mut answer: Response, promise: Option<HeaderValue>) -> Response 
 
 /// How long a body may take to arrive. An exporter gives up long before (10 s by default).
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// For so many bytes of a body there is room at once, if it announces as many: it does not grow by being copied, and
+/// who announces much and sends little takes little.
+const AT_ONCE_MAX: usize = 1 << 20;
 
 /// Telemetry shrinks to about a fifth, or better.
 const UNPACKS_TO: usize = 8;
@@ -90,6 +94,14 @@ async fn let_pass(body: Body, limit: usize) {
     let _ = tokio::time::timeout(BODY_TIMEOUT, read).await;
 }
 
+/// How long the body says it is, framed by gRPC or not; 0 when it does not say.
+fn announced(length: Option<u64>, frame: usize, first: &[u8]) -> usize {
+    match (frame, first) {
+        (1.., [_, a, b, c, d, ..]) => u32::from_be_bytes([*a, *b, *c, *d]) as usize + frame,
+        _ => length.map_or(0, |length| usize::try_from(length).unwrap_or(0)),
+    }
+}
+
 /// The whole body: at most `limit` bytes, besides a frame of `frame` bytes around it. Its room is held from
 /// the first byte until `room` is dropped, so that slow senders hold no more than they have sent.
 async fn read_body(
@@ -104,6 +116,7 @@ async fn read_body(
         Compression::Gzip | Compression::Zstd => bytes.saturating_mul(UNPACKS_TO).min(limit),
     };
     let read = async {
+        let length = body.size_hint().exact();
         let mut chunks = body.into_data_stream();
         let mut first = Bytes::new();
         let mut whole = BytesMut::new();
@@ -123,6 +136,9 @@ async fn read_body(
             if first.is_empty() && whole.is_empty() {
                 first = chunk;
             } else {
+                if whole.capacity() == 0 {
+                    whole.reserve(announced(length, frame, &first).min(AT_ONCE_MAX));
+                }
                 whole.extend_from_slice(&std::mem::take(&mut first));
                 whole.extend_from_slice(&chunk);
             }

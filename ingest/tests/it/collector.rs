@@ -89,7 +89,7 @@ impl Sink for List {
         })
     }
 
-    fn has_room(&self) -> flyball_store::Result<()> {
+    fn has_room(&self, _: u64) -> flyball_store::Result<()> {
         match self.no_room.load(Ordering::SeqCst) {
             true => Err(full_error()),
             false => Ok(()),

@@ -351,14 +351,14 @@ async fn whoever_listens_and_falls_behind_holds_requests_up_and_not_our_own_even
     };
     assert!(used > limit && said == limit && told > 0);
     assert!(matches!(
-        store.has_room(),
+        store.has_room(0),
         Err(Error::Full { what: "queue", .. })
     ));
     let event = flyball_store::OwnEvent::Alert(flyball_store::rows::AlertRow::default());
     store.record("default", event).await.unwrap();
     assert_eq!(store.stats().queued_events, u64::from(told));
     while slow.try_recv().is_ok() {}
-    store.has_room().unwrap();
+    store.has_room(0).unwrap();
     tell(&store, told).await.unwrap();
     drop(slow);
     store.close().await.unwrap();
