@@ -46,7 +46,7 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         name: "store.buffer_bytes_max",
-        default: "268435456",
+        default: "134217728",
         doc: "refuse requests when this many bytes wait to be flushed; from half of it on rows leave memory",
     },
     Key {
@@ -56,7 +56,7 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         name: "store.queue_bytes_max",
-        default: "67108864",
+        default: "33554432",
         doc: "refuse requests when this many bytes wait for the resolver and the alerts",
     },
     Key {

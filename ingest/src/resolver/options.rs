@@ -33,7 +33,7 @@ impl Default for Options {
             settle_after_root: Duration::from_secs(2),
             settle_after_idle: Duration::from_secs(30),
             settle_at_age: Duration::from_secs(15 * 60),
-            spans_held_max: 200_000,
+            spans_held_max: 120_000,
             settled_remembered: 500_000,
             tellings_remembered: 200_000,
             spans_of_trace_max: 20_000,

@@ -21,7 +21,7 @@ use crate::telling::{self, Retold, SpanId};
 mod tests;
 
 /// A flush takes at most so many bytes at once, so that what is written leaves memory while more comes in.
-const FLUSH_BYTES_MAX: u64 = 256 << 20;
+const FLUSH_BYTES_MAX: u64 = 64 << 20;
 
 /// Rows of one table past its committed version.
 #[derive(Debug)]
