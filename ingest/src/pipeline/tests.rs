@@ -355,3 +355,29 @@ async fn a_denial_that_a_live_request_tells_of_is_on_the_ledger_before_the_answe
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_long_bodies_are_decoded_at_once_than_there_are_cores() {
+    let (_, ingest) = ingest();
+    let (busy, most) = (Arc::new(Mutex::new(0_usize)), Arc::new(Mutex::new(0)));
+    let work = || {
+        let (busy, most) = (Arc::clone(&busy), Arc::clone(&most));
+        move || {
+            let now = {
+                let mut busy = busy.lock().unwrap();
+                *busy += 1;
+                *busy
+            };
+            {
+                let mut most = most.lock().unwrap();
+                *most = now.max(*most);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            *busy.lock().unwrap() -= 1;
+            Ok(())
+        }
+    };
+    let all = (0..8 * cores()).map(|_| ingest.run(true, work()));
+    futures::future::try_join_all(all).await.unwrap();
+    assert_eq!(*most.lock().unwrap(), cores());
+}

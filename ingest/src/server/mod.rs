@@ -157,3 +157,18 @@ async fn read_body(
             })
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_says_its_length_before_a_header_does() {
+        let frame = [0, 0, 1, 0, 2, b'x'];
+        assert_eq!(announced(Some(9), 5, &frame), 0x1_0002 + 5);
+        assert_eq!(announced(Some(9), 5, &frame[..4]), 9);
+        assert_eq!(announced(Some(9), 0, &frame), 9);
+        assert_eq!(announced(None, 0, &frame), 0);
+        assert_eq!(announced(None, 5, &[0, 255, 255, 255, 255]), 0x1_0000_0004);
+    }
+}
