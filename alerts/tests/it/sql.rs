@@ -118,7 +118,7 @@ async fn an_agent_that_takes_to_other_tools_drifts_and_one_that_does_not_is_well
             ..charge(agent, id, 0)
         }
     };
-    let tool = |id: usize, one_in: usize| ["read", "write"][usize::from(id % one_in == 0)];
+    let tool = |id: usize, one_in: usize| ["read", "write"][usize::from(id.is_multiple_of(one_in))];
     let mut charges = Vec::new();
     for id in 0..400 {
         let days = if id < 200 { 0 } else { 3 };

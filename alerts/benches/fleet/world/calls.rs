@@ -90,7 +90,7 @@ impl World {
         run.taken += 1;
         let mut row = self.row(run, now);
         match step.act {
-            Do::Pause(long) => return now + long,
+            Do::Pause(long) => now + long,
             Do::Model { context, output } => {
                 let overload = self.strained(now).any(|strain| {
                     matches!(strain, Strain::Overload { model }

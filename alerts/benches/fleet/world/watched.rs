@@ -140,18 +140,18 @@ impl World {
             let begun = fault.is(Kind::Silence) || fault.begun.is_some();
             its && begun && tells(fault)
         });
-        if let Some(fault) = about {
-            if self.faults[fault].nature.rules.contains(&row.rule.as_str()) {
-                if self.faults[fault].seen.is_none() {
-                    self.faults[fault].seen = Some((now, row.rule.clone()));
-                    // Only who is told can come.
-                    if row.mode == "enforce" {
-                        self.at(now + PERSON, What::Mend(fault));
-                    }
+        if let Some(fault) = about
+            && self.faults[fault].nature.rules.contains(&row.rule.as_str())
+        {
+            if self.faults[fault].seen.is_none() {
+                self.faults[fault].seen = Some((now, row.rule.clone()));
+                // Only who is told can come.
+                if row.mode == "enforce" {
+                    self.at(now + PERSON, What::Mend(fault));
                 }
-                self.report.told(&row.rule, true, false, None);
-                return;
             }
+            self.report.told(&row.rule, true, false, None);
+            return;
         }
         // With a fault going on, an alert of another rule is neither right nor wrong.
         if about.is_some() {

@@ -52,7 +52,7 @@ fn handing_on_agreeing_reading_failing_and_other_targets_are_none() {
             row.execution_id = format!("run-{at}");
         }),
         ("the same", |row, _| {
-            row.tool_input_hash = Some("same".into())
+            row.tool_input_hash = Some("same".into());
         }),
         ("reads", |row, _| row.tool_effect = Some("read_only".into())),
         ("fails", |row, _| row.error_type = Some("timeout".into())),
