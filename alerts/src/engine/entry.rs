@@ -137,9 +137,10 @@ impl Entry {
         }
     }
 
-    /// Whether nothing is going on, and what came was judged.
-    pub(super) fn at_rest(&self) -> bool {
-        self.machine.at_rest() && !self.stirred
+    /// Whether nothing is going on, and time alone changes nothing of that: what came was judged and can only fall by
+    /// itself.
+    pub(super) fn rests(&self) -> bool {
+        self.machine.at_rest() && !self.stirred && self.measure.only_falls()
     }
 
     /// Numbers from all over it, so that the processor fetches them.

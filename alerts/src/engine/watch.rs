@@ -155,7 +155,7 @@ impl Watch {
                 };
                 judge.read(key.text(), entry, reading, scene);
             }
-            self.still &= entry.at_rest();
+            self.still &= entry.rests();
         }
         if let Some(history) = &mut self.history
             && self.keys.evicted != evicted
@@ -231,8 +231,7 @@ impl Watch {
         }
         self.still = true;
         for (key, entry) in self.keys.iter_mut() {
-            // What was judged and can only fall by itself need not be looked at again.
-            if entry.at_rest() && entry.measure.only_falls() {
+            if entry.rests() {
                 continue;
             }
             self.still = false;
