@@ -87,8 +87,8 @@ impl Tools {
         let name = if name.len() > NAME { TOO_LONG } else { name };
         let at = fact.received;
         if fact.reversal() {
-            // Of what has left the window, nobody remembers for sure whether it counted.
-            if now - at >= self.window {
+            // Of what has left the window, nobody remembers for sure whether it counted; what is read again, was.
+            if !fact.replayed() && now - at >= self.window {
                 return;
             }
             // Read again after a restart: what was saved has it.

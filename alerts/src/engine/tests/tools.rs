@@ -167,6 +167,22 @@ fn a_call_that_was_a_mistake_is_not_learnt() {
 }
 
 #[test]
+fn nor_is_it_after_a_restart_that_reads_it_again_when_it_has_left_the_window() {
+    let mut bench = Bench::new(FIREWALL);
+    let mistake = use_tool(&mut bench, "search");
+    bench.live(&[reversal(&mistake)]);
+    bench.pass(61);
+    bench.restart(FIREWALL);
+    // Other rules reach further back, and with them what is read.
+    bench.post(Origin::Replay, &[mistake.clone(), reversal(&mistake)]);
+    let effects = bench.core.warmed(bench.now);
+    bench.take(effects);
+    work(&mut bench, 555);
+    use_tool(&mut bench, "new");
+    assert!(bench.alerts.is_empty(), "learnt for 540 s, not for 616");
+}
+
+#[test]
 fn more_tools_than_are_kept_are_no_usual_ones_but_learnt_ones_stay() {
     let mut bench = Bench::new(FIREWALL);
     for i in 0..200 {
