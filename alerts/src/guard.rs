@@ -39,6 +39,17 @@ impl BlastRadius {
     }
 }
 
+/// Who wishes to act, and on whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    pub(crate) rule: &'a Rule,
+    /// Which of its actions; 0 is the first.
+    pub(crate) rung: usize,
+    pub(crate) scope: &'a Scope,
+    /// Whose agent that is, where that is known.
+    pub(crate) agent: Option<&'a str>,
+}
+
 /// What became of a wish to act.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Verdict {
@@ -94,25 +105,31 @@ impl Guard {
         }
     }
 
-    /// Judges a wish; when the answer is to act, it is noted as done.
+    /// Judges a wish for a rung of a rule; when the answer is to act, it is noted as done. A further rung of what was
+    /// done does not wait for the cool-down: it says itself how long it waits.
     pub(crate) fn judge(
         &mut self,
-        rule: &Rule,
-        scope: &Scope,
-        agent: Option<&str>,
+        wish: &Wish<'_>,
         living: &Living,
         view: &View,
         now: i64,
     ) -> Verdict {
+        let Wish {
+            rule,
+            rung,
+            scope,
+            agent,
+        } = *wish;
         let key = (rule.name.clone(), scope.clone());
-        if let Some(until) = self.resting.get(&key).copied().filter(|until| *until > now) {
+        let resting = self.resting.get(&key).copied().filter(|_| rung == 0);
+        if let Some(until) = resting.filter(|until| *until > now) {
             let why = format!(
                 "this rule acted on {} less than a cool-down ago",
                 spell(scope)
             );
             return Verdict::Withheld { why, until };
         }
-        let state = state_of(&rule.action);
+        let state = rule.actions().nth(rung).map_or(State::Running, state_of);
         let there = view.state_of(scope);
         if there.severity() >= state.severity() {
             return Verdict::Holds(format!("{} is {} already", spell(scope), there.name()));
@@ -223,15 +240,27 @@ pub(crate) fn spell(scope: &Scope) -> String {
         .to_owned()
 }
 
-/// The same rule, in the same version, on the same target, in the same window, is the same action.
-pub(crate) fn action_id(rule: &Rule, version: &str, scope: &Scope, window_start: i64) -> String {
-    digest(&[
-        &rule.name,
+/// The same rung of the same rule, in the same version, on the same target, in the same window, is the same action.
+pub(crate) fn action_id(
+    rule: &Rule,
+    rung: usize,
+    version: &str,
+    scope: &Scope,
+    window_start: i64,
+) -> String {
+    let (start, rung) = (window_start.to_string(), rung.to_string());
+    let mut words = vec![
+        rule.name.as_str(),
         version,
         scope.name(),
         scope.target(),
-        &window_start.to_string(),
-    ])
+        &start,
+    ];
+    // The first one's id is older than rungs are.
+    if rung != "0" {
+        words.push(&rung);
+    }
+    digest(&words)
 }
 
 /// 32 hex digits over some words.

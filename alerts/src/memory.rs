@@ -52,7 +52,12 @@ pub(crate) struct SavedKey {
     #[serde(default)]
     pub(crate) value: Option<Decimal>,
     pub(crate) alert_id: Option<String>,
+    /// What was ordered first, as older versions saved it.
+    #[serde(default, skip_serializing)]
     pub(crate) acted: Option<String>,
+    /// What was ordered in this episode.
+    #[serde(default)]
+    pub(crate) ordered: Vec<Ordered>,
     pub(crate) resting_until: i64,
     pub(crate) forgiven_until: i64,
     pub(crate) wants_calm_until: i64,
@@ -63,6 +68,13 @@ pub(crate) struct SavedKey {
     /// The tools it is known to use, where a rule learns them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tools: Option<SavedTools>,
+}
+
+/// An order of a rule, and when it was given, nanoseconds since 1970.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Ordered {
+    pub(crate) action_id: String,
+    pub(crate) at: i64,
 }
 
 /// What a person has forgiven of a budget.

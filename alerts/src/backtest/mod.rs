@@ -378,8 +378,7 @@ impl<'a> Run<'a> {
         for (action_id, bill) in self.account.left() {
             bills.extend(self.told.remove(&action_id).map(|place| (place, bill)));
         }
-        let stops = self.rule.action == Action::Freeze;
-        let endings = if stops {
+        let endings = if self.rule.freezes() {
             let stopped = bills.iter().flat_map(|(_, bill)| bill.executions.keys());
             let stopped: BTreeSet<&str> = stopped.map(|id| &**id).collect();
             let stopped: Vec<&str> = stopped.into_iter().collect();
@@ -393,6 +392,7 @@ impl<'a> Run<'a> {
                 .get_mut(firing)
                 .and_then(|f| f.acts.get_mut(act));
             if let Some(act) = act {
+                let stops = act.action == Action::Freeze.as_str();
                 (act.sums, act.wrongly_stopped) = verdict::of(bill, stops, &endings);
             }
         }

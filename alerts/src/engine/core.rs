@@ -344,8 +344,11 @@ impl Core {
             let received = cause.received_at_unix_nano;
             watch.limit_passed.unordered(key, &order.scope, received);
         }
-        if let Some(entry) = watch.keys.get_mut(key) {
-            entry.acted = None;
+        if let Some(entry) = watch.keys.get_mut(key)
+            && let Some(id) = &order.action_id
+            && let Some(place) = entry.ordered.iter().position(|o| o.action_id == *id)
+        {
+            entry.ordered.truncate(place);
         }
     }
 
@@ -418,21 +421,22 @@ impl Core {
         // What is in shadow never comes into force.
         let watches = self.watches.iter_mut();
         for watch in watches.filter(|watch| watch.rule.mode == Mode::Enforce) {
-            let least = state_of(&watch.rule.action).severity();
+            let actions: Vec<_> = watch.rule.actions().map(state_of).collect();
             for (_, entry) in watch.keys.iter_mut() {
-                let Some(scope) = entry.scope.as_ref().filter(|_| entry.acted.is_some()) else {
+                let Some(scope) = entry.scope.as_ref() else {
                     continue;
                 };
                 let held = in_force.iter().filter(|held| held.scope == *scope);
                 let held = held.map(|held| held.state.severity()).max();
-                if view
+                let held = view
                     .state_of(scope)
                     .severity()
-                    .max(held.unwrap_or_default())
-                    < least
-                {
+                    .max(held.unwrap_or_default());
+                let arrived = actions.iter().take_while(|to| to.severity() <= held);
+                let arrived = arrived.count();
+                if entry.ordered.len() > arrived {
                     guard.forget(scope);
-                    entry.acted = None;
+                    entry.ordered.truncate(arrived);
                 }
             }
         }
@@ -449,7 +453,7 @@ impl Core {
                     since_unix_nano: entry.machine.changed_at,
                     value: entry.value.map(|v| v.normalize().to_string()),
                     alert_id: entry.alert_id.clone(),
-                    action_id: entry.acted.clone(),
+                    action_id: entry.ordered.last().map(|o| o.action_id.clone()),
                 })
                 .collect();
             keys.sort_by(|a, b| {
@@ -466,6 +470,7 @@ impl Core {
                 key: watch.rule.key,
                 condition: watch.rule.condition(),
                 action: watch.rule.action.clone(),
+                then: watch.rule.then.clone(),
                 scope: watch.rule.scope,
                 threshold: watch.rule.threshold.trigger.normalize().to_string(),
                 health: watch.health.state,

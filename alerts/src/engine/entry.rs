@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::fact::{FRESH, Fact, Sighting, SpanRef};
 use crate::measure::Measure;
-use crate::memory::SavedKey;
+use crate::memory::{Ordered, SavedKey};
 use crate::rule::{Key, Rule, SECOND, Target};
 use crate::state::{Machine, State};
 use crate::window::Worth;
@@ -53,8 +53,8 @@ pub(super) struct Entry {
     pub(super) value: Option<Decimal>,
     /// From leaving ok to being ok again.
     pub(super) alert_id: Option<String>,
-    /// The action of this episode.
-    pub(super) acted: Option<String>,
+    /// What was ordered in this episode, a rung each.
+    pub(super) ordered: Vec<Ordered>,
     /// Does not try to act before.
     pub(super) resting_until: i64,
     /// A person released the target then: what was known by then is forgiven.
@@ -79,7 +79,7 @@ impl Entry {
             machine: Machine::default(),
             value: None,
             alert_id: None,
-            acted: None,
+            ordered: Vec::new(),
             resting_until: 0,
             forgiven_until: 0,
             wants_calm_until: 0,
@@ -172,7 +172,7 @@ impl Entry {
     pub(super) fn forgive(&mut self, rule: &Rule, now: i64) {
         self.measure.clear(now);
         self.recent = Recent::default();
-        self.acted = None;
+        self.ordered.clear();
         self.resting_until = 0;
         self.forgiven_until = now;
         if matches!(self.measure, Measure::Told(_)) {
@@ -187,7 +187,7 @@ impl Entry {
         let busy = self.machine.state != State::Ok
             || changed.is_some_and(|at| now - at < rule.cool_down)
             || now - self.forgiven_until < rule.when.window().max(FRESH)
-            || self.acted.is_some()
+            || !self.ordered.is_empty()
             || self.resting_until.max(self.wants_calm_until) > now;
         if busy {
             Worth::Keep
@@ -211,7 +211,7 @@ impl Entry {
             && now - self.forgiven_until > FORGIVEN;
         if self.machine.at_rest()
             && self.machine.changed_at.is_none()
-            && self.acted.is_none()
+            && self.ordered.is_empty()
             && self.measure.save().is_none()
             && tools.is_none()
             && !self.held(view)
@@ -223,7 +223,8 @@ impl Entry {
             machine: self.machine,
             value: self.value,
             alert_id: self.alert_id.clone(),
-            acted: self.acted.clone(),
+            acted: None,
+            ordered: self.ordered.clone(),
             resting_until: self.resting_until,
             forgiven_until: self.forgiven_until,
             wants_calm_until: self.wants_calm_until,
@@ -238,7 +239,13 @@ impl Entry {
         self.machine = saved.machine;
         self.value = saved.value;
         self.alert_id = saved.alert_id;
-        self.acted = saved.acted;
+        // Older versions saved the first alone, without its time.
+        let at = self.machine.changed_at.unwrap_or(now);
+        let first = saved.acted.map(|action_id| Ordered { action_id, at });
+        self.ordered = saved.ordered;
+        if self.ordered.is_empty() {
+            self.ordered.extend(first);
+        }
         self.resting_until = saved.resting_until;
         self.forgiven_until = saved.forgiven_until;
         self.wants_calm_until = saved.wants_calm_until;

@@ -7,8 +7,9 @@ use super::Effect;
 use super::entry::Entry;
 use super::watch::Scene;
 use super::words;
-use crate::guard::{Verdict, action_id, digest, spell, state_of};
+use crate::guard::{Verdict, Wish, action_id, digest, spell, state_of};
 use crate::measure::Measure;
+use crate::memory::Ordered;
 use crate::notify::Deed;
 use crate::rule::Rule;
 use crate::state::{Change, Policy, Sample, State, Threshold};
@@ -86,6 +87,7 @@ impl Judge<'_> {
                 entry.wants_calm_until = 0;
             }
         }
+        let climbs = !entry.ordered.is_empty();
         if entry.alert_id.is_none() && change.is_some() {
             entry.alert_id = Some(alert_id(self.rule, key, scene.now));
         }
@@ -96,8 +98,10 @@ impl Judge<'_> {
         } else {
             None
         };
-        let ordered = deed.as_ref().is_some_and(|deed| deed.action_id.is_some());
-        if change.is_some() || ordered {
+        let to_tell = deed
+            .as_ref()
+            .is_some_and(|deed| climbs || deed.action_id.is_some());
+        if change.is_some() || to_tell {
             // An action without a change of state is told as if it had just begun to fire.
             let told = change.unwrap_or(Change {
                 from: State::Firing,
@@ -107,19 +111,29 @@ impl Judge<'_> {
         }
         if change.is_some_and(|change| change.to == State::Ok) {
             entry.alert_id = None;
-            entry.acted = None;
+            entry.ordered.clear();
         }
     }
 
-    /// Orders the action, unless something speaks against it. None when there is nothing new to say.
+    /// Orders the action, or the next one after it, unless something speaks against it. None when there is nothing new
+    /// to say.
     fn act(&self, key: &str, entry: &mut Entry, scene: &mut Scene<'_>) -> Option<Deed> {
         let now = scene.now;
-        if entry.acted.is_some() || entry.resting_until.max(entry.wants_calm_until) > now {
+        let rung = entry.ordered.len();
+        if let Some(last) = entry.ordered.last() {
+            let until = last.at + self.rule.then.get(rung - 1)?.after;
+            // Who was slowed and is silent since has not gone on.
+            if !entry.sighting.is_some_and(|last| last.received >= until) {
+                return None;
+            }
+        }
+        if entry.resting_until.max(entry.wants_calm_until) > now {
             return None;
         }
+        let action = self.rule.actions().nth(rung)?;
         let scope = entry.scope.clone()?;
         let mut deed = Deed {
-            action: words::verb(&self.rule.action).to_owned(),
+            action: action.as_str().to_owned(),
             target: spell(&scope),
             action_id: None,
             outcome: String::new(),
@@ -129,11 +143,13 @@ impl Judge<'_> {
                 .clone_into(&mut deed.outcome);
             return Some(deed);
         };
-        let agent = entry.agent.as_deref();
-        match scene
-            .guard
-            .judge(self.rule, &scope, agent, scene.living, scene.view, now)
-        {
+        let wish = Wish {
+            rule: self.rule,
+            rung,
+            scope: &scope,
+            agent: entry.agent.as_deref(),
+        };
+        match scene.guard.judge(&wish, scene.living, scene.view, now) {
             Verdict::Act => {}
             Verdict::Holds(why) => {
                 entry.resting_until = now + self.rule.cool_down;
@@ -148,11 +164,11 @@ impl Judge<'_> {
         }
         let window = self.rule.when.window();
         let start = (sighting.received.div_euclid(window) * window).max(entry.forgiven_until);
-        let id = action_id(self.rule, self.version, &scope, start);
+        let id = action_id(self.rule, rung, self.version, &scope, start);
         let evidence = entry.evidence(self.rule, now);
         let order = Order {
             scope,
-            state: state_of(&self.rule.action),
+            state: state_of(action),
             actor: format!("rule:{}", self.rule.name),
             reason: words::describe(self.rule, key, entry.value, &evidence),
             rule: Some(self.rule.name.clone()),
@@ -165,7 +181,10 @@ impl Judge<'_> {
             order: Box::new(order),
             key: key.to_owned(),
         });
-        entry.acted = Some(id.clone());
+        entry.ordered.push(Ordered {
+            action_id: id.clone(),
+            at: now,
+        });
         deed.action_id = Some(id);
         match self.rule.mode {
             Mode::Enforce => "ordered",

@@ -183,6 +183,8 @@ impl Replay {
         let Some(order) = place.and_then(|place| orders.remove(place)) else {
             return;
         };
+        // The next rung takes the place of the one before it.
+        self.strike(&alert_id, steps);
         self.standing.push((action_id.clone(), alert_id.clone()));
         let Order {
             scope,
@@ -210,17 +212,25 @@ impl Replay {
     }
 
     fn release(&mut self, alert_id: &str, at: i64, steps: &mut Vec<Step>) {
+        if self.strike(alert_id, steps) {
+            self.see(at);
+        }
+    }
+
+    /// Takes what an alert ordered out of the notebook; whether there was anything.
+    fn strike(&mut self, alert_id: &str, steps: &mut Vec<Step>) -> bool {
         let (over, standing) = std::mem::take(&mut self.standing)
             .into_iter()
             .partition::<Vec<_>, _>(|(_, alert)| alert == alert_id);
         self.standing = standing;
+        let any = !over.is_empty();
         for (action_id, _) in over {
             self.view
                 .entries
                 .retain(|entry| entry.action_id != action_id);
-            self.see(at);
             steps.push(Step::Released { action_id });
         }
+        any
     }
 
     fn see(&mut self, now: i64) {

@@ -5,7 +5,7 @@ use flyball_store::LogPosition;
 use serde::Serialize;
 
 use crate::overrun::Overruns;
-use crate::rule::{Action, Key, Severity, Target};
+use crate::rule::{Action, Key, Rung, Severity, Target};
 use crate::state::State;
 use crate::trust::Standing;
 
@@ -60,6 +60,9 @@ pub struct RuleStatus {
     pub condition: String,
     /// What it does.
     pub action: Action,
+    /// What it does next if that does not help.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub then: Vec<Rung>,
     /// To whom.
     pub scope: Option<Target>,
     /// The number that it fires at.

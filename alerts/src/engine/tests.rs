@@ -18,6 +18,7 @@ mod measure;
 mod objective;
 mod overrun;
 mod query;
+mod rungs;
 mod standing;
 mod tools;
 mod trusted;

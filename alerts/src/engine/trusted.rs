@@ -161,7 +161,7 @@ impl Core {
         watch.be(Mode::Enforce);
         // What fires already was dealt with on paper only: the next span of it acts.
         for (_, entry) in watch.keys.iter_mut() {
-            entry.acted = None;
+            entry.ordered.clear();
             entry.resting_until = 0;
         }
         let standing = watch.stance(now);

@@ -11,7 +11,7 @@ use super::Effect;
 use super::watch::Scene;
 use crate::memory::SavedRule;
 use crate::notify::{About, Deed, Notice};
-use crate::rule::{Action, Period, Rule, Series, Severity, When, percent};
+use crate::rule::{Period, Rule, Series, Severity, When, percent};
 use crate::state::{Change, Machine, State};
 
 /// What there is to tell.
@@ -23,16 +23,6 @@ pub(super) struct Told<'a> {
     pub(super) summary: String,
     pub(super) evidence: Option<Value>,
     pub(super) deed: Option<Deed>,
-}
-
-/// The verb of an action.
-pub(super) fn verb(action: &Action) -> &'static str {
-    match action {
-        Action::Notify => "notify",
-        Action::Throttle { .. } => "throttle",
-        Action::Degrade { .. } => "degrade",
-        Action::Freeze => "freeze",
-    }
 }
 
 /// A sentence with the numbers: `agent triage spent 5.2 USD within 1m; the rule fires at 5 USD`.

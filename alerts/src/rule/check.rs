@@ -4,7 +4,7 @@ use flyball_runtime::control::Mode;
 use rust_decimal::Decimal;
 
 use super::condition::{condition, threshold};
-use super::deed::{action, scope};
+use super::deed::{action, scope, then};
 use super::file::{Leaf, RuleForm, WhenForm};
 use super::kinds::soft_share;
 use super::scalar::Place;
@@ -45,6 +45,7 @@ fn soft_limit(rule: &Rule, share: Decimal) -> Rule {
         },
         cool_down: TELLING_COOL_DOWN,
         action: Action::Notify,
+        then: Vec::new(),
         scope: None,
         ..rule.clone()
     }
@@ -76,7 +77,8 @@ fn rule(file: &str, line: u64, form: &RuleForm) -> Result<Rule> {
     let threshold = threshold(place, form, &condition)?;
     let action = action(place, form)?;
     let acts = action != Action::Notify;
-    let scope = scope(place, line, key, form, &condition.when, &action)?;
+    let then = then(place, form, &condition.when, &action)?;
+    let scope = scope(place, line, key, form, &condition.when, &action, &then)?;
 
     let severity = match &form.severity {
         None => Severity::Warning,
@@ -142,6 +144,7 @@ fn rule(file: &str, line: u64, form: &RuleForm) -> Result<Rule> {
         when: condition.when,
         no_data,
         action,
+        then,
         scope,
         notify,
         promote: promote(place, acts, form.promote.as_ref())?,

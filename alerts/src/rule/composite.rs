@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::file::Stands;
 use super::scalar::Place;
-use super::{Action, Quantity, Rule, Series, When};
+use super::{Quantity, Rule, Series, When};
 use crate::Result;
 
 /// Checks what composites name, and notes which of them rest on independent evidence.
@@ -47,7 +47,7 @@ pub(super) fn settle(rules: &mut [Rule], seen: &HashMap<String, Stands>) -> Resu
             members.push(&member.when);
         }
         let independent = independent(*all, &members);
-        if rule.action == Action::Freeze && !independent {
+        if rule.freezes() && !independent {
             return Err(place.refuse(
                 stands.line,
                 "action",

@@ -1,14 +1,23 @@
 //! What a rule does, and to whom, from the form.
 
+use serde_saphyr::Spanned;
+
 use super::file::{ActionForm, RuleForm};
 use super::scalar::Place;
-use super::{Action, Key, Target, When};
+use super::{Action, Key, Rung, Target, When, spoken};
 use crate::Result;
+use crate::guard::state_of;
+
+/// Rungs beyond the first.
+const RUNGS: usize = 3;
 
 pub(super) fn action(place: Place<'_>, form: &RuleForm) -> Result<Action> {
-    let Some(written) = &form.action else {
-        return Ok(Action::Notify);
-    };
+    form.action
+        .as_ref()
+        .map_or(Ok(Action::Notify), |written| deed(place, written))
+}
+
+fn deed(place: Place<'_>, written: &Spanned<ActionForm>) -> Result<Action> {
     Ok(match &written.value {
         ActionForm::Notify => Action::Notify,
         ActionForm::Freeze => Action::Freeze,
@@ -47,6 +56,55 @@ pub(super) fn action(place: Place<'_>, form: &RuleForm) -> Result<Action> {
     })
 }
 
+/// What is done next if that does not help. Each rung is more severe, and waits until nothing that was measured before the
+/// order is in the window: or what is over already would climb.
+pub(super) fn then(
+    place: Place<'_>,
+    form: &RuleForm,
+    when: &When,
+    action: &Action,
+) -> Result<Vec<Rung>> {
+    let window = when.window();
+    let mut rungs: Vec<Rung> = Vec::new();
+    for written in form.then.iter().flatten() {
+        let line = written.action.referenced.line();
+        let refuse = |value: &str, accepted: &str| Err(place.refuse(line, "then", value, accepted));
+        if *action == Action::Notify {
+            return refuse(
+                "a rung",
+                "accepted with action: notify is none; to act after a while, use for",
+            );
+        }
+        if rungs.len() == RUNGS {
+            return refuse("a fourth rung", "accepted are at most three");
+        }
+        let after = place.length("after", &written.after)?;
+        if after < window {
+            return Err(place.refuse_leaf(
+                "after",
+                &written.after,
+                format!(
+                    "accepted is at least the rule's window ({}), or the same numbers would act twice",
+                    spoken(window)
+                ),
+            ));
+        }
+        let next = deed(place, &written.action)?;
+        let before = rungs.last().map_or(action, |rung| &rung.action);
+        if state_of(&next).severity() <= state_of(before).severity() {
+            return refuse(
+                "an action as mild as the one before it",
+                "accepted is what is more severe: fewer calls a minute, degrade, freeze",
+            );
+        }
+        rungs.push(Rung {
+            after,
+            action: next,
+        });
+    }
+    Ok(rungs)
+}
+
 /// Whom the rule may act on: never more than the key stands for, and never everything.
 pub(super) fn scope(
     place: Place<'_>,
@@ -55,6 +113,7 @@ pub(super) fn scope(
     form: &RuleForm,
     when: &When,
     action: &Action,
+    then: &[Rung],
 ) -> Result<Option<Target>> {
     if *action == Action::Notify {
         return match &form.scope {
@@ -72,7 +131,8 @@ pub(super) fn scope(
     }
     // Whether a composite may is known when all rules are: see `composite`.
     let composite = matches!(when, When::Composite { .. });
-    if *action == Action::Freeze && !when.deterministic() && !composite {
+    let last = then.last().map_or(action, |rung| &rung.action);
+    if *last == Action::Freeze && !when.deterministic() && !composite {
         return Err(place.refuse(
             action_line,
             "action",

@@ -43,6 +43,7 @@ pub(super) struct RuleForm {
     pub(super) cool_down: Option<Leaf>,
     pub(super) no_data: Option<Leaf>,
     pub(super) action: Option<Spanned<ActionForm>>,
+    pub(super) then: Option<Vec<RungForm>>,
     pub(super) scope: Option<Leaf>,
     pub(super) notify: Option<Vec<Leaf>>,
     pub(super) promote: Option<Spanned<PromoteForm>>,
@@ -242,6 +243,13 @@ pub(super) enum ActionForm {
     Throttle(ThrottleForm),
     Degrade(DegradeForm),
     Freeze,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RungForm {
+    pub(super) after: Leaf,
+    pub(super) action: Spanned<ActionForm>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -156,6 +156,28 @@ pub enum Action {
     Freeze,
 }
 
+impl Action {
+    /// The word in rule files.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Notify => "notify",
+            Self::Throttle { .. } => "throttle",
+            Self::Degrade { .. } => "degrade",
+            Self::Freeze => "freeze",
+        }
+    }
+}
+
+/// What a rule does next while its key is still over the threshold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rung {
+    /// Nanoseconds that the order before it has stood in vain; at least the rule's window.
+    pub after: i64,
+    /// More severe than what was ordered before it.
+    pub action: Action,
+}
+
 /// Whom a rule acts on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -221,6 +243,9 @@ pub struct Rule {
     pub no_data: NoData,
     /// What is done.
     pub action: Action,
+    /// What is done next if that does not help, from mild to severe.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub then: Vec<Rung>,
     /// Whom it is done to; none for notify.
     pub scope: Option<Target>,
     /// Which notifiers are told; none means all.
@@ -246,6 +271,17 @@ impl Rule {
     #[must_use]
     pub fn acts(&self) -> bool {
         self.action != Action::Notify
+    }
+
+    /// What it does first, and next, and last.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        std::iter::once(&self.action).chain(self.then.iter().map(|rung| &rung.action))
+    }
+
+    /// Whether it may freeze, at once or in the end.
+    #[must_use]
+    pub fn freezes(&self) -> bool {
+        self.actions().any(|action| *action == Action::Freeze)
     }
 
     /// The part of the rule that drives its state machine.

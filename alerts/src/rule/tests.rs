@@ -229,6 +229,26 @@ fn an_error_names_file_line_field_value_and_what_is_accepted() {
             "key: tool\n    when:\n      repeated_tool_calls: { at_least: 8, window: 1m, spend: 1 }",
             "none with key: tool",
         ),
+        (
+            "action: freeze",
+            "action: freeze\n    then:\n      - { after: 2m, action: freeze }",
+            "rules.yaml:11: rule loop: then is \"an action as mild as the one before it\"",
+        ),
+        (
+            "action: freeze",
+            "action:\n      throttle: { calls_per_minute: 5 }\n    then:\n      - { after: 30s, action: freeze }",
+            "rules.yaml:12: rule loop: after is \"30s\"; accepted is at least the rule's window (1m)",
+        ),
+        (
+            "action: freeze",
+            "then:\n      - { after: 2m, action: freeze }",
+            "rules.yaml:10: rule loop: then is \"a rung\"; accepted with action: notify is none",
+        ),
+        (
+            "      spend_rate: { at_least: 5.00, window: 1m }\n    recover_below: 2.5\n    for: 0s\n    action: freeze",
+            "      spend_spike: { change: 1.00 }\n    action:\n      throttle: { calls_per_minute: 5 }\n    then:\n      - { after: 1h, action: freeze }",
+            "a freeze needs a deterministic condition",
+        ),
     ];
     for (replace, with, want) in cases {
         let message = message(&rule(replace, with));

@@ -65,6 +65,10 @@ rules:
     cool_down: 40s
     action:
       throttle: { calls_per_minute: 5 }
+    then:
+      - after: 30s
+        action:
+          degrade: { read_only: true }
   - name: worthless
     key: agent
     when:
@@ -89,6 +93,13 @@ rules:
     cool_down: 1m
     action:
       throttle: { calls_per_minute: 5 }
+    then:
+      - after: 35s
+        action:
+          throttle: { calls_per_minute: 2 }
+      - after: 30s
+        action:
+          degrade: { read_only: true }
   - name: leak
     key: task
     when:
