@@ -214,6 +214,9 @@ const fn nature(
     }
 }
 
+/// What the starter lets an agent spend in a day, picodollars. An overrun that nobody stops passes it in two hours.
+const BUDGET: i64 = 200_000_000_000_000;
+
 /// A fault of known onset, and what became of it.
 #[derive(Debug)]
 pub struct Fault {
@@ -246,6 +249,15 @@ impl Fault {
 
     pub(super) fn end(&self) -> i64 {
         self.mended.unwrap_or(i64::MAX).min(self.until)
+    }
+
+    /// Whether it was an overrun in the making: a person was told, came, and ended it before the budget was passed, so
+    /// that there was nothing to act on.
+    pub fn prevented(&self) -> bool {
+        self.is(Kind::Overrun)
+            && self.acted.is_none()
+            && self.mended.is_some()
+            && self.lost < BUDGET
     }
 
     pub(super) fn is(&self, kind: Kind) -> bool {

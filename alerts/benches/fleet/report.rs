@@ -235,6 +235,7 @@ pub fn faults(reports: &[Report], open: &[Report]) -> Table {
         };
         let seen = delays(&|fault| fault.seen.as_ref().map(|(at, _)| *at));
         let acted = delays(&|fault| fault.acted.as_ref().map(|(at, _)| *at));
+        let prevented = those.iter().filter(|fault| fault.prevented()).count();
         let mut orders: BTreeMap<&str, u64> = BTreeMap::new();
         for (_, order) in those.iter().filter_map(|fault| fault.acted.as_ref()) {
             *orders.entry(order).or_default() += 1;
@@ -252,10 +253,10 @@ pub fn faults(reports: &[Report], open: &[Report]) -> Table {
             seen.len().to_string(),
             middle(&seen),
             last(&seen),
-            if nature.deterministic || !acted.is_empty() {
-                acted.len().to_string()
-            } else {
-                "-".to_owned()
+            match prevented {
+                _ if !nature.deterministic && acted.is_empty() => "-".to_owned(),
+                0 => acted.len().to_string(),
+                n => format!("{}, {n} prevented", acted.len()),
             },
             middle(&acted),
             last(&acted),
@@ -324,6 +325,7 @@ pub fn sums(reports: &[Report]) -> Table {
     };
     let facts = count(&|fault| fault.nature.deterministic);
     let acted = count(&|fault| fault.nature.deterministic && fault.acted.is_some());
+    let prevented = count(&|fault| fault.prevented());
     let guesses = count(&|fault| !fault.nature.deterministic);
     let seen = count(&|fault| !fault.nature.deterministic && fault.seen.is_some());
     let healthy = total(&|report| (report.agents - report.faulty) as u64);
@@ -354,6 +356,7 @@ pub fn sums(reports: &[Report]) -> Table {
             "deterministic faults acted on",
             format!("{acted} of {facts}"),
         ),
+        ("prevented by people who were told", prevented.to_string()),
         ("statistical faults told", format!("{seen} of {guesses}")),
         ("orders", total(&|report| report.orders).to_string()),
         ("false freezes", wrong(true).to_string()),
@@ -377,7 +380,12 @@ pub fn complaints(reports: &[Report]) -> Vec<String> {
             let onset = report.clock(fault.begun.unwrap_or(0));
             let name = fault.nature.name;
             let agent = fault.agent;
-            if fault.nature.deterministic && fault.acted.is_none() {
+            if fault.prevented() {
+                let rule = fault.seen.as_ref().map_or("", |(_, rule)| rule);
+                lines.push(format!(
+                    "seed {seed}: prevented: {name}, agent {agent:?}, {onset}, told by {rule}"
+                ));
+            } else if fault.nature.deterministic && fault.acted.is_none() {
                 lines.push(format!(
                     "seed {seed}: not acted on: {name}, agent {agent:?}, {onset}"
                 ));

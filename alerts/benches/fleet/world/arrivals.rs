@@ -164,10 +164,11 @@ impl World {
         let (Some(agent), true) = (self.faults[fault].agent, self.faults[fault].active(now)) else {
             return;
         };
+        // Seconds from one piece to the next; each costs about 40 cents.
         let every = if self.faults[fault].is(Kind::Spike) {
             1.5
         } else {
-            22.0
+            12.0
         };
         let seed = self.agents[agent].seed ^ now as u64;
         let mut dice = Dice(seed);
