@@ -27,6 +27,7 @@ mod answer;
 mod error;
 mod fact;
 mod guard;
+mod knowledge;
 mod living;
 mod measure;
 mod overrun;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flyball_runtime::control::{Scope, State};
 use flyball_store::LogPosition;
@@ -12,6 +12,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::guard::Remembered;
+pub use crate::knowledge::Knowledge;
 use crate::state::Machine;
 use crate::{Error, Result, trust};
 
@@ -121,9 +122,21 @@ pub trait Memory: Send + Sync + fmt::Debug {
     /// # Errors
     /// When it cannot be written.
     fn save(&self, saved: &Saved) -> Result<()>;
+    /// What a rule has learnt, as it was [kept](Self::keep) last.
+    ///
+    /// # Errors
+    /// When there is something that cannot be read.
+    fn knowledge(&self, rule: &str) -> Result<Option<Knowledge>>;
+    /// Replaces what a rule has learnt, entirely or not at all. May block.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn keep(&self, rule: &str, knowledge: &Knowledge) -> Result<()>;
+    /// Forgets what rules have learnt that are none of these.
+    fn forget(&self, but: &[String]);
 }
 
-/// Keeps it in a JSON file.
+/// Keeps it in a JSON file, and what is learnt in a folder beside it, a file for each rule.
 #[derive(Debug)]
 pub struct FileMemory {
     path: PathBuf,
@@ -136,35 +149,79 @@ impl FileMemory {
         Self { path: path.into() }
     }
 
-    fn failed(&self, reason: impl fmt::Display) -> Error {
-        Error::Memory {
-            path: self.path.clone(),
-            reason: reason.to_string(),
-        }
+    /// Names of rules are letters, digits, hyphens, underscores and dots.
+    fn learnt(&self, rule: &str) -> PathBuf {
+        self.path
+            .with_extension("learnt")
+            .join(format!("{rule}.bin"))
     }
+}
+
+fn failed(path: &Path, reason: impl fmt::Display) -> Error {
+    Error::Memory {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(failed(path, e)),
+    }
+}
+
+/// Entirely, or not at all.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let next = path.with_extension("next");
+    let written = std::fs::File::create(&next).and_then(|mut file| {
+        file.write_all(bytes)?;
+        // The rename must not come true before the bytes do.
+        file.sync_all()?;
+        std::fs::rename(&next, path)
+    });
+    written.map_err(|e| failed(path, e))
 }
 
 impl Memory for FileMemory {
     fn load(&self) -> Result<Option<Saved>> {
-        match std::fs::read(&self.path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|e| self.failed(e)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(self.failed(e)),
-        }
+        let bytes = read(&self.path)?;
+        let saved = bytes.map(|bytes| serde_json::from_slice(&bytes));
+        saved.transpose().map_err(|e| failed(&self.path, e))
     }
 
     fn save(&self, saved: &Saved) -> Result<()> {
-        let bytes = serde_json::to_vec(saved).map_err(|e| self.failed(e))?;
-        let next = self.path.with_extension("next");
-        let written = std::fs::File::create(&next).and_then(|mut file| {
-            file.write_all(&bytes)?;
-            // The rename must not come true before the bytes do.
-            file.sync_all()?;
-            std::fs::rename(&next, &self.path)
-        });
-        written.map_err(|e| self.failed(e))
+        let bytes = serde_json::to_vec(saved).map_err(|e| failed(&self.path, e))?;
+        replace(&self.path, &bytes)
+    }
+
+    fn knowledge(&self, rule: &str) -> Result<Option<Knowledge>> {
+        let path = self.learnt(rule);
+        let known = read(&path)?.map(|bytes| Knowledge::decode(&bytes));
+        known.transpose().map_err(|reason| failed(&path, reason))
+    }
+
+    fn keep(&self, rule: &str, knowledge: &Knowledge) -> Result<()> {
+        let path = self.learnt(rule);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
+        }
+        let bytes = knowledge.encode().map_err(|reason| failed(&path, reason))?;
+        replace(&path, &bytes)
+    }
+
+    fn forget(&self, but: &[String]) {
+        let kept: Vec<PathBuf> = but.iter().map(|rule| self.learnt(rule)).collect();
+        let folder = std::fs::read_dir(self.path.with_extension("learnt"));
+        let files = folder.into_iter().flatten().flatten();
+        for path in files.map(|file| file.path()) {
+            if !kept.contains(&path)
+                && let Err(e) = std::fs::remove_file(&path)
+            {
+                tracing::warn!("{} stays: {e}", path.display());
+            }
+        }
     }
 }
 
@@ -180,4 +237,14 @@ impl Memory for NoMemory {
     fn save(&self, _: &Saved) -> Result<()> {
         Ok(())
     }
+
+    fn knowledge(&self, _: &str) -> Result<Option<Knowledge>> {
+        Ok(None)
+    }
+
+    fn keep(&self, _: &str, _: &Knowledge) -> Result<()> {
+        Ok(())
+    }
+
+    fn forget(&self, _: &[String]) {}
 }

@@ -14,6 +14,7 @@ use super::{Effect, Settings, words};
 use crate::books::Stages;
 use crate::fact::{EntryView, EntryViews, Fact};
 use crate::guard::{Guard, state_of};
+use crate::knowledge::Knowledge;
 use crate::living::Living;
 use crate::memory::{Saved, SavedState};
 use crate::notify::Notice;
@@ -412,6 +413,27 @@ impl Core {
                 self.forgive(&scope, now);
             }
         }
+    }
+
+    /// The rules that learn what no table has.
+    pub(super) fn learners(&self) -> Vec<String> {
+        let learners = self.watches.iter().filter(|watch| watch.basis().is_some());
+        learners.map(|watch| watch.rule.name.clone()).collect()
+    }
+
+    /// What a rule knows by now.
+    pub(super) fn knowledge(&self, rule: &str, now: i64) -> Option<Knowledge> {
+        let watch = self.watches.iter().find(|watch| watch.rule.name == rule)?;
+        watch.knowledge(now)
+    }
+
+    /// Takes over what a rule knew, before its windows are filled; whether it was about the same.
+    pub(super) fn know(&mut self, rule: &str, knowledge: Knowledge, now: i64) -> bool {
+        let watch = self
+            .watches
+            .iter_mut()
+            .find(|watch| watch.rule.name == rule);
+        watch.is_some_and(|watch| watch.know(knowledge, now))
     }
 
     /// Actions that were decided, but held neither when we stopped nor hold now, may never have reached

@@ -34,6 +34,7 @@ use flyball_store::{Event, Origin};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch as channel};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::core::Core;
@@ -41,6 +42,7 @@ use self::deliver::{Deliver, Outcome};
 use crate::books::Books;
 use crate::fact::{COLUMNS, EntryViews};
 use crate::guard::BlastRadius;
+use crate::knowledge::KEPT_EVERY;
 use crate::memory::{Memory, Saved};
 use crate::notify::{Notice, Notifier};
 use crate::ports::{Ask, Clock, Orders, Records};
@@ -52,6 +54,8 @@ use crate::{Error, Result};
 const TICK: Duration = Duration::from_secs(1);
 /// How often notifiers are told of all alerts that stand: what was lost on the way to them is made up for.
 const ROLL_CALL: Duration = Duration::from_secs(30);
+/// How often what was learnt is kept.
+const KEEPS: Duration = Duration::from_nanos(KEPT_EVERY.unsigned_abs());
 /// How long filling the windows again may take.
 const WARM_UP: Duration = Duration::from_secs(5);
 
@@ -152,6 +156,22 @@ impl Alerts {
         let mut core = Core::new(rules, &parts.settings, now);
         let current = Arc::clone(&view.borrow());
         core.restore(parts.memory.load()?.unwrap_or_default(), current, now);
+        let learners = core.learners();
+        parts.memory.forget(&learners);
+        for rule in learners {
+            // What cannot be read is learnt anew; that is no reason not to watch.
+            match parts.memory.knowledge(&rule) {
+                Ok(None) => {}
+                Ok(Some(known)) => {
+                    if !core.know(&rule, known, now) {
+                        tracing::info!(rule, "it had learnt of something else, and learns anew");
+                    }
+                }
+                Err(e) => {
+                    tracing::warn!(rule, "what it had learnt is not used, it learns anew: {e}")
+                }
+            }
+        }
         let core = Arc::new(Mutex::new(core));
         let end = CancellationToken::new();
         let task = Task {
@@ -288,7 +308,10 @@ impl Task {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut calls = tokio::time::interval(ROLL_CALL);
         calls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut keeps = tokio::time::interval_at(Instant::now() + KEEPS, KEEPS);
+        keeps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut saving = None;
+        let mut keeping: Option<JoinHandle<()>> = None;
         let mut dirty = false;
         loop {
             let effects = tokio::select! {
@@ -306,6 +329,12 @@ impl Task {
                     let standing = self.core.lock().standing();
                     if let Some(standing) = standing {
                         deliver.standing(standing);
+                    }
+                    Vec::new()
+                }
+                _ = keeps.tick() => {
+                    if keeping.as_ref().is_none_or(JoinHandle::is_finished) {
+                        keeping = Some(self.keep());
                     }
                     Vec::new()
                 }
@@ -341,6 +370,10 @@ impl Task {
             let _ = saving.await;
         }
         let _ = self.save().await;
+        if let Some(keeping) = keeping {
+            let _ = keeping.await;
+        }
+        let _ = self.keep().await;
     }
 
     /// Does what somebody says, and keeps it before it says so.
@@ -444,6 +477,24 @@ impl Task {
             }
             None => deliver.warm_without(),
         }
+    }
+
+    /// Keeps what rules have learnt, one after the other: rules wait no longer than one of them takes to be taken down.
+    fn keep(&self) -> JoinHandle<()> {
+        let (core, memory, clock) = (
+            Arc::clone(&self.core),
+            Arc::clone(&self.memory),
+            self.clock.clone(),
+        );
+        tokio::task::spawn_blocking(move || {
+            let learners = core.lock().learners();
+            for rule in learners {
+                let known = core.lock().knowledge(&rule, clock.now());
+                if let Some(Err(e)) = known.map(|known| memory.keep(&rule, &known)) {
+                    tracing::error!(rule, "what it has learnt is not kept: {e}");
+                }
+            }
+        })
     }
 
     fn save(&self) -> JoinHandle<()> {

@@ -14,6 +14,7 @@ use super::words;
 use crate::answer;
 use crate::fact::{Fact, scope_of};
 use crate::guard::Guard;
+use crate::knowledge::Knowledge;
 use crate::living::Living;
 use crate::measure::{Hearing, Measure};
 use crate::memory::SavedRule;
@@ -470,6 +471,47 @@ impl Watch {
             health_id: self.health_id.clone(),
             keys: keys.collect(),
         }
+    }
+
+    /// What its keys are known by, if it is a rule that learns series.
+    pub(super) fn basis(&self) -> Option<String> {
+        match &self.rule.when {
+            When::Detector { of, every, .. } => {
+                let (key, every) = (self.rule.key.as_str(), spoken(*every));
+                Some(format!("{key}, {of:?}, {every}"))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn knowledge(&self, now: i64) -> Option<Knowledge> {
+        let keys = self.keys.iter();
+        let keys = keys.filter_map(|(key, entry)| Some((key.to_owned(), entry.measure.known()?)));
+        Some(Knowledge {
+            basis: self.basis()?,
+            at: now,
+            keys: keys.collect(),
+        })
+    }
+
+    /// Takes over what was known, if it was about the same.
+    pub(super) fn know(&mut self, knowledge: Knowledge, now: i64) -> bool {
+        if self.basis().as_ref() != Some(&knowledge.basis) {
+            return false;
+        }
+        let gap = now - knowledge.at > self.rule.when.reach().unwrap_or(0);
+        for (key, known) in knowledge.keys {
+            let rule = &self.rule;
+            if let Some(entry) = self.keys.entry(
+                key.as_str(),
+                || Entry::new(rule, now),
+                |e| e.worth(rule, now),
+            ) {
+                entry.measure.know(known, gap);
+            }
+        }
+        self.still = false;
+        true
     }
 
     pub(super) fn restore(&mut self, saved: SavedRule, now: i64) {

@@ -12,6 +12,7 @@
 //! always make up the change to the last digit. A model that was not used in one of the two is all mix.
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Models told apart; the rest is one.
@@ -23,7 +24,7 @@ const DIGITS: u32 = 12;
 const SHOWN: usize = 5;
 
 /// What one model did.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Slice {
     pub(crate) model: Box<str>,
     pub(crate) calls: i64,
@@ -32,7 +33,7 @@ pub(crate) struct Slice {
 }
 
 /// What every model did in some time.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Cube(Vec<Slice>);
 
 impl Cube {

@@ -30,6 +30,7 @@ use self::marked::Marked;
 use self::repeats::Repeats;
 use self::reprompts::Reprompts;
 use self::retries::Retries;
+pub(crate) use self::series::KnownSeries;
 use self::series::Watched;
 use self::silence::Silence;
 use self::tools::Tools;
@@ -170,6 +171,21 @@ impl Measure {
                 min_calls: i64::from(*min_calls),
             },
             When::Escalations { window } => Self::Count(Ring::new(*window)),
+        }
+    }
+
+    /// What it has learnt that no table has, to be kept over a restart.
+    pub(crate) fn known(&self) -> Option<KnownSeries> {
+        match self {
+            Self::Watched(series) => series.known(),
+            _ => None,
+        }
+    }
+
+    /// Takes over what was kept; see [`Watched::know`].
+    pub(crate) fn know(&mut self, known: KnownSeries, gap: bool) {
+        if let Self::Watched(series) = self {
+            series.know(known, gap);
         }
     }
 

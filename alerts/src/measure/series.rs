@@ -3,12 +3,14 @@
 //! Facts are gathered by the step in which they were received; a step is closed when the next one begins, or
 //! three seconds after its end, and its number goes to the key's detector. Where nothing happened there is no
 //! number (an agent that rests is not fast), except for spend, of which nothing is zero. The detector says
-//! nothing in its first hundred steps, nor after a restart until it has learnt again: unknown holds.
+//! nothing in its first hundred steps: unknown holds. What was learnt is kept over a restart, with the step that was open;
+//! facts that are read again then and were counted by the time of keeping are not counted twice.
 
 use flyball_detect::{Aspect, Config, Detector, Verdict};
 use flyball_store::rows::Kind;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::{FromPrimitive, ToPrimitive};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::drivers::{Cube, Split, split};
@@ -51,7 +53,7 @@ impl Series {
 }
 
 /// What was gathered in a step.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Sums {
     n: i64,
     total: f64,
@@ -78,7 +80,7 @@ impl Sums {
 }
 
 /// What was spent on which model, for the drivers of a spike.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Spent {
     open: Cube,
     block: (Cube, u32),
@@ -105,7 +107,7 @@ impl Spent {
 }
 
 /// What was said of a step.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Said {
     /// Its first nanosecond.
     step: i64,
@@ -113,7 +115,29 @@ struct Said {
     /// 0 when it is not bad, or too little to matter.
     rarity: Decimal,
     verdict: Verdict,
+    #[serde(skip)]
     drivers: Option<Split>,
+}
+
+/// What is known of one series, to be kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct KnownSeries {
+    detector: Box<Detector>,
+    seen: u64,
+    mean: f64,
+    step: Option<i64>,
+    sums: Sums,
+    spent: Option<Box<Spent>>,
+    said: Option<Said>,
+    last: i64,
+}
+
+impl KnownSeries {
+    /// Steps that were told.
+    #[cfg(test)]
+    pub(crate) fn steps(&self) -> u64 {
+        self.seen
+    }
 }
 
 /// The series of one key.
@@ -133,6 +157,8 @@ pub(crate) struct Watched {
     spent: Option<Box<Spent>>,
     said: Option<Said>,
     last: i64,
+    /// What was received until then is in what was kept.
+    counted_until: i64,
 }
 
 impl Watched {
@@ -149,6 +175,42 @@ impl Watched {
             spent: (of == Series::Spend).then(Box::default),
             said: None,
             last: i64::MIN,
+            counted_until: i64::MIN,
+        }
+    }
+
+    /// What is to be kept; none before the first step has ended.
+    pub(crate) fn known(&self) -> Option<KnownSeries> {
+        let detector = self.detector.as_ref().filter(|_| self.seen > 0)?;
+        Some(KnownSeries {
+            detector: detector.clone(),
+            seen: self.seen,
+            mean: self.mean,
+            step: self.step,
+            sums: self.sums,
+            spent: self.spent.clone(),
+            said: self.said.clone(),
+            last: self.last,
+        })
+    }
+
+    /// Takes over what was kept. After a `gap` that nobody can fill, what was gathered of the open step is worth nothing,
+    /// and the time since is no silence.
+    pub(crate) fn know(&mut self, known: KnownSeries, gap: bool) {
+        self.detector = Some(known.detector);
+        self.seen = known.seen;
+        self.mean = known.mean;
+        self.last = known.last;
+        self.counted_until = known.last;
+        if self.spent.is_some() {
+            self.spent = Some(known.spent.unwrap_or_default());
+        }
+        if gap {
+            if let Some(spent) = &mut self.spent {
+                spent.open = Cube::default();
+            }
+        } else {
+            (self.step, self.sums, self.said) = (known.step, known.sums, known.said);
         }
     }
 
@@ -161,6 +223,9 @@ impl Watched {
     }
 
     pub(crate) fn add(&mut self, fact: &Fact<'_>) {
+        if fact.replayed() && fact.received <= self.counted_until {
+            return;
+        }
         let step = fact.received.div_euclid(self.every);
         match self.step {
             // Its step is told already.

@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 use super::{Objective, Period, Proof, SECOND};
+use crate::knowledge::KEPT_EVERY;
 
 /// How far back charges are read one by one where the tables tell the rest in sums.
 const RECENT: i64 = 720 * SECOND;
@@ -324,6 +325,8 @@ impl When {
             Self::RateOfChange { window, base, .. } => Some(window + base),
             // What ended within the window began within another before it, or was not seen whole.
             Self::LowValueExecutions { window, .. } => Some(2 * window),
+            // What it knows is kept every so often: what came since is read again.
+            Self::Detector { every, .. } => Some(KEPT_EVERY + 2 * every),
             _ => Some(self.window()),
         }
     }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::guard::BlastRadius;
+use crate::knowledge::Knowledge;
 
 /// A freeze, a throttle by execution, and what waits before it fires; silence means something else to each.
 const RULES: &str = "\
@@ -106,6 +107,23 @@ rules:
       budget_leakage: { limit: 6.00, executions: 2, window: 40s }
     keep_firing_for: 10s
     cool_down: 1m
+";
+
+/// What is unusual, after all before it.
+const LEARNING: &str = "\
+rules:
+  - name: spike
+    key: agent
+    when:
+      spend_spike: { change: 0.50, at_least: 1, every: 10s }
+    keep_firing_for: 10s
+    cool_down: 20s
+  - name: unsure
+    key: workspace
+    when:
+      confidence_drift: { change: 0.10, at_least: 1, every: 10s }
+    keep_firing_for: 10s
+    cool_down: 20s
 ";
 
 const AGENTS: usize = 4;
@@ -211,6 +229,7 @@ impl Life {
                     let row = ChargeRow {
                         cost_usd: Some(Decimal::new(*cents, 2)),
                         task_id: format!("task-{}", cents % 3),
+                        confidence: Some((*cents as f64 / 400.0).clamp(0.0, 1.0)),
                         decision: [None, Some(false), Some(true)][*cents as usize % 3],
                         ..self.call("model_call", *agent)
                     };
@@ -332,10 +351,20 @@ impl Life {
             return self.tick();
         }
         let saved = serde_json::to_string(&self.core.save(self.now)).unwrap();
+        let learners = self.core.learners().into_iter();
+        let known = learners.map(|rule| {
+            let known = self.core.knowledge(&rule, self.now).unwrap();
+            (rule, known.encode().unwrap())
+        });
+        let known: Vec<_> = known.collect();
         self.core = core(self.rules, self.now);
         let view = Arc::new(self.view.clone());
         self.core
             .restore(serde_json::from_str(&saved).unwrap(), view, self.now);
+        for (rule, bytes) in known {
+            let known = Knowledge::decode(&bytes).unwrap();
+            assert!(self.core.know(&rule, known, self.now));
+        }
         let since = Micros::of_nanos(self.now - self.core.reach().unwrap());
         let last = self.journal.iter().filter(|row| row.received_at >= since);
         let last: Vec<ChargeRow> = last.cloned().collect();
@@ -450,6 +479,21 @@ proptest! {
             prop_assert_eq!(steady.log, restarted.log);
         }
     }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 30, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nor_does_it_make_a_detector_forget(
+        events in prop::collection::vec(any_event(), 600..900),
+    ) {
+        let (mut steady, mut restarted) = (Life::new(LEARNING, false), Life::new(LEARNING, true));
+        steady.live(&events);
+        restarted.live(&events);
+        prop_assert_eq!(steady.log, restarted.log);
+    }
 }
 
 /// The traffic above makes alerts fire, recover and act: otherwise it would prove nothing.
@@ -464,7 +508,12 @@ fn those_lives_are_not_idle() {
     let mut younger = Life::new(YOUNGER, true);
     younger.live(&events);
     life.log.append(&mut younger.log);
+    let mut learning = Life::new(LEARNING, true);
+    learning.live(&events);
+    life.log.append(&mut learning.log);
     for word in [
+        "spike agent=",
+        "unsure workspace=",
         "firewall\") orders",
         "worthless agent=",
         "leak task=",
