@@ -123,7 +123,7 @@ impl Judge<'_> {
         if let Some(last) = entry.ordered.last() {
             let until = last.at + self.rule.then.get(rung - 1)?.after;
             // Who was slowed and is silent since has not gone on.
-            if !entry.sighting.is_some_and(|last| last.received >= until) {
+            if entry.sighting.is_none_or(|last| last.received < until) {
                 return None;
             }
         }

@@ -168,7 +168,7 @@ impl Alerts {
                     }
                 }
                 Err(e) => {
-                    tracing::warn!(rule, "what it had learnt is not used, it learns anew: {e}")
+                    tracing::warn!(rule, "what it had learnt is not used, it learns anew: {e}");
                 }
             }
         }

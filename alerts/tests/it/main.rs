@@ -4,6 +4,7 @@
 
 mod backtest;
 mod engine;
+mod faults;
 mod fleet;
 mod mail;
 mod notify;
