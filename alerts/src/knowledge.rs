@@ -1,4 +1,4 @@
-//! What detectors have learnt of their series, kept over a restart: no table has it, and it takes days to learn.
+//! What rules have learnt of series and hours, kept over a restart: no table has it, and it takes days to learn.
 //!
 //! A rule at a time, so that rules need not wait for long while it is taken down. The form is MessagePack with a mark of the
 //! format before it and a digest after it: what was written by another version, or is damaged, is known as such and not
@@ -7,23 +7,23 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::measure::KnownSeries;
+use crate::measure::Known;
 use crate::rule::SECOND;
 
 /// How often it is kept, nanoseconds. What is received between the last time and a crash is read again from the tables.
 pub(crate) const KEPT_EVERY: i64 = 600 * SECOND;
 /// Changes with what is written: a test holds a detector's form beside it.
-const FORMAT: &[u8] = b"flyball-learnt-1";
+const FORMAT: &[u8] = b"flyball-learnt-2";
 const DIGEST: usize = 32;
 
 /// What one rule knows.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Knowledge {
-    /// What it was learnt of: key, series and length of a step.
+    /// What it was learnt of: key, series and length of a step, or weeks.
     pub(crate) basis: String,
     /// When it was taken down, nanoseconds since 1970.
     pub(crate) at: i64,
-    pub(crate) keys: Vec<(String, KnownSeries)>,
+    pub(crate) keys: Vec<(String, Known)>,
 }
 
 impl Knowledge {

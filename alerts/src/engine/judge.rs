@@ -18,6 +18,8 @@ use crate::state::{Change, Policy, Sample, State, Threshold};
 #[derive(Clone, Copy)]
 pub(super) struct Reading {
     pub(super) at: i64,
+    /// By the calendar.
+    pub(super) now: i64,
     /// Whether all that is needed is there; else what is there may be too little.
     pub(super) whole: bool,
     pub(super) threshold: Threshold,
@@ -25,6 +27,7 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) fn of(self, entry: &mut Entry) -> Option<Decimal> {
+        entry.measure.pass(self.at, self.now);
         let value = entry.measure.value(self.at)?;
         // A part of what was spent may be too much already.
         let enough = matches!(entry.measure, Measure::Budget(_)) && self.threshold.breached(value);

@@ -184,6 +184,7 @@ impl Watch {
     fn reading(&self, now: i64) -> Reading {
         Reading {
             at: self.measured_at(now),
+            now,
             whole: self.history.as_ref().is_none_or(History::known),
             threshold: self.policy.threshold,
         }
@@ -480,6 +481,12 @@ impl Watch {
                 let (key, every) = (self.rule.key.as_str(), spoken(*every));
                 Some(format!("{key}, {of:?}, {every}"))
             }
+            When::Absence {
+                learn: Some(weeks), ..
+            } => Some(format!(
+                "{}, hours of {weeks} weeks",
+                self.rule.key.as_str()
+            )),
             _ => None,
         }
     }
@@ -507,7 +514,7 @@ impl Watch {
                 || Entry::new(rule, now),
                 |e| e.worth(rule, now),
             ) {
-                entry.measure.know(known, gap);
+                entry.measure.know(known, gap, now);
             }
         }
         self.still = false;

@@ -140,6 +140,12 @@ pub(super) fn describe(rule: &Rule, key: &str, value: Option<Decimal>, evidence:
              {limit}",
             text("tool").unwrap_or("a tool")
         ),
+        When::Absence {
+            learn: Some(weeks), ..
+        } => format!(
+            "{who}: nothing heard for {value} s, in hours in which it was heard in the {weeks} weeks before; the rule \
+             fires at {limit} s where less than one silence in 160000 is as long"
+        ),
         When::Absence { .. } => format!(
             "{who}: nothing heard for {value} s after {} calls, while others were heard; the rule fires at {limit} s",
             number("calls_before")

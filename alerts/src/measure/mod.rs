@@ -5,6 +5,7 @@ mod burn;
 mod conflicts;
 mod drivers;
 mod growth;
+mod hours;
 mod leakage;
 mod marked;
 mod repeats;
@@ -19,18 +20,20 @@ pub(crate) use self::silence::Hearing;
 
 use flyball_store::rows::Kind;
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::budget::Budget;
 use self::burn::Burn;
 use self::conflicts::Conflicts;
 use self::growth::Growth;
+use self::hours::KnownHours;
 use self::leakage::Leakage;
 use self::marked::Marked;
 use self::repeats::Repeats;
 use self::reprompts::Reprompts;
 use self::retries::Retries;
-pub(crate) use self::series::KnownSeries;
+use self::series::KnownSeries;
 use self::series::Watched;
 use self::silence::Silence;
 use self::tools::Tools;
@@ -83,6 +86,13 @@ impl Sum for Spent {
             calls: self.calls.minus(other.calls),
         }
     }
+}
+
+/// What a key has learnt that no table has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Known {
+    Series(KnownSeries),
+    Hours(KnownHours),
 }
 
 /// The state of one key.
@@ -149,7 +159,8 @@ impl Measure {
             When::Absence {
                 silent_for,
                 min_calls,
-            } => Self::Silence(Silence::new(*silent_for, *min_calls)),
+                learn,
+            } => Self::Silence(Silence::new(*silent_for, *min_calls, *learn)),
             When::RateOfChange {
                 of,
                 window,
@@ -175,17 +186,27 @@ impl Measure {
     }
 
     /// What it has learnt that no table has, to be kept over a restart.
-    pub(crate) fn known(&self) -> Option<KnownSeries> {
+    pub(crate) fn known(&self) -> Option<Known> {
         match self {
-            Self::Watched(series) => series.known(),
+            Self::Watched(series) => series.known().map(Known::Series),
+            Self::Silence(silence) => silence.known().map(Known::Hours),
             _ => None,
         }
     }
 
-    /// Takes over what was kept; see [`Watched::know`].
-    pub(crate) fn know(&mut self, known: KnownSeries, gap: bool) {
-        if let Self::Watched(series) = self {
-            series.know(known, gap);
+    /// Takes over what was kept; after a `gap`, the time since then is unknown.
+    pub(crate) fn know(&mut self, known: Known, gap: bool, now: i64) {
+        match (self, known) {
+            (Self::Watched(series), Known::Series(known)) => series.know(known, gap),
+            (Self::Silence(silence), Known::Hours(known)) => silence.know(known, gap, now),
+            _ => {}
+        }
+    }
+
+    /// What silence is measured with stops while nothing is heard; what hour it is does not.
+    pub(crate) fn pass(&mut self, heard_until: i64, now: i64) {
+        if let Self::Silence(silence) = self {
+            silence.pass(heard_until, now);
         }
     }
 
@@ -267,7 +288,7 @@ impl Measure {
             Self::Budget(budget) => budget.add(at, fact.cost(), now),
             Self::Retries(retries) => retries.add(fact, now),
             Self::Reprompts(reprompts) => reprompts.add(fact, now),
-            Self::Silence(silence) => silence.add(now),
+            Self::Silence(silence) => silence.add(at, fact.replayed(), now),
             Self::Growth(growth) => growth.add(fact, now),
             Self::Watched(series) => series.add(fact),
             Self::Burn(burn) => burn.add(fact, now),

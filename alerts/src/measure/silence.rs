@@ -7,10 +7,12 @@
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
+use super::hours::{Hours, KnownHours};
 use crate::rule::SECOND;
 
-/// Who was silent for so long is gone, and no longer missed.
+/// Who was silent for so long is gone, and no longer missed: a day, and of whom the hours of the week are known, nine.
 const GONE: i64 = 86_400 * SECOND;
+const GONE_OF_HOURS: i64 = 9 * GONE;
 
 /// A clock that goes while anything is heard.
 #[derive(Debug)]
@@ -56,21 +58,56 @@ pub(crate) struct Silence {
     calls: u32,
     last: Option<i64>,
     silent: i64,
+    /// The hours in which it is usually heard, where a rule learns them.
+    hours: Option<Box<Hours>>,
 }
 
 impl Silence {
-    pub(crate) fn new(silent_for: i64, min_calls: u32) -> Self {
+    pub(crate) fn new(silent_for: i64, min_calls: u32, learn: Option<u32>) -> Self {
         Self {
             silent_for,
             min_calls,
             calls: 0,
             last: None,
             silent: 0,
+            hours: learn.map(|weeks| Box::new(Hours::new(weeks))),
         }
     }
 
-    /// Heard now.
-    pub(crate) fn add(&mut self, now: i64) {
+    pub(crate) fn known(&self) -> Option<KnownHours> {
+        self.hours.as_ref()?.known(self.silent)
+    }
+
+    pub(crate) fn know(&mut self, known: KnownHours, gap: bool, now: i64) {
+        let Some(hours) = &mut self.hours else {
+            return;
+        };
+        // Whose alert was not over stays missed until it is heard; the silence of all others goes on, or begins with us.
+        if !gap {
+            self.silent = known.silent();
+            self.last = Some(-self.silent);
+        } else if self.calls == 0 {
+            self.last = Some(0);
+        }
+        hours.know(known, gap, now);
+    }
+
+    /// Nothing new until `now` by that clock, and `at` by the calendar.
+    pub(crate) fn pass(&mut self, now: i64, at: i64) {
+        if let (Some(hours), Some(last)) = (&mut self.hours, self.last) {
+            hours.miss(now - last - self.silent, at);
+            self.silent = now - last;
+        }
+    }
+
+    /// Heard now, by that clock; received `at`, by the calendar.
+    pub(crate) fn add(&mut self, at: i64, again: bool, now: i64) {
+        if let Some(hours) = &mut self.hours {
+            if again && hours.counted(at) {
+                return;
+            }
+            hours.hear(at);
+        }
         let long = self.last.is_some_and(|last| now - last >= self.silent_for);
         if long && self.calls < self.min_calls {
             self.calls = 0;
@@ -83,17 +120,39 @@ impl Silence {
     /// Seconds since it was heard; none of those who were not heard often enough to be missed.
     pub(crate) fn value(&mut self, now: i64) -> Option<Decimal> {
         self.silent = now - self.last?;
-        if self.silent > GONE {
+        if self.silent > self.gone() {
             return Some(Decimal::ZERO);
         }
-        (self.calls >= self.min_calls).then(|| Decimal::from(self.silent / SECOND))
+        let silent = Decimal::from(self.silent / SECOND);
+        match &self.hours {
+            Some(hours) if !hours.learnt() => None,
+            Some(hours) if hours.unlikely() => Some(silent),
+            Some(_) => Some(Decimal::ZERO),
+            None => (self.calls >= self.min_calls).then_some(silent),
+        }
+    }
+
+    fn gone(&self) -> i64 {
+        if self.hours.is_some() {
+            GONE_OF_HOURS
+        } else {
+            GONE
+        }
     }
 
     pub(crate) fn numbers(&self) -> Value {
-        json!({ "silent_s": self.silent / SECOND, "calls_before": self.calls })
+        let mut numbers = json!({ "silent_s": self.silent / SECOND, "calls_before": self.calls });
+        if let Some(hours) = &self.hours {
+            numbers["rarity"] = format!("{:.1}", hours.rarity()).into();
+        }
+        numbers
     }
 
     pub(crate) fn is_empty(&self) -> bool {
+        if let Some(hours) = &self.hours {
+            // What was kept is known before it is heard again.
+            return !hours.begun() || self.silent > GONE_OF_HOURS;
+        }
         let unknown = self.calls < self.min_calls && self.silent >= self.silent_for;
         self.last.is_none() || unknown || self.silent > GONE
     }

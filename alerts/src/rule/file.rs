@@ -188,6 +188,7 @@ pub(super) struct LearnForm {
 pub(super) struct AbsenceForm {
     pub(super) silent_for: Leaf,
     pub(super) min_calls: Option<Leaf>,
+    pub(super) learn: Option<Leaf>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -19,6 +19,7 @@ pub(crate) const RETRIES: u32 = 200;
 pub(crate) const REPROMPTS: u32 = 1_000;
 /// Shortest window that is compared with an earlier one: both are kept in buckets of ten seconds.
 const RATE_BUCKET: i64 = 10 * SECOND;
+const WEEK: i64 = 7 * 86_400 * SECOND;
 
 pub(super) fn budget<'a>(
     place: Place<'_>,
@@ -72,10 +73,21 @@ pub(super) fn absence<'a>(place: Place<'_>, form: &'a AbsenceForm) -> Result<Con
         None => 20,
         Some(leaf) => place.count("min_calls", leaf, 1, 1_000_000)?,
     };
+    let learn = match &form.learn {
+        None => None,
+        Some(leaf) => {
+            let accepted = "accepted are whole weeks from 7d to 28d, without min_calls";
+            let length = place.length("learn", leaf)?;
+            let weeks = (1..=4).find(|weeks| i64::from(*weeks) * WEEK == length);
+            let weeks = weeks.filter(|_| form.min_calls.is_none());
+            Some(weeks.ok_or_else(|| place.refuse_leaf("learn", leaf, accepted))?)
+        }
+    };
     Ok(Condition {
         when: When::Absence {
             silent_for,
             min_calls,
+            learn,
         },
         trigger: Decimal::from(silent_for / SECOND),
         trigger_leaf: &form.silent_for,

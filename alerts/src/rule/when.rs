@@ -228,6 +228,9 @@ pub enum When {
         silent_for: i64,
         /// Who was heard less often before falling silent is not missed.
         min_calls: u32,
+        /// Weeks of which the hours are learnt in which a key is usually heard; then only silence in those counts.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        learn: Option<u32>,
     },
     /// How many times as much as before: the last `window` nanoseconds, beside the `base` before them.
     RateOfChange {
@@ -327,6 +330,11 @@ impl When {
             Self::LowValueExecutions { window, .. } => Some(2 * window),
             // What it knows is kept every so often: what came since is read again.
             Self::Detector { every, .. } => Some(KEPT_EVERY + 2 * every),
+            Self::Absence {
+                silent_for,
+                learn: Some(_),
+                ..
+            } => Some((*silent_for).max(KEPT_EVERY + 60 * SECOND)),
             _ => Some(self.window()),
         }
     }

@@ -78,6 +78,12 @@ impl Rule {
                 )
             }
             When::Escalations { .. } => format!("{word} {limit} escalations within {within}"),
+            When::Absence {
+                learn: Some(weeks), ..
+            } => format!(
+                "nothing heard for {within} or more, in hours in which that is unlikely by the {weeks} weeks before, \
+                 while others were heard"
+            ),
             When::Absence { min_calls, .. } => format!(
                 "nothing heard for {within} after {min_calls} calls or more, while others were heard"
             ),

@@ -107,3 +107,64 @@ fn it_never_acts() {
         "{message}"
     );
 }
+
+const HOURS: &str = "\
+rules:
+  - name: silent
+    key: agent
+    when:
+      absence: { silent_for: 30m, learn: 7d }
+";
+
+/// An agent calls every five minutes by day, another always, for so many days.
+fn days(bench: &mut Bench, days: i64) {
+    for step in 0..days * 288 {
+        bench.now += 300 * SECOND;
+        let mut rows = vec![bench.model("always", 1)];
+        if (96..216).contains(&(step % 288)) {
+            rows.push(bench.model("by-day", 1));
+        }
+        bench.live(&rows);
+        bench.pass(1);
+        bench.now -= SECOND;
+    }
+}
+
+/// Begins anew with what was kept.
+fn begin_again(bench: &mut Bench) {
+    let kept = bench.core.knowledge("silent", bench.now).unwrap();
+    let kept = kept.encode().unwrap();
+    bench.restart(HOURS);
+    let known = crate::knowledge::Knowledge::decode(&kept).unwrap();
+    assert!(bench.core.know("silent", known, bench.now));
+    let effects = bench.core.warmed(bench.now);
+    bench.take(effects);
+}
+
+#[test]
+fn nights_are_no_silence_and_a_silent_day_is_one_also_after_a_restart() {
+    for restarts in [false, true] {
+        let mut bench = Bench::new(HOURS);
+        days(&mut bench, 10);
+        assert_eq!(bench.states(), [""; 0]);
+        if restarts {
+            begin_again(&mut bench);
+        }
+        // From midnight on, only the other is heard.
+        calls(&mut bench, &["always"], 9 * 3_600);
+        assert_eq!(bench.states(), [""; 0], "its first hour may be late");
+        if restarts {
+            begin_again(&mut bench);
+        }
+        calls(&mut bench, &["always"], 1_800);
+        assert_eq!(bench.states(), ["firing"]);
+        assert_eq!(bench.alerts[0].key, "agent=by-day");
+        if restarts {
+            begin_again(&mut bench);
+        }
+        calls(&mut bench, &["always"], 600);
+        assert_eq!(bench.states(), ["firing"]);
+        calls(&mut bench, &["always", "by-day"], 600);
+        assert_eq!(bench.states(), ["firing", "ok"]);
+    }
+}

@@ -145,6 +145,16 @@ fn what_makes_no_sense_is_refused_with_line_and_field() {
         ),
         (
             "agent",
+            "absence: { silent_for: 5m, learn: 10d }",
+            "learn is \"10d\"; accepted are whole weeks from 7d to 28d, without min_calls",
+        ),
+        (
+            "agent",
+            "absence: { silent_for: 5m, min_calls: 5, learn: 7d }",
+            "learn is \"7d\"; accepted are whole weeks from 7d to 28d, without min_calls",
+        ),
+        (
+            "agent",
             "rate_of_change: { of: money, at_least: 3, window: 5m, base: 30m, floor: 1 }",
             "of is \"money\"; accepted is one of: spend, calls, errors, tokens",
         ),
