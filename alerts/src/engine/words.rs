@@ -140,10 +140,8 @@ pub(super) fn describe(rule: &Rule, key: &str, value: Option<Decimal>, evidence:
              {limit}",
             text("tool").unwrap_or("a tool")
         ),
-        When::Absence {
-            learn: Some(weeks), ..
-        } => format!(
-            "{who}: nothing heard for {value} s, in hours in which it was heard in the {weeks} weeks before; the rule \
+        When::Absence { learn: Some(_), .. } => format!(
+            "{who}: nothing heard for {value} s, in hours in which it is usually heard; the rule \
              fires at {limit} s where less than one silence in 160000 is as long"
         ),
         When::Absence { .. } => format!(

@@ -81,8 +81,9 @@ impl Rule {
             When::Absence {
                 learn: Some(weeks), ..
             } => format!(
-                "nothing heard for {within} or more, in hours in which that is unlikely by the {weeks} weeks before, \
-                 while others were heard"
+                "nothing heard for {within} or more, in hours in which that is unlikely by the {} days before, \
+                 while others were heard",
+                7 * weeks
             ),
             When::Absence { min_calls, .. } => format!(
                 "nothing heard for {within} after {min_calls} calls or more, while others were heard"

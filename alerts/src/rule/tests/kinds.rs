@@ -27,6 +27,11 @@ fn every_kind_says_what_it_is_about() {
         ),
         (
             "agent",
+            "absence: { silent_for: 30m, learn: 14d }",
+            "nothing heard for 30m or more, in hours in which that is unlikely by the 14 days before, while others were heard",
+        ),
+        (
+            "agent",
             "rate_of_change: { of: tokens, at_least: 4, window: 5m, base: 30m, floor: 100000 }",
             "at least 4 times the tokens of the 30m before, and at least 100000, within 5m",
         ),
