@@ -43,6 +43,8 @@ pub(crate) struct KnownHours {
 pub(crate) struct Hours {
     weeks: i64,
     known: Option<KnownHours>,
+    /// What was received until then is in what was kept.
+    counted_until: i64,
     /// Of the silence until now.
     surprise: f64,
     /// What a silent five minutes of this hour adds.
@@ -55,6 +57,7 @@ impl Hours {
         Self {
             weeks: i64::from(weeks),
             known: None,
+            counted_until: i64::MIN,
             surprise: 0.0,
             weight: None,
         }
@@ -77,7 +80,7 @@ impl Hours {
 
     /// Whether what is read again was counted before.
     pub(crate) fn counted(&self, at: i64) -> bool {
-        self.known.as_ref().is_some_and(|known| at <= known.heard)
+        at <= self.counted_until
     }
 
     /// Takes over what was kept. Of the time that `now` ends nobody knows where there is a `gap`.
@@ -91,6 +94,7 @@ impl Hours {
             known.forget(now.div_euclid(HOUR));
         }
         self.surprise = if gap { 0.0 } else { known.surprise };
+        self.counted_until = known.heard;
         self.known = Some(known);
         self.weight = None;
     }

@@ -352,6 +352,10 @@ impl When {
             Self::UnknownTool {
                 learn: Some(learn), ..
             } => Some(learn.period),
+            // The hour in which it begins to listen is not whole.
+            Self::Absence {
+                learn: Some(weeks), ..
+            } => Some((168 * i64::from(*weeks) + 1) * 3_600 * SECOND),
             _ => None,
         }
     }
