@@ -214,8 +214,9 @@ const fn nature(
     }
 }
 
-/// What the starter lets an agent spend in a day, picodollars. An overrun that nobody stops passes it in two hours.
-const BUDGET: i64 = 200_000_000_000_000;
+/// What the starter lets an agent spend in a day, picodollars. An overrun that nobody stops passes it in two hours,
+/// and by its onset on the same day.
+pub(super) const BUDGET: i64 = 200_000_000_000_000;
 
 /// A fault of known onset, and what became of it.
 #[derive(Debug)]
@@ -229,6 +230,8 @@ pub struct Fault {
     pub(super) until: i64,
     /// Since then it does: the onset.
     pub begun: Option<i64>,
+    /// Since then its agent has spent its budget of the day; of overruns only.
+    pub(super) passed: Option<i64>,
     /// A person mended it.
     pub(super) mended: Option<i64>,
     /// The first alert that tells of it, and of which rule.
@@ -251,13 +254,28 @@ impl Fault {
         self.mended.unwrap_or(i64::MAX).min(self.until)
     }
 
+    /// From when on something must be done: of an overrun since the budget is passed, of all else since the onset.
+    pub fn due(&self) -> Option<i64> {
+        if self.is(Kind::Overrun) {
+            self.passed
+        } else {
+            self.begun
+        }
+    }
+
+    /// From when it was due until something was ordered; 0 when that was before.
+    pub fn acted_after(&self) -> Option<i64> {
+        let (acted, _) = self.acted.as_ref()?;
+        Some(self.due().map_or(0, |due| (acted - due).max(0)))
+    }
+
     /// Whether it was an overrun in the making: a person was told, came, and ended it before the budget was passed, so
     /// that there was nothing to act on.
     pub fn prevented(&self) -> bool {
         self.is(Kind::Overrun)
             && self.acted.is_none()
             && self.mended.is_some()
-            && self.lost < BUDGET
+            && self.passed.is_none()
     }
 
     pub(super) fn is(&self, kind: Kind) -> bool {
@@ -326,6 +344,7 @@ pub(super) fn plant(plan: &Plan, agents: &[Agent]) -> Vec<Fault> {
                 planned,
                 until: planned + nature.lasts,
                 begun: None,
+                passed: None,
                 mended: None,
                 seen: None,
                 acted: None,

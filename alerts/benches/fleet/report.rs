@@ -225,16 +225,13 @@ pub fn faults(reports: &[Report], open: &[Report]) -> Table {
         if those.is_empty() {
             continue;
         }
-        let delays = |when: &dyn Fn(&Fault) -> Option<i64>| {
-            let mut delays: Vec<i64> = those
-                .iter()
-                .filter_map(|fault| Some(when(fault)? - fault.begun?))
-                .collect();
+        let delays = |of: &dyn Fn(&Fault) -> Option<i64>| {
+            let mut delays: Vec<i64> = those.iter().filter_map(|fault| of(fault)).collect();
             delays.sort_unstable();
             delays
         };
-        let seen = delays(&|fault| fault.seen.as_ref().map(|(at, _)| *at));
-        let acted = delays(&|fault| fault.acted.as_ref().map(|(at, _)| *at));
+        let seen = delays(&|fault| Some(fault.seen.as_ref()?.0 - fault.begun?));
+        let acted = delays(&Fault::acted_after);
         let prevented = those.iter().filter(|fault| fault.prevented()).count();
         let mut orders: BTreeMap<&str, u64> = BTreeMap::new();
         for (_, order) in those.iter().filter_map(|fault| fault.acted.as_ref()) {

@@ -67,6 +67,8 @@ pub(super) struct World {
     standing: Vec<Standing>,
     /// Until when the next model call of a throttled agent has to wait.
     paced: Vec<i64>,
+    /// What each agent has spent on a day (of UTC), picodollars.
+    today: Vec<(i64, i64)>,
     queue: BinaryHeap<Reverse<(i64, u64, What)>>,
     queued: u64,
     runs: Vec<Option<Run>>,
@@ -99,6 +101,7 @@ impl World {
             view: View::default(),
             standing: Vec::new(),
             paced: vec![0; agents.len()],
+            today: vec![(0, 0); agents.len()],
             queue: BinaryHeap::new(),
             queued: 0,
             runs: Vec::new(),

@@ -4,10 +4,10 @@ use flyball_runtime::control::{Scope, State};
 use flyball_store::rows::{ChargeRow, Date, Micros};
 use rust_decimal::Decimal;
 
-use super::super::fault::{Kind, Strain};
+use super::super::fault::{BUDGET, Kind, Strain};
 use super::super::script::{Do, Step, backoff, wandering};
 use super::super::shape::{FALLBACK, MODELS, seconds};
-use super::super::{HOUR, MINUTE, SECOND};
+use super::super::{DAY, HOUR, MINUTE, SECOND};
 use super::{Run, What, World};
 
 /// A search of the web costs a cent: 10 US dollars a thousand, as providers have it.
@@ -173,7 +173,7 @@ impl World {
         row.cost_usd = (spent > 0).then(|| Decimal::new(spent, 12));
         row.cost_request_usd = row.cost_usd;
         self.charge(run.agent, None, bad, if bad { spent } else { 0 }, now);
-        self.report.spent += spent;
+        self.pay(run.agent, spent, now);
         self.send(run.agent, row, now, ends);
     }
 
@@ -232,8 +232,25 @@ impl World {
         row.input_tokens = Some(grown);
         row.cache_read_tokens = Some((grown as f64 * cached) as i64);
         row.output_tokens = Some(output);
-        self.report.spent += spent;
+        self.pay(run.agent, spent, now);
         (usual.iter().sum(), spent)
+    }
+
+    /// Adds up what is spent, and notes when an overrun has become one.
+    fn pay(&mut self, agent: usize, spent: i64, now: i64) {
+        self.report.spent += spent;
+        let day = now.div_euclid(DAY);
+        let today = &mut self.today[agent];
+        if today.0 != day {
+            *today = (day, 0);
+        }
+        today.1 += spent;
+        if today.1 >= BUDGET
+            && let Some(fault) = self.active(agent, now)
+            && self.faults[fault].is(Kind::Overrun)
+        {
+            self.faults[fault].passed.get_or_insert(now);
+        }
     }
 
     /// Puts what was wrongly spent on the account of its fault, and notes that it shows.
