@@ -310,7 +310,10 @@ pub(super) fn plant(plan: &Plan, agents: &[Agent]) -> Vec<Fault> {
     let mut dice = Dice(plan.seed ^ 0x00fa_0175);
     let (mut faults, mut taken) = (Vec::new(), vec![false; agents.len()]);
     let mut models = vec![1, 4, 5, 2, 0, 3];
-    for nature in &NATURES {
+    // Those that few agents can have come first, or others would have taken them.
+    let mut natures: Vec<&'static Nature> = NATURES.iter().collect();
+    natures.sort_by_key(|nature| nature.ranks);
+    for nature in natures {
         for _ in 0..plan.each {
             let (agent, model) = if nature.kind == Kind::PriceChange {
                 if models.is_empty() {
