@@ -215,6 +215,7 @@ fn mean(of: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

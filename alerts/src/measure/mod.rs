@@ -91,7 +91,7 @@ impl Sum for Spent {
 /// What a key has learnt that no table has.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Known {
-    Series(KnownSeries),
+    Series(Box<KnownSeries>),
     Hours(KnownHours),
 }
 
@@ -188,7 +188,7 @@ impl Measure {
     /// What it has learnt that no table has, to be kept over a restart.
     pub(crate) fn known(&self) -> Option<Known> {
         match self {
-            Self::Watched(series) => series.known().map(Known::Series),
+            Self::Watched(series) => series.known().map(Box::new).map(Known::Series),
             Self::Silence(silence) => silence.known().map(Known::Hours),
             _ => None,
         }
@@ -197,7 +197,7 @@ impl Measure {
     /// Takes over what was kept; after a `gap`, the time since then is unknown.
     pub(crate) fn know(&mut self, known: Known, gap: bool, now: i64) {
         match (self, known) {
-            (Self::Watched(series), Known::Series(known)) => series.know(known, gap),
+            (Self::Watched(series), Known::Series(known)) => series.know(*known, gap),
             (Self::Silence(silence), Known::Hours(known)) => silence.know(known, gap, now),
             _ => {}
         }
