@@ -8,6 +8,7 @@
     clippy::unwrap_used
 )]
 
+#[allow(clippy::duplicate_mod)] // The tests have both.
 #[path = "../../detect/tests/it/dice.rs"]
 mod dice;
 pub mod life;

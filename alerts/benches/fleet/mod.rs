@@ -16,6 +16,7 @@
 )]
 
 pub mod cast;
+#[allow(clippy::duplicate_mod)] // The tests have both.
 #[path = "../../detect/tests/it/dice.rs"]
 mod dice;
 pub mod fault;
