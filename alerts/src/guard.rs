@@ -248,7 +248,7 @@ pub(crate) fn action_id(
     scope: &Scope,
     window_start: i64,
 ) -> String {
-    let (start, rung) = (window_start.to_string(), rung.to_string());
+    let (start, further) = (window_start.to_string(), rung.to_string());
     let mut words = vec![
         rule.name.as_str(),
         version,
@@ -257,8 +257,8 @@ pub(crate) fn action_id(
         &start,
     ];
     // The first one's id is older than rungs are.
-    if rung != "0" {
-        words.push(&rung);
+    if rung > 0 {
+        words.push(&further);
     }
     digest(&words)
 }

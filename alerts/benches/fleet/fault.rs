@@ -102,7 +102,7 @@ pub const NATURES: [Nature; 13] = [
     ),
     nature(
         Kind::Overrun,
-        "overrun of a day's budget, 2 USD a minute",
+        "overrun of a day's budget",
         true,
         &[Chat, Rag, Support, Coding, Batch],
         99,
@@ -214,8 +214,8 @@ const fn nature(
     }
 }
 
-/// What the starter lets an agent spend in a day, picodollars. An overrun that nobody stops passes it in two hours,
-/// and by its onset on the same day.
+/// What the starter lets an agent spend in a day, picodollars. An overrun that nobody stops passes it within
+/// its four hours, on the day on which it begins.
 pub(super) const BUDGET: i64 = 200_000_000_000_000;
 
 /// A fault of known onset, and what became of it.

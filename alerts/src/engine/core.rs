@@ -445,7 +445,7 @@ impl Core {
         for watch in watches.filter(|watch| watch.rule.mode == Mode::Enforce) {
             let actions: Vec<_> = watch.rule.actions().map(state_of).collect();
             for (_, entry) in watch.keys.iter_mut() {
-                let Some(scope) = entry.scope.as_ref() else {
+                let Some(scope) = entry.scope.as_ref().filter(|_| !entry.ordered.is_empty()) else {
                     continue;
                 };
                 let held = in_force.iter().filter(|held| held.scope == *scope);

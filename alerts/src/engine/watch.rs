@@ -474,7 +474,7 @@ impl Watch {
         }
     }
 
-    /// What its keys are known by, if it is a rule that learns series.
+    /// What its keys learn, and in what form, if it is a rule that learns what no table has.
     pub(super) fn basis(&self) -> Option<String> {
         match &self.rule.when {
             When::Detector { of, every, .. } => {

@@ -164,7 +164,7 @@ impl World {
         let (Some(agent), true) = (self.faults[fault].agent, self.faults[fault].active(now)) else {
             return;
         };
-        // Seconds from one piece to the next; each costs about 40 cents.
+        // Seconds from one piece to the next; each costs 40 to 70 cents, by how much the trade caches.
         let every = if self.faults[fault].is(Kind::Spike) {
             1.5
         } else {
